@@ -1,0 +1,33 @@
+"""Errors of the RECEIVE and GROUP steps.
+
+ListenerError
+├── UnusableInstance      the dataset cannot be kept: a UID is missing or unsafe
+│   └── MismatchedInstance  the command and the dataset name different instances
+├── UnreadableInstance    a file in the spool is not a readable Part 10 file
+├── SpoolUnavailable      the spool cannot be written now
+└── PortTaken             another process listens on the DICOM port
+"""
+
+
+class ListenerError(Exception):
+    """Base of all errors of this package."""
+
+
+class UnusableInstance(ListenerError, ValueError):
+    """The dataset cannot be kept: a UID is missing or would be unsafe as a file name."""
+
+
+class MismatchedInstance(UnusableInstance):
+    """The C-STORE command and its dataset name different instances."""
+
+
+class UnreadableInstance(ListenerError, ValueError):
+    """A file in the spool is not a readable Part 10 file."""
+
+
+class SpoolUnavailable(ListenerError, OSError):
+    """The spool cannot be written now; the sender should try again later."""
+
+
+class PortTaken(ListenerError, OSError):
+    """Another process listens on the port."""

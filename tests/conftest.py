@@ -1,0 +1,245 @@
+"""Fixtures every package's tests may use: real scans, free ports and real DICOM peers.
+
+Peers are programs of their own on loopback, with ports from the operating system and everything
+they write under ``tmp_path``. Where a program is not installed, its tests are skipped with a
+reason. Nothing here knows Safelight: what a package's tests need of it is in their own conftest.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pydicom
+import pytest
+
+READY_SECONDS = 30
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Folder of real scans: SAFELIGHT_TEST_DATA, or ../shared/dicom beside the checkout."""
+    default = Path(__file__).parents[2] / "shared" / "dicom"
+    folder = Path(os.environ.get("SAFELIGHT_TEST_DATA") or default)
+    if not folder.is_dir():
+        pytest.skip(f"no real scans: {folder} does not exist (set SAFELIGHT_TEST_DATA)")
+    return folder
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Function that returns a TCP port of 127.0.0.1 that was free a moment ago."""
+    return _free_port
+
+
+@pytest.fixture
+def program() -> Callable[[str], str]:
+    """Function that returns the path of an installed program, or skips the test."""
+    return _program
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., None]:
+    """Function that polls a condition until it holds, or fails the test at a deadline."""
+    return _wait_until
+
+
+@dataclass(frozen=True)
+class Orthanc:
+    """A running Orthanc; ``stop()`` ends it early, a second call does nothing."""
+
+    ae_title: str
+    host: str
+    dicom_port: int
+    http_port: int
+    stop: Callable[[], None]
+
+
+@pytest.fixture
+def orthanc(tmp_path: Path) -> Iterator[Callable[..., Orthanc]]:
+    """Factory of Orthanc PACSs that take C-ECHO, C-STORE, C-FIND, C-MOVE and C-GET from anyone.
+
+    ``orthanc(modalities={"AE": ("127.0.0.1", port)}, ae_title="ORTHANC", **configuration)``:
+    `modalities` are the move destinations it knows, `configuration` any other Orthanc setting.
+    """
+    executable = _program("Orthanc")
+    with ExitStack() as running:
+
+        def start(
+            modalities: Mapping[str, tuple[str, int]] | None = None,
+            ae_title: str = "ORTHANC",
+            **configuration: object,
+        ) -> Orthanc:
+            dicom_port, http_port = _free_port(), _free_port()
+            folder = tmp_path / f"orthanc-{dicom_port}"
+            folder.mkdir()
+            settings = {
+                "Name": ae_title,
+                "StorageDirectory": str(folder / "storage"),
+                "IndexDirectory": str(folder / "index"),
+                "DicomAet": ae_title,
+                "DicomPort": dicom_port,
+                "HttpPort": http_port,
+                "RemoteAccessAllowed": False,
+                "AuthenticationEnabled": False,
+                "DicomAlwaysAllowEcho": True,
+                "DicomAlwaysAllowStore": True,
+                "DicomAlwaysAllowFind": True,
+                "DicomAlwaysAllowGet": True,
+                "DicomAlwaysAllowMove": True,
+                "DicomCheckCalledAet": True,
+                "UnknownSopClassAccepted": True,
+                "ConcurrentJobs": 1,
+                "Plugins": [],
+                "DicomModalities": {
+                    name: [name, host, port] for name, (host, port) in (modalities or {}).items()
+                },
+                **configuration,
+            }
+            (folder / "orthanc.json").write_text(json.dumps(settings))
+            stop = _run(running, [executable, str(folder / "orthanc.json")], folder, dicom_port)
+            _wait_for_port(http_port, folder / "log")
+            return Orthanc(ae_title, "127.0.0.1", dicom_port, http_port, stop)
+
+        yield start
+
+
+@dataclass(frozen=True)
+class Storescp:
+    """A running DCMTK storescp; `folder` holds what it received, one file an instance."""
+
+    ae_title: str
+    host: str
+    port: int
+    folder: Path
+    stop: Callable[[], None]
+
+    def received(self) -> list[str]:
+        """SOP Instance UIDs in the folder, sorted."""
+        return sorted(
+            str(pydicom.dcmread(path, specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
+            for path in self.folder.iterdir()
+        )
+
+
+@pytest.fixture
+def dcmtk_storescp(tmp_path: Path) -> Iterator[Callable[..., Storescp]]:
+    """Factory of DCMTK storage SCPs: ``dcmtk_storescp(ae_title="STORESCP", port=None)``.
+
+    They take every transfer syntax and store the bytes as received.
+    """
+    executable = _program("storescp")
+    with ExitStack() as running:
+
+        def start(ae_title: str = "STORESCP", port: int | None = None) -> Storescp:
+            port = port or _free_port()
+            folder = tmp_path / f"storescp-{port}"
+            (folder / "received").mkdir(parents=True)
+            command = [executable, "-B", "+xa", "+uf", "-aet", ae_title]
+            command += ["-od", str(folder / "received"), str(port)]
+            stop = _run(running, command, folder, port)
+            return Storescp(ae_title, "127.0.0.1", port, folder / "received", stop)
+
+        yield start
+
+
+@pytest.fixture
+def storescu() -> Callable[..., None]:
+    """Function that sends files or folders with DCMTK storescu; fails unless all is accepted.
+
+    ``storescu(path, ..., port=11112, called="PACS", calling="SENDER", options=("-xs",))``;
+    `options` are DCMTK's, such as the transfer syntax to propose.
+    """
+    executable = _program("storescu")
+
+    def send(
+        *paths: Path,
+        port: int,
+        called: str,
+        calling: str = "SENDER",
+        host: str = "127.0.0.1",
+        options: Sequence[str] = (),
+    ) -> None:
+        titles = ["-aet", calling, "-aec", called]
+        command = [executable, "-v", "+sd", "+r", *options, *titles, host, str(port)]
+        done = subprocess.run(
+            [*command, *map(str, paths)],
+            env={**os.environ, "TCP_NODELAY": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-2000:]
+
+    return send
+
+
+@pytest.fixture
+def run_peer(tmp_path: Path) -> Iterator[Callable[..., Callable[[], None]]]:
+    """Function that starts any peer: ``stop = run_peer(command, port)``; stopped after the test."""
+    with ExitStack() as running:
+        yield lambda command, port: _run(running, command, tmp_path, port)
+
+
+def _run(running: ExitStack, command: list[str], folder: Path, port: int) -> Callable[[], None]:
+    """Start a program, wait until it listens, and have `running` end it."""
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            # DCMTK: without it each response waits 40 ms for a delayed acknowledgement.
+            env={**os.environ, "TCP_NODELAY": "1"},
+            start_new_session=True,
+        )
+
+    def stop() -> None:
+        # Killed with its children: it keeps nothing we want, and Orthanc takes 2 s to end in order.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    running.callback(stop)
+    _wait_for_port(port, folder / "log", process)
+    return stop
+
+
+def _wait_for_port(port: int, log: Path, process: subprocess.Popen[bytes] | None = None) -> None:
+    def listens() -> bool:
+        if process is not None and process.poll() is not None:
+            pytest.fail(f"peer ended with {process.returncode}: {log.read_text()[-2000:]}")
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    _wait_until(listens, f"a peer on port {port}")
+
+
+def _wait_until(condition: Callable[[], bool], what: str, seconds: float = READY_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {seconds} s in vain for {what}")
+        time.sleep(0.02)
+
+
+def _program(name: str) -> str:
+    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+    if path is None:
+        pytest.skip(f"{name} is not installed (Debian: dcmtk, orthanc)")
+    return path
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,211 @@
+"""The watcher on a real spool with real inotify and polling. When a series closes: test_grouper.py.
+
+NFS and CIFS, where no events come, are covered by polling on a local filesystem only.
+"""
+
+import hashlib
+
+import pytest
+from pydicom.uid import generate_uid
+
+from listener.journal import AssociationEvent, JournalWriter, now
+from listener.settings import GroupingSettings
+from listener.spool import SeriesKey
+from listener.watcher import Known, Watcher
+
+KEY = SeriesKey("1.2.3", "1.2.3.4")
+NEVER = 1e6
+
+
+class Recorded:
+    """What a ledger would know: filled from findings, asked by the watcher."""
+
+    def __init__(self):
+        self.instances = {}
+        self.offsets = {}
+
+    def known(self):
+        return Known(
+            lambda key: frozenset(self.instances.get(key, ())),
+            lambda: {key: len(uids) for key, uids in self.instances.items()},
+            self.offsets,
+        )
+
+    def add(self, findings):
+        self.offsets = findings.journal_offsets
+        for arrival in findings.arrivals:
+            self.instances.setdefault(arrival.key, set()).add(
+                arrival.header.identity.SOPInstanceUID
+            )
+
+
+@pytest.fixture
+def recorded():
+    return Recorded()
+
+
+@pytest.fixture
+def watching(spool, recorded):
+    """Function that starts a watcher; quiet times are short, rescans never unless asked for."""
+    running = []
+
+    def start(arriving=None, **settings):
+        settings = {"quiet_seconds": 0.05, "rescan_seconds": NEVER, **settings}
+        watcher = Watcher(spool, GroupingSettings(**settings), recorded.known())
+        watcher.start(arriving or {})
+        running.append(watcher)
+        return watcher
+
+    yield start
+    for watcher in running:
+        watcher.stop()
+
+
+@pytest.fixture
+def look_until(recorded, wait_until):
+    """Function that looks and records until a condition on all findings so far holds."""
+
+    def look(watcher, condition):
+        arrivals, closures = [], []
+
+        def looked():
+            findings = watcher.look(0.02)
+            recorded.add(findings)
+            arrivals.extend(findings.arrivals)
+            closures.extend(findings.closures)
+            return condition(arrivals, closures)
+
+        wait_until(looked, "the watcher to find it", seconds=15)
+        return arrivals, closures
+
+    return look
+
+
+def closed(count):
+    return lambda _, closures: len(closures) >= count
+
+
+@pytest.fixture
+def associations(spool):
+    """Function that writes journal events of an association."""
+    writer = JournalWriter(spool.journal)
+
+    def write(*names, association_id="a1"):
+        for name in names:
+            writer.write(AssociationEvent(name, now(), association_id, calling_ae="PACS1"))
+
+    return write
+
+
+@pytest.mark.parametrize("polling", [False, True])
+def test_instances_that_land_are_seen_and_their_series_closes(
+    watching, look_until, land, make_instance, associations, polling
+):
+    watcher = watching(polling=polling)
+    associations("accepted")
+    uids = {land(make_instance(InstanceNumber=n))[1].stem for n in range(1, 6)}
+    associations("released")
+    arrivals, (closure,) = look_until(watcher, closed(1))
+    assert {arrival.path.stem for arrival in arrivals} == uids
+    assert (closure.key, closure.grade) == (KEY, "released")
+    assert closure.evidence.startswith("association released, then quiet for")
+    assert arrivals[0].header.origin.calling_ae == "PACS1"
+
+
+def test_an_arrival_has_the_size_and_the_digest_of_its_file(
+    watching, look_until, land, make_instance
+):
+    watcher = watching()
+    _, path = land(make_instance())
+    (arrival,), _ = look_until(watcher, closed(1))
+    assert arrival.bytes == path.stat().st_size
+    assert arrival.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_interleaved_series_are_told_apart(watching, look_until, land, make_instance):
+    watcher = watching()
+    for number in range(10):
+        land(make_instance(SeriesInstanceUID=f"1.2.3.{number % 2 + 4}", InstanceNumber=number))
+    arrivals, closures = look_until(watcher, closed(2))
+    assert len(arrivals) == 10
+    assert {closure.key.SeriesInstanceUID for closure in closures} == {"1.2.3.4", "1.2.3.5"}
+
+
+def test_what_landed_while_nobody_watched_is_found_at_the_start(
+    watching, look_until, land, make_instance
+):
+    land(make_instance())
+    arrivals, _ = look_until(watching(), closed(1))
+    assert len(arrivals) == 1
+
+
+def test_what_was_recorded_before_is_not_read_again(watching, look_until, land, make_instance):
+    land(make_instance())
+    look_until(watching(), closed(1))
+    land(make_instance())
+    arrivals, _ = look_until(watching(), closed(1))
+    assert len(arrivals) == 1
+
+
+def test_a_rescan_finds_what_no_event_told(watching, look_until, land, make_instance, monkeypatch):
+    watcher = watching(rescan_seconds=0.1)
+    monkeypatch.setattr(watcher._landed, "take", set)  # as if the kernel dropped every event
+    land(make_instance())
+    arrivals, _ = look_until(watcher, closed(1))
+    assert len(arrivals) == 1
+
+
+def test_a_series_never_closes_before_a_file_that_lies_in_its_folder_was_read(
+    watching, look_until, land, make_instance, monkeypatch
+):
+    watcher = watching(rescan_seconds=NEVER)
+    land(make_instance(InstanceNumber=1))
+    look_until(watcher, lambda arrivals, _: len(arrivals) == 1)
+    monkeypatch.setattr(watcher._landed, "take", set)
+    land(make_instance(InstanceNumber=2))
+    arrivals, closures = look_until(watcher, closed(1))
+    assert len(arrivals) == 1
+    assert len(closures) == 1
+
+
+def test_a_late_instance_opens_its_series_anew(watching, look_until, land, make_instance):
+    watcher = watching()
+    land(make_instance())
+    look_until(watcher, closed(1))
+    land(make_instance())
+    arrivals, closures = look_until(watcher, closed(1))
+    assert (len(arrivals), len(closures)) == (1, 1)
+
+
+def test_a_series_that_was_arriving_when_an_earlier_run_ended_still_closes(
+    watching, look_until, land, make_instance, recorded, associations
+):
+    associations("accepted", "released")
+    land(make_instance())
+    look_until(watching(quiet_seconds=NEVER), lambda arrivals, _: len(arrivals) == 1)
+    recorded.offsets = {}
+    _, (closure,) = look_until(watching(arriving={KEY: ("CT", {"a1"})}), closed(1))
+    assert closure.grade == "released"
+
+
+@pytest.mark.parametrize("content", [b"junk", b"\0" * 128 + b"DICM"])
+def test_a_file_that_cannot_be_read_is_set_aside_and_the_rest_goes_on(
+    watching, spool, land, make_instance, wait_until, content
+):
+    watcher = watching()
+    _, path = land(make_instance())
+    path.with_name(f"{generate_uid()}.dcm").write_bytes(content)
+    seen = []
+    wait_until(lambda: seen.append(watcher.look(0.02)) or seen[-1].set_aside, "the bad file")
+    assert len(list(spool.quarantine.glob("*.dcm"))) == 1
+    assert sum(len(findings.arrivals) for findings in seen) == 1
+
+
+def test_a_file_under_another_instances_name_is_set_aside(
+    watching, spool, land, make_instance, wait_until
+):
+    _, path = land(make_instance())
+    path.rename(path.with_name("9.9.9.dcm"))
+    watcher = watching()
+    wait_until(lambda: watcher.look(0.02).set_aside, "the file under a wrong name")
+    assert [p.name for p in spool.instances.rglob("*.dcm")] == []
