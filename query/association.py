@@ -1,0 +1,281 @@
+"""Opens an association with a PACS and reads its responses; it knows no query.
+
+pynetdicom 3.0.4 reports a failed association as "not established" and a lost response as an empty
+status. Here each becomes the error that names its cause, and every wait has an end.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+from pynetdicom import AE, _config, evt
+from pynetdicom.association import Association
+from pynetdicom.events import EventHandlerType
+from pynetdicom.pdu import A_ASSOCIATE_RJ
+from pynetdicom.presentation import PresentationContext
+
+from query.errors import (
+    AssociationAborted,
+    AssociationRejected,
+    PacsTimeout,
+    PacsUnreachable,
+    QueryError,
+    ServiceNotOffered,
+)
+from query.settings import PacsSettings, check_ae_title
+from query.statuses import RESULTS, SOURCES, rejection_meaning
+
+# Time for an A-ABORT to leave before the connection is cut under it.
+_ABORT_SECONDS = 1.0
+
+
+@contextmanager
+def associated(
+    pacs: PacsSettings,
+    contexts: Sequence[PresentationContext],
+    *,
+    calling_ae: str,
+    dimse_seconds: float,
+) -> Iterator[Association]:
+    """Hold one association for one operation: released at the end, aborted on any exception.
+
+    Parameters
+    ----------
+    pacs : PacsSettings
+        Whom to ask.
+    contexts : sequence of PresentationContext
+        What is proposed, at most 128.
+    calling_ae : str
+        Our AE title.
+    dimse_seconds : float
+        Wait for each response.
+
+    Yields
+    ------
+    Association
+        Established, with one presentation context accepted or more.
+
+    Raises
+    ------
+    PacsUnreachable, AssociationRejected, AssociationAborted, PacsTimeout, ServiceNotOffered
+        If it cannot be established.
+    ValueError
+        If `calling_ae` is not an AE title.
+    """
+    ae = _ae(pacs, check_ae_title(calling_ae), dimse_seconds)
+    with closing(_Connection()) as connection:
+        association = _request(pacs, ae, contexts, connection)
+        try:
+            yield association
+        except BaseException:
+            association.abort()
+            raise
+        association.release()
+
+
+def responses_from(
+    send: Callable[[], Iterable[tuple[Dataset, Dataset | None]]],
+    pacs: PacsSettings,
+    *,
+    service: str,
+    dimse_seconds: float,
+) -> Iterator[tuple[Dataset, Dataset | None]]:
+    """Send a request and yield (status, identifier) until the final response, or raise.
+
+    Parameters
+    ----------
+    send : callable
+        Sends the request and returns the responses, as pynetdicom's ``send_c_*``.
+    pacs : PacsSettings
+        Who is asked.
+    service : str
+        The service's name, for messages.
+    dimse_seconds : float
+        The time limit of each response, as given to `associated`.
+
+    Raises
+    ------
+    PacsTimeout
+        If a response did not come in time.
+    AssociationAborted
+        If the association ended, or what came was not a response.
+    """
+    asked = time.monotonic()
+    try:
+        responses = send()
+    except RuntimeError as error:  # pynetdicom: no longer established
+        raise _no_response(pacs, service, dimse_seconds, 0.0) from error
+    for status, identifier in responses:
+        if "Status" not in status:
+            raise _no_response(pacs, service, dimse_seconds, time.monotonic() - asked)
+        yield status, identifier
+        asked = time.monotonic()
+
+
+def _no_response(pacs: PacsSettings, service: str, limit: float, waited: float) -> QueryError:
+    if waited >= limit:
+        return PacsTimeout(
+            f"{pacs.ae_title} did not answer the {service} within {limit:g} s; try again later, or "
+            f'raise the time limit of [[pacs]] "{pacs.name}"'
+        )
+    return AssociationAborted(
+        f"{pacs.ae_title} ended the association before its {service} response was complete; "
+        "try again; its log says why"
+    )
+
+
+class _Connection:
+    """What pynetdicom keeps to itself, or loses, about a connection.
+
+    Its socket: closed here, because pynetdicom forgets it where the peer hung up first. Whether
+    it opened. The A-ASSOCIATE-RJ: pynetdicom takes one that comes at once for a failed connection.
+    """
+
+    def __init__(self) -> None:
+        self.socket: socket.socket | None = None
+        self.opened = False
+        self.rejection: A_ASSOCIATE_RJ | None = None
+
+    def handlers(self) -> list[EventHandlerType]:
+        return [
+            (evt.EVT_ACSE_SENT, self._on_acse_sent),
+            (evt.EVT_CONN_OPEN, self._on_open),
+            (evt.EVT_PDU_RECV, self._on_pdu),
+            (evt.EVT_ABORTED, self._on_abort),
+        ]
+
+    def _on_acse_sent(self, event: evt.Event) -> None:
+        transport = event.assoc.dul.socket
+        if self.socket is None and transport is not None:  # the first is A-ASSOCIATE-RQ
+            self.socket = transport.socket
+
+    def _on_open(self, _event: evt.Event) -> None:
+        self.opened = True
+
+    def _on_pdu(self, event: evt.Event) -> None:
+        if isinstance(event.pdu, A_ASSOCIATE_RJ):
+            self.rejection = event.pdu
+
+    def _on_abort(self, _event: evt.Event) -> None:
+        # pynetdicom waits for the peer to close, for ever if it stalls in the middle of a PDU.
+        timer = threading.Timer(_ABORT_SECONDS, self.cut)
+        timer.daemon = True
+        timer.start()
+
+    def cut(self) -> None:
+        if self.socket is not None:
+            with suppress(OSError):
+                self.socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        if self.socket is not None:
+            self.socket.close()
+
+
+def _ae(pacs: PacsSettings, calling_ae: str, dimse_seconds: float) -> AE:
+    # They would write patient data to the log, at INFO.
+    _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
+    ae = AE(calling_ae)
+    ae.connection_timeout = pacs.connect_seconds
+    ae.acse_timeout = pacs.response_seconds
+    ae.dimse_timeout = dimse_seconds
+    return ae
+
+
+def _request(
+    pacs: PacsSettings,
+    ae: AE,
+    contexts: Sequence[PresentationContext],
+    connection: _Connection,
+) -> Association:
+    started = time.monotonic()
+    try:
+        association = ae.associate(
+            pacs.host,
+            pacs.port,
+            contexts=list(contexts),
+            ae_title=pacs.ae_title,
+            evt_handlers=connection.handlers(),
+        )
+    except (socket.gaierror, UnicodeError) as error:
+        raise _unreachable(pacs, "host name not resolved") from error
+    except OSError as error:
+        raise _unreachable(pacs, _in_words(error)) from error
+    if association.is_established:
+        return association
+    waited = time.monotonic() - started
+    if connection.rejection is not None:
+        raise _rejection(pacs, ae.ae_title, connection.rejection)
+    raise _why_not(pacs, ae.ae_title, association, opened=connection.opened, waited=waited)
+
+
+def _why_not(
+    pacs: PacsSettings,
+    calling_ae: str,
+    association: Association,
+    *,
+    opened: bool,
+    waited: float,
+) -> QueryError:
+    answer = association.acceptor.primitive
+    if answer is not None and answer.result == 0:
+        return ServiceNotOffered(
+            f"{pacs.ae_title} accepts associations but offers none of the services asked for "
+            f"({_services(association)}); its administrator must enable them for {calling_ae}"
+        )
+    if not opened:
+        return _unreachable(pacs, _connect_problem(pacs))
+    if waited >= pacs.response_seconds:
+        return PacsTimeout(
+            f"{pacs.ae_title} at {pacs.host}:{pacs.port} took the connection but did not answer "
+            f"the association request within {pacs.response_seconds:g} s; is it a DICOM port?"
+        )
+    return AssociationAborted(
+        f"{pacs.ae_title} at {pacs.host}:{pacs.port} cut the association request off; some "
+        f"archives do so when they do not know the AE title {calling_ae}: ask its administrator; "
+        "or it is not a DICOM port"
+    )
+
+
+def _services(association: Association) -> str:
+    names = {UID(context.abstract_syntax or "").name for context in association.rejected_contexts}
+    return ", ".join(sorted(names))
+
+
+def _rejection(pacs: PacsSettings, calling_ae: str, pdu: A_ASSOCIATE_RJ) -> AssociationRejected:
+    result, source, reason = (
+        number or 0 for number in (pdu.result, pdu.source, pdu.reason_diagnostic)
+    )
+    meaning = rejection_meaning(source, reason)
+    remedy = meaning.remedy.format(calling_ae=calling_ae, called_ae=pacs.ae_title)
+    return AssociationRejected(
+        f"{pacs.ae_title} at {pacs.host}:{pacs.port} rejected the association: {meaning.text} "
+        f"({RESULTS.get(result, 'rejected')}, by the {SOURCES.get(source, 'peer')}: "
+        f"{result}/{source}/{reason}); {remedy}"
+    )
+
+
+def _unreachable(pacs: PacsSettings, problem: str) -> PacsUnreachable:
+    return PacsUnreachable(
+        f"cannot reach {pacs.ae_title} at {pacs.host}:{pacs.port}: {problem}; check host and port "
+        f'of [[pacs]] "{pacs.name}", that the PACS runs, and the firewalls between'
+    )
+
+
+def _connect_problem(pacs: PacsSettings) -> str:
+    """Return why a connection fails, by making it once more: pynetdicom only logs it."""
+    try:
+        socket.create_connection((pacs.host, pacs.port), min(pacs.connect_seconds, 3.0)).close()
+    except TimeoutError:
+        return f"no answer within {pacs.connect_seconds:g} s"
+    except OSError as error:
+        return _in_words(error)
+    return "the connection failed once, and now succeeds: try again"
+
+
+def _in_words(error: OSError) -> str:
+    return (error.strerror or "unknown reason").lower()

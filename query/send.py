@@ -1,0 +1,160 @@
+"""Sends files to a storage SCP (C-STORE, PS3.4 B), undecoded and in their own transfer syntax."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import MediaStorageDirectoryStorage
+from pynetdicom import _config, build_context
+from pynetdicom.association import Association
+
+from query.association import associated
+from query.errors import AssociationAborted
+from query.settings import PacsSettings
+
+MAXIMUM_CONTEXTS = 128  # PS3.8 9.3.2.2: their identifiers are the odd numbers from 1 to 255
+_ACCEPTED = frozenset({0x0000, 0xB000, 0xB006, 0xB007})  # PS3.4 Table B.2-1: success, warnings
+
+
+@dataclass(frozen=True)
+class DicomFile:
+    """A Part 10 file and the presentation context it needs."""
+
+    path: Path
+    SOPClassUID: str
+    TransferSyntaxUID: str
+
+    @property
+    def context(self) -> tuple[str, str]:
+        """SOP class and transfer syntax."""
+        return self.SOPClassUID, self.TransferSyntaxUID
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What became of one file: accepted, or not for `reason`."""
+
+    file: DicomFile
+    accepted: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class SendOutcome:
+    """What became of all files, in the order they were sent."""
+
+    sent: tuple[Sent, ...]
+
+    @property
+    def accepted(self) -> int:
+        """How many instances the receiver accepted."""
+        return sum(one.accepted for one in self.sent)
+
+    def refusals(self) -> Mapping[str, int]:
+        """Why instances were not accepted, and how many for each reason."""
+        return Counter(one.reason for one in self.sent if not one.accepted)
+
+
+def dicom_files(path: Path) -> tuple[tuple[DicomFile, ...], int]:
+    """The Part 10 files at or below `path` that can be sent.
+
+    Returns
+    -------
+    files : tuple of DicomFile
+        In the order of their names.
+    skipped : int
+        Files left out: not Part 10, without a transfer syntax, or a DICOMDIR.
+    """
+    paths = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    read = [_read(one) for one in paths]
+    files = tuple(file for file in read if file is not None)
+    return files, len(read) - len(files)
+
+
+def _read(path: Path) -> DicomFile | None:
+    try:
+        meta = read_file_meta_info(path)
+        file = DicomFile(path, str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID))
+    except (InvalidDicomError, EOFError, AttributeError):
+        return None
+    return None if file.SOPClassUID == MediaStorageDirectoryStorage else file
+
+
+def send_files(
+    files: Sequence[DicomFile],
+    receiver: PacsSettings,
+    *,
+    calling_ae: str,
+    on_sent: Callable[[Sent], None] | None = None,
+) -> SendOutcome:
+    """Send files, each in its own transfer syntax; a refused one does not stop the others.
+
+    Parameters
+    ----------
+    files
+        What to send. More presentation contexts than one association can have make several.
+    receiver
+        Whom to send to.
+    calling_ae
+        Our AE title.
+    on_sent
+        Told about each file.
+
+    Raises
+    ------
+    QueryError
+        No association, or it ended early; see `query.errors`.
+    """
+    sent: list[Sent] = []
+    for batch in _batches(files):
+        contexts = [build_context(*context) for context in dict.fromkeys(f.context for f in batch)]
+        with associated(
+            receiver, contexts, calling_ae=calling_ae, dimse_seconds=receiver.response_seconds
+        ) as association:
+            for file in batch:
+                sent.append(_send(association, file, receiver))
+                if on_sent is not None:
+                    on_sent(sent[-1])
+    return SendOutcome(tuple(sent))
+
+
+def _batches(files: Sequence[DicomFile]) -> Iterator[list[DicomFile]]:
+    """Files in their order, cut where one more context would be too many."""
+    contexts = list(dict.fromkeys(file.context for file in files))
+    number = {context: index // MAXIMUM_CONTEXTS for index, context in enumerate(contexts)}
+    ordered = sorted(files, key=lambda file: number[file.context])
+    for _, batch in groupby(ordered, key=lambda file: number[file.context]):
+        yield list(batch)
+
+
+def _send(association: Association, file: DicomFile, receiver: PacsSettings) -> Sent:
+    # pynetdicom then sends the file's own bytes and decodes nothing.
+    _config.STORE_SEND_CHUNKED_DATASET = True
+    try:
+        status = association.send_c_store(file.path)
+    except ValueError:
+        return Sent(file, accepted=False, reason=_not_offered(file))
+    except RuntimeError as error:
+        raise _ended(receiver) from error
+    if "Status" not in status:
+        raise _ended(receiver)
+    accepted = status.Status in _ACCEPTED
+    return Sent(file, accepted, "" if accepted else f"status 0x{status.Status:04X}")
+
+
+def _not_offered(file: DicomFile) -> str:
+    return (
+        f"the receiver does not take SOP class {file.SOPClassUID}"
+        f" in transfer syntax {file.TransferSyntaxUID}"
+    )
+
+
+def _ended(receiver: PacsSettings) -> AssociationAborted:
+    return AssociationAborted(
+        f"{receiver.ae_title} at {receiver.host}:{receiver.port} ended the association before all"
+        " was sent; its log says why"
+    )

@@ -1,0 +1,98 @@
+"""What must be known about a PACS to ask it anything; it reads no file."""
+
+import re
+from dataclasses import dataclass
+
+from pydicom.charset import python_encoding
+
+_AE_TITLE = re.compile(r"[\x20-\x5b\x5d-\x7e]{1,16}")
+
+
+def check_ae_title(ae_title: str) -> str:
+    r"""Return an AE title, or raise.
+
+    One to 16 printable ASCII characters, no backslash, not only spaces (PS3.5 6.2).
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+
+    Examples
+    --------
+    >>> check_ae_title("PACS1")
+    'PACS1'
+    """
+    if not _AE_TITLE.fullmatch(ae_title) or not ae_title.strip():
+        raise ValueError(f"AE title {ae_title!r}: expected 1 to 16 ASCII characters, no backslash")
+    return ae_title
+
+
+@dataclass(frozen=True)
+class PacsSettings:
+    """One ``[[pacs]]`` table.
+
+    Parameters
+    ----------
+    name : str
+        What the site calls it.
+    ae_title : str
+        Its AE title, the called AE title of every association.
+    host : str
+        Host name or address.
+    port : int
+        Its DICOM port.
+    max_results : int
+        Matches taken from one C-FIND; the rest is cancelled.
+    connect_seconds : float
+        Wait for the TCP connection.
+    response_seconds : float
+        Wait for the association, and for each C-ECHO and C-FIND response.
+    move_seconds : float
+        Wait between two C-MOVE responses. Long: some archives fetch from tape first.
+    cancel_seconds : float
+        Wait for the end of a C-FIND after C-CANCEL; then the association is aborted.
+    fallback_charset : str
+        A DICOM character set (such as ``GB18030``) for text that is not ASCII but is labelled
+        as Latin-1 or not at all. Used only where the text is valid in it; empty means never.
+
+    Raises
+    ------
+    ValueError
+        If a value is impossible; the message names it.
+    """
+
+    name: str
+    ae_title: str
+    host: str
+    port: int
+    max_results: int = 1000
+    connect_seconds: float = 10.0
+    response_seconds: float = 30.0
+    move_seconds: float = 600.0
+    cancel_seconds: float = 10.0
+    fallback_charset: str = ""
+
+    def __post_init__(self) -> None:
+        check_ae_title(self.ae_title)
+        if not self.host.strip():
+            raise ValueError("host: expected a host name or an address")
+        if not 1 <= self.port <= 65535:
+            raise ValueError(f"port = {self.port}: expected 1 to 65535")
+        if self.fallback_charset and self.fallback_charset not in python_encoding:
+            raise ValueError(
+                f"fallback_charset = {self.fallback_charset!r}: expected a DICOM character set "
+                "such as GB18030"
+            )
+        for key in _POSITIVE:
+            if getattr(self, key) <= 0:
+                raise ValueError(f"{key} = {getattr(self, key)}: expected more than 0")
+
+
+_POSITIVE = (
+    "max_results",
+    "connect_seconds",
+    "response_seconds",
+    "move_seconds",
+    "cancel_seconds",
+)
