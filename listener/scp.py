@@ -9,6 +9,8 @@ import uuid
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from pydicom._uid_dict import UID_dictionary
+from pydicom.dataset import Dataset
 from pydicom.uid import AllTransferSyntaxes
 from pynetdicom import AE, AllStoragePresentationContexts, _config, evt
 from pynetdicom.association import Association
@@ -42,6 +44,7 @@ CALLING_AE_NOT_RECOGNIZED = (0x01, 0x01, 0x03)
 CALLED_AE_NOT_RECOGNIZED = (0x01, 0x01, 0x07)
 
 _POLL_SECONDS = 0.05
+_STORAGE_ROOT = "1.2.840.10008.5.1.4.1.1."
 
 
 @dataclass
@@ -133,8 +136,7 @@ class Receiver:
         ae.network_timeout = self._settings.idle_seconds
         ae.acse_timeout = self._settings.idle_seconds
         ae.dimse_timeout = self._settings.idle_seconds
-        storage = [str(cx.abstract_syntax) for cx in AllStoragePresentationContexts]
-        for sop_class_uid in (*storage, *self._settings.extra_sop_classes):
+        for sop_class_uid in (*storage_sop_classes(), *self._settings.extra_sop_classes):
             ae.add_supported_context(sop_class_uid, AllTransferSyntaxes)
         ae.add_supported_context(Verification)
         return ae
@@ -214,12 +216,13 @@ class Receiver:
                 )
             )
 
-    def _on_store(self, event: evt.Event) -> int:
+    def _on_store(self, event: evt.Event) -> Dataset:
         """Answer a C-STORE request (PS3.4 B.2.3).
 
         Returns
         -------
-        int
+        Dataset
+            Status, with the reason as Error Comment when it is a failure (PS3.7 9.3.1.2):
             0x0000 the instance is durable, in its series or in quarantine; 0xA700 the spool
             cannot be written now; 0xA900 command and dataset name different instances;
             0xC000 a UID is missing or unusable, or the dataset cannot be parsed so far.
@@ -235,7 +238,7 @@ class Receiver:
             return self._refuse(tally, OUT_OF_RESOURCES, f"spool: {error.strerror}")
         except Exception as error:  # noqa: BLE001 - the C-STORE boundary: never a hang
             return self._refuse(tally, CANNOT_UNDERSTAND, f"unexpected {type(error).__name__}")
-        return SUCCESS
+        return _response(SUCCESS)
 
     def _keep(self, event: evt.Event, tally: _Tally) -> None:
         request = cast("Any", event.request)
@@ -254,12 +257,31 @@ class Receiver:
         tally.duplicates += outcome == "duplicate"
         tally.quarantined += outcome == "quarantined"
 
-    def _refuse(self, tally: _Tally, status: int, reason: str) -> int:
+    def _refuse(self, tally: _Tally, status: int, reason: str) -> Dataset:
         tally.refused += 1
-        reason = f"0x{status:04X}: {reason}"
-        self._journal.write(replace(tally.opening, event="refused", at=now(), reason=reason))
-        logger.warning("association %s: instance refused: %s", tally.opening.association_id, reason)
-        return status
+        noted = f"0x{status:04X}: {reason}"
+        self._journal.write(replace(tally.opening, event="refused", at=now(), reason=noted))
+        logger.warning("association %s: instance refused: %s", tally.opening.association_id, noted)
+        return _response(status, reason)
+
+
+def storage_sop_classes() -> tuple[str, ...]:
+    """Every storage SOP class of the standard; archives still hold the retired ones."""
+    current = [str(context.abstract_syntax) for context in AllStoragePresentationContexts]
+    named = [
+        uid
+        for uid, entry in UID_dictionary.items()
+        if uid.startswith(_STORAGE_ROOT) and "Storage" in entry[0]
+    ]
+    return tuple(dict.fromkeys([*current, *named]))
+
+
+def _response(status: int, comment: str = "") -> Dataset:
+    response = Dataset()
+    response.Status = status
+    if comment:
+        response.ErrorComment = comment[:64]  # LO
+    return response
 
 
 def _on_echo(event: evt.Event) -> int:  # noqa: ARG001 - the signature is pynetdicom's

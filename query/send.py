@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import MediaStorageDirectoryStorage
@@ -143,7 +144,13 @@ def _send(association: Association, file: DicomFile, receiver: PacsSettings) -> 
     if "Status" not in status:
         raise _ended(receiver)
     accepted = status.Status in _ACCEPTED
-    return Sent(file, accepted, "" if accepted else f"status 0x{status.Status:04X}")
+    return Sent(file, accepted, "" if accepted else _refusal(status))
+
+
+def _refusal(status: Dataset) -> str:
+    """The status and what the receiver says about it (PS3.7 9.3.1.2)."""
+    comment = str(status.get("ErrorComment", ""))
+    return f"0x{status.Status:04X}" + (f", {comment}" if comment else "")
 
 
 def _not_offered(file: DicomFile) -> str:

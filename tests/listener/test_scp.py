@@ -275,3 +275,16 @@ def test_the_acknowledgement_follows_fsync_link_and_fsync_of_the_folder(
 
 def index_of(calls, name, path):
     return next(i for i, call in enumerate(calls) if call.startswith(name) and path in call)
+
+
+def test_a_refusal_tells_the_sender_why(receiving, associate, make_instance):
+    association = associate(receiving())
+    instance = make_instance_with_meta(make_instance(SeriesInstanceUID=""))
+    assert association.send_c_store(instance).ErrorComment == "SeriesInstanceUID is missing"
+
+
+@pytest.mark.parametrize("sop_class", ["1.2.840.10008.5.1.4.1.1.6", "1.2.840.10008.5.1.4.1.1.5"])
+def test_retired_storage_classes_that_archives_still_hold_are_accepted(
+    receiving, associate, sop_class
+):
+    assert associate(receiving(), [sop_class]).rejected_contexts == []

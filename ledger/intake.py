@@ -1,0 +1,187 @@
+"""Records what arrived: associations, instances, quarantine; and says what is known already."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+
+from ledger.session import Row, Session
+from listener.journal import ENDINGS, AssociationEvent, now
+from listener.series import Arrival
+from listener.spool import SeriesKey
+from listener.watcher import Findings
+
+
+class Intake:
+    """The receiving side of the ledger."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def counts(self) -> Mapping[SeriesKey, int]:
+        """How many instances each series has."""
+        rows = self._session.query(
+            "SELECT StudyInstanceUID, SeriesInstanceUID, instances"
+            " FROM series JOIN studies ON studies.id = study_id"
+        )
+        return {
+            SeriesKey(row["StudyInstanceUID"], row["SeriesInstanceUID"]): row["instances"]
+            for row in rows
+        }
+
+    def sop_instance_uids(self, key: SeriesKey) -> frozenset[str]:
+        """The instances of a series; empty where the series is not known."""
+        rows = self._session.query(
+            "SELECT SOPInstanceUID FROM instances WHERE series_id ="
+            " (SELECT series.id FROM series JOIN studies ON studies.id = study_id"
+            "  WHERE StudyInstanceUID = ? AND SeriesInstanceUID = ?)",
+            list(key),
+        )
+        return frozenset(row["SOPInstanceUID"] for row in rows)
+
+    def journal_offsets(self) -> Mapping[str, int]:
+        """How far each file of the association journal was read."""
+        return {row["file"]: row["offset"] for row in self._session.table("journal_offsets").rows}
+
+    def arriving(self) -> Mapping[SeriesKey, tuple[str, set[str]]]:
+        """The series still open, with modality and their associations' identifiers."""
+        rows = self._session.query(
+            "SELECT StudyInstanceUID, SeriesInstanceUID, Modality,"
+            " (SELECT json_group_array(DISTINCT association_id) FROM instances"
+            "  WHERE series_id = series.id AND association_id != '') AS associations"
+            " FROM series JOIN studies ON studies.id = study_id WHERE state = 'arriving'"
+        )
+        return {
+            SeriesKey(row["StudyInstanceUID"], row["SeriesInstanceUID"]): (
+                row["Modality"],
+                set(json.loads(row["associations"])),
+            )
+            for row in rows
+        }
+
+    def record(self, findings: Findings) -> None:
+        """Record what the watcher saw, but for closures, in one commit."""
+        with self._session.atomic():
+            for event in findings.events:
+                self._record_event(event)
+            for arrival in findings.arrivals:
+                self._record_arrival(arrival)
+            self._session.table("journal_offsets").upsert_all(
+                ({"file": name, "offset": at} for name, at in findings.journal_offsets.items()),
+                pk="file",
+            )
+
+    def _record_event(self, event: AssociationEvent) -> None:
+        if event.event == "started":
+            self._session.execute(
+                "UPDATE associations SET state = 'lost', ended_at = ?,"
+                " reason = 'the receiver ended' WHERE state = 'open'",
+                [event.at],
+            )
+        elif event.event == "refused":
+            self._session.table("refusals").insert(
+                _only(event, "association_id", "calling_ae", "at", "reason")
+            )
+        else:
+            self._upsert_association(event)
+
+    def _upsert_association(self, event: AssociationEvent) -> None:
+        ended = event.event in ENDINGS or event.event == "rejected"
+        row = _only(
+            event,
+            *("association_id", "calling_ae", "called_ae", "address", "stored", "duplicates"),
+            *("quarantined", "refused", "bytes", "reason"),
+        )
+        row["state"] = event.event if ended else "open"
+        began = list(
+            self._session.query(
+                "SELECT began_at FROM associations WHERE association_id = ?",
+                [event.association_id],
+            )
+        )
+        row["began_at"] = began[0]["began_at"] if began else event.at
+        row["ended_at"] = event.at if ended else None
+        self._session.table("associations").insert(row, pk="association_id", replace=True)
+
+    def _record_arrival(self, arrival: Arrival) -> None:
+        series_id = self._series_id(arrival)
+        header = arrival.header
+        at = now()
+        inserted = self._session.execute(
+            "INSERT INTO instances (series_id, SOPInstanceUID, SOPClassUID, InstanceNumber,"
+            " TransferSyntaxUID, association_id, bytes, sha256, received_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            [
+                series_id,
+                header.identity.SOPInstanceUID,
+                header.identity.SOPClassUID,
+                header.number("InstanceNumber"),
+                header.transfer_syntax_uid,
+                header.origin.association_id,
+                arrival.bytes,
+                arrival.sha256,
+                at,
+            ],
+        ).rowcount
+        if inserted:
+            self._session.execute(
+                "UPDATE series SET state = 'arriving', instances = instances + 1,"
+                " bytes = bytes + ?, last_arrival_at = ? WHERE id = ?",
+                [arrival.bytes, at, series_id],
+            )
+
+    def _series_id(self, arrival: Arrival) -> int:
+        """The series of an arrival; its study and itself are recorded when they are new."""
+        study_id = self._study_id(arrival)
+        uid = arrival.key.SeriesInstanceUID
+        rows = self._session.query(
+            "SELECT id, state, revision FROM series WHERE study_id = ? AND SeriesInstanceUID = ?",
+            [study_id, uid],
+        )
+        for row in rows:
+            if row["state"] == "closed":
+                self._session.note(
+                    row["id"], f"more instances came after revision {row['revision']}"
+                )
+            return int(row["id"])
+        header = arrival.header
+        series_id = self._session.insert(
+            "series",
+            study_id=study_id,
+            SeriesInstanceUID=uid,
+            Modality=header.text("Modality"),
+            SeriesNumber=header.number("SeriesNumber"),
+            SeriesDescription=header.text("SeriesDescription"),
+            calling_ae=header.origin.calling_ae,
+            called_ae=header.origin.called_ae,
+            state="arriving",
+            first_seen_at=now(),
+            last_arrival_at=now(),
+        )
+        self._session.note(series_id, "the first instance arrived")
+        return series_id
+
+    def _study_id(self, arrival: Arrival) -> int:
+        uid = arrival.key.StudyInstanceUID
+        for row in self._session.query("SELECT id FROM studies WHERE StudyInstanceUID = ?", [uid]):
+            return int(row["id"])
+        keywords = ("PatientID", "PatientName", "AccessionNumber", "StudyDate", "StudyDescription")
+        elements = {keyword: arrival.header.text(keyword) for keyword in keywords}
+        return self._session.insert(
+            "studies", StudyInstanceUID=uid, first_seen_at=now(), **elements
+        )
+
+    def record_quarantine(self, entries: Iterable[tuple[str, str, str]]) -> int:
+        """Record files in quarantine as (name, reason, series UID); return how many are new."""
+        with self._session.atomic():
+            return sum(
+                self._session.execute(
+                    "INSERT INTO quarantine VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                    [name, reason, series_uid, now()],
+                ).rowcount
+                for name, reason, series_uid in entries
+            )
+
+
+def _only(event: AssociationEvent, *names: str) -> Row:
+    record = asdict(event)
+    return {name: record[name] for name in names}

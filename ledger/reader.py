@@ -1,0 +1,376 @@
+"""Reads the ledger for the status page and the command line. It never writes or holds a lock."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from ledger.connection import open_for_reading
+from ledger.errors import NotInLedger
+
+SeriesState = Literal["arriving", "waiting", "processing", "done", "kept", "dropped", "attention"]
+"""
+arriving    instances are coming or may come
+waiting     closed; its jobs are queued or not decided yet
+processing  a job is running
+done        every job ended and every step gave a result
+kept        no rule matched: it stays in the spool
+dropped     a named rule left it out
+attention   held, given up, or a step failed: a person must look
+"""
+
+
+@dataclass(frozen=True)
+class Overview:
+    """How the node is, in numbers.
+
+    `refusals` are those of the last 24 hours; `attention` counts series held or given up.
+    """
+
+    studies: int
+    series: int
+    instances: int
+    bytes: int
+    open_associations: int
+    arriving: int
+    queued: int
+    running: int
+    attention: int
+    quarantined: int
+    refusals: int
+
+
+@dataclass(frozen=True)
+class SeriesRow:
+    """One series with its study, as a list shows it. Attributes that are elements keep the keyword.
+
+    `results` maps each processor that ran to its one-line summary; `preview_id` is the output
+    number of the picture, None while there is none.
+    """
+
+    id: int
+    study_id: int
+    PatientID: str
+    PatientName: str
+    AccessionNumber: str
+    StudyDate: str
+    StudyDescription: str
+    StudyInstanceUID: str
+    SeriesInstanceUID: str
+    Modality: str
+    SeriesNumber: int | None
+    SeriesDescription: str
+    calling_ae: str
+    instances: int
+    bytes: int
+    revision: int
+    grade: str | None
+    evidence: str | None
+    first_seen_at: str
+    last_arrival_at: str
+    closed_at: str | None
+    workbook: str | None
+    state: SeriesState
+    results: dict[str, str]
+    preview_id: int | None
+
+
+@dataclass(frozen=True)
+class OutputRow:
+    """One published file; `path` is relative to the results folder."""
+
+    id: int
+    job_id: int
+    processor: str
+    path: str
+    kind: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """What one processor said."""
+
+    processor: str
+    state: str
+    summary: str
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """One job with its steps and outputs."""
+
+    id: int
+    key: str
+    series_id: int
+    revision: int
+    rule: str
+    state: str
+    tries: int
+    queued_at: str
+    started_at: str | None
+    ended_at: str | None
+    seconds: float | None
+    folder: str | None
+    error: str | None
+    steps: tuple[StepRow, ...]
+    outputs: tuple[OutputRow, ...]
+
+
+@dataclass(frozen=True)
+class AssociationRow:
+    """One association, open, ended or rejected."""
+
+    association_id: str
+    calling_ae: str
+    called_ae: str
+    address: str
+    state: str
+    began_at: str
+    ended_at: str | None
+    stored: int
+    duplicates: int
+    quarantined: int
+    refused: int
+    bytes: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class HistoryRow:
+    """One thing that happened to a series."""
+
+    at: str
+    what: str
+
+
+@dataclass(frozen=True)
+class DecisionRow:
+    """What the rules said of one revision; `reasons` as `rules.model.RuleReason`, in JSON."""
+
+    revision: int
+    outcome: str
+    summary: str
+    reasons: list[dict[str, Any]]
+    decided_at: str
+
+
+# A series needs a person when it is held, a job was given up or a step failed. A job that is
+# queued or running outranks what earlier jobs did.
+_SERIES = """
+SELECT series.id, study_id, PatientID, PatientName, AccessionNumber, StudyDate,
+    StudyDescription, StudyInstanceUID, SeriesInstanceUID, Modality, SeriesNumber,
+    SeriesDescription, calling_ae, instances, bytes, series.revision, grade, evidence,
+    series.first_seen_at, last_arrival_at, closed_at, workbook,
+    CASE
+        WHEN series.state = 'arriving' THEN 'arriving'
+        WHEN EXISTS (SELECT 1 FROM jobs WHERE series_id = series.id
+                     AND jobs.revision = series.revision AND state = 'running') THEN 'processing'
+        WHEN outcome IS NULL OR EXISTS (SELECT 1 FROM jobs WHERE series_id = series.id
+                     AND jobs.revision = series.revision AND state = 'queued') THEN 'waiting'
+        WHEN outcome = 'hold' OR EXISTS (SELECT 1 FROM jobs LEFT JOIN steps ON job_id = jobs.id
+                     WHERE series_id = series.id AND jobs.revision = series.revision
+                     AND (jobs.state = 'dead' OR steps.state = 'failed')) THEN 'attention'
+        WHEN outcome = 'drop' THEN 'dropped'
+        WHEN outcome = 'keep' THEN 'kept'
+        ELSE 'done'
+    END AS state,
+    (SELECT json_group_object(processor, summary) FROM jobs JOIN steps ON job_id = jobs.id
+     WHERE series_id = series.id AND jobs.revision = series.revision) AS results,
+    (SELECT max(outputs.id) FROM jobs JOIN outputs ON job_id = jobs.id
+     WHERE series_id = series.id AND kind = 'preview') AS preview_id
+FROM series JOIN studies ON studies.id = study_id
+"""
+
+_Record = TypeVar("_Record")
+
+
+class LedgerReader:
+    """A read-only view of the ledger; one thread at a time may use it.
+
+    Parameters
+    ----------
+    path
+        The SQLite file.
+
+    Raises
+    ------
+    NoLedger
+        The file does not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._connection = open_for_reading(path)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def version(self) -> int:
+        """A number that changes whenever somebody wrote to the ledger."""
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def overview(self) -> Overview:
+        """The numbers of the state line."""
+        row = self._connection.execute(
+            """SELECT
+            (SELECT count(*) FROM studies) AS studies,
+            (SELECT count(*) FROM series) AS series,
+            (SELECT coalesce(sum(instances), 0) FROM series) AS instances,
+            (SELECT coalesce(sum(bytes), 0) FROM series) AS bytes,
+            (SELECT count(*) FROM associations WHERE state = 'open') AS open_associations,
+            (SELECT count(*) FROM series WHERE state = 'arriving') AS arriving,
+            (SELECT count(*) FROM jobs WHERE state = 'queued') AS queued,
+            (SELECT count(*) FROM jobs WHERE state = 'running') AS running,
+            (SELECT count(*) FROM series WHERE outcome = 'hold')
+             + (SELECT count(*) FROM jobs WHERE state = 'dead')
+             + (SELECT count(DISTINCT job_id) FROM steps JOIN jobs ON jobs.id = job_id
+                WHERE steps.state = 'failed' AND jobs.state = 'done') AS attention,
+            (SELECT count(*) FROM quarantine) AS quarantined,
+            (SELECT count(*) FROM refusals WHERE at >
+             strftime('%Y-%m-%dT%H:%M:%S', 'now', '-1 day')) AS refusals"""
+        ).fetchone()
+        return Overview(**dict(row))
+
+    def series(self, *, limit: int = 100, offset: int = 0) -> tuple[SeriesRow, ...]:
+        """The series, those that moved last first."""
+        query = f"{_SERIES} ORDER BY last_arrival_at DESC, series.id DESC LIMIT ? OFFSET ?"
+        return self._series(query, [limit, offset])
+
+    def one_series(self, series_id: int) -> SeriesRow:
+        """One series.
+
+        Raises
+        ------
+        NotInLedger
+            There is no series of this number.
+        """
+        found = self._series(f"{_SERIES} WHERE series.id = ?", [series_id])
+        if not found:
+            raise NotInLedger(f"no series {series_id}")
+        return found[0]
+
+    def series_by_uid(self, series_instance_uid: str) -> tuple[SeriesRow, ...]:
+        """The series with this UID: more than one where two studies share it."""
+        return self._series(f"{_SERIES} WHERE SeriesInstanceUID = ?", [series_instance_uid])
+
+    def study_series(self, study_id: int) -> tuple[SeriesRow, ...]:
+        """The series of a study, by number.
+
+        Raises
+        ------
+        NotInLedger
+            There is no study of this number.
+        """
+        found = self._series(
+            f"{_SERIES} WHERE study_id = ? ORDER BY SeriesNumber, series.id", [study_id]
+        )
+        if not found:
+            raise NotInLedger(f"no study {study_id}")
+        return found
+
+    def study_instances(self, study_instance_uid: str) -> int:
+        """How many instances of a study are in the ledger."""
+        row = self._connection.execute(
+            "SELECT coalesce(sum(instances), 0) FROM series WHERE study_id ="
+            " (SELECT id FROM studies WHERE StudyInstanceUID = ?)",
+            [study_instance_uid],
+        ).fetchone()
+        return int(row[0])
+
+    def decision(self, series_id: int) -> DecisionRow | None:
+        """The latest decision on a series; None while there is none."""
+        row = self._connection.execute(
+            "SELECT revision, outcome, summary, reasons, decided_at FROM decisions"
+            " WHERE series_id = ? ORDER BY revision DESC LIMIT 1",
+            [series_id],
+        ).fetchone()
+        return None if row is None else DecisionRow(**_decoded(row, "reasons"))
+
+    def history(self, series_id: int) -> tuple[HistoryRow, ...]:
+        """Everything that happened to a series, in order."""
+        return self._records(
+            HistoryRow, "SELECT at, what FROM history WHERE series_id = ? ORDER BY id", [series_id]
+        )
+
+    def jobs_of(self, series_id: int) -> tuple[JobRow, ...]:
+        """The jobs of a series, the newest first."""
+        return self._jobs("WHERE series_id = ? ORDER BY id DESC", [series_id])
+
+    def jobs(self, states: Sequence[str], *, limit: int = 50) -> tuple[JobRow, ...]:
+        """Jobs in one of `states`, those that began last first."""
+        marks = ", ".join("?" for _ in states)
+        return self._jobs(
+            f"WHERE state IN ({marks}) ORDER BY coalesce(started_at, queued_at) DESC LIMIT ?",
+            [*states, limit],
+        )
+
+    def associations(self, *, limit: int = 20) -> tuple[AssociationRow, ...]:
+        """The latest associations, open ones first."""
+        names = ", ".join(field.name for field in fields(AssociationRow))
+        return self._records(
+            AssociationRow,
+            f"SELECT {names} FROM associations ORDER BY state = 'open' DESC, began_at DESC LIMIT ?",
+            [limit],
+        )
+
+    def output(self, output_id: int) -> OutputRow:
+        """One published file.
+
+        Raises
+        ------
+        NotInLedger
+            There is no output of this number.
+        """
+        found = self._outputs("outputs.id = ?", output_id)
+        if not found:
+            raise NotInLedger(f"no output {output_id}")
+        return found[0]
+
+    def _series(self, query: str, values: Sequence[object]) -> tuple[SeriesRow, ...]:
+        rows = self._connection.execute(query, list(values))
+        return tuple(SeriesRow(**_decoded(row, "results")) for row in rows)
+
+    def _jobs(self, clause: str, values: Sequence[object]) -> tuple[JobRow, ...]:
+        rows = self._connection.execute(
+            "SELECT id, key, series_id, revision, rule, state, tries, queued_at, started_at,"
+            f" ended_at, seconds, folder, error FROM jobs {clause}",
+            list(values),
+        ).fetchall()
+        return tuple(
+            JobRow(
+                **dict(row),
+                steps=self._steps(row["id"]),
+                outputs=self._outputs("job_id = ?", row["id"]),
+            )
+            for row in rows
+        )
+
+    def _steps(self, job_id: int) -> tuple[StepRow, ...]:
+        rows = self._connection.execute(
+            "SELECT processor, state, summary, details FROM steps WHERE job_id = ? ORDER BY id",
+            [job_id],
+        )
+        return tuple(StepRow(**_decoded(row, "details")) for row in rows)
+
+    def _outputs(self, clause: str, value: int) -> tuple[OutputRow, ...]:
+        return self._records(
+            OutputRow,
+            "SELECT outputs.id, job_id, processor, folder || '/' || path AS path, kind, bytes,"
+            f" sha256 FROM outputs JOIN jobs ON jobs.id = job_id WHERE {clause}"
+            " ORDER BY outputs.id",
+            [value],
+        )
+
+    def _records(
+        self, kind: type[_Record], query: str, values: Sequence[object]
+    ) -> tuple[_Record, ...]:
+        return tuple(kind(**dict(row)) for row in self._connection.execute(query, list(values)))
+
+
+def _decoded(row: sqlite3.Row, column: str) -> dict[str, Any]:
+    return {**dict(row), column: json.loads(row[column])}

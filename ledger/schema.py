@@ -1,0 +1,157 @@
+"""The ledger's tables, as ordered migrations. An applied migration is never edited.
+
+Timestamps are ISO 8601 in UTC. Columns that are DICOM elements keep the keyword.
+"""
+
+from collections.abc import Sequence
+
+from sqlite_utils import Database, Migrations
+
+migrations = Migrations("safelight")
+
+_INITIAL: Sequence[str] = (
+    """CREATE TABLE studies (
+        id INTEGER PRIMARY KEY,
+        StudyInstanceUID TEXT NOT NULL UNIQUE,
+        PatientID TEXT NOT NULL,
+        PatientName TEXT NOT NULL,
+        AccessionNumber TEXT NOT NULL,
+        StudyDate TEXT NOT NULL,
+        StudyDescription TEXT NOT NULL,
+        first_seen_at TEXT NOT NULL,
+        workbook TEXT  -- path below results, once one was written
+    )""",
+    "CREATE INDEX studies_by_accession ON studies(AccessionNumber)",
+    """CREATE TABLE series (
+        id INTEGER PRIMARY KEY,
+        study_id INTEGER NOT NULL REFERENCES studies(id),
+        SeriesInstanceUID TEXT NOT NULL,
+        Modality TEXT NOT NULL,
+        SeriesNumber INTEGER,
+        SeriesDescription TEXT NOT NULL,
+        calling_ae TEXT NOT NULL,
+        called_ae TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('arriving', 'closed')),
+        revision INTEGER NOT NULL DEFAULT 0,  -- how often it was closed
+        grade TEXT,
+        evidence TEXT,
+        outcome TEXT CHECK (outcome IN ('process', 'drop', 'hold', 'keep')),
+        instances INTEGER NOT NULL DEFAULT 0,
+        bytes INTEGER NOT NULL DEFAULT 0,
+        first_seen_at TEXT NOT NULL,
+        last_arrival_at TEXT NOT NULL,
+        closed_at TEXT,
+        UNIQUE (study_id, SeriesInstanceUID)
+    )""",
+    "CREATE INDEX series_by_state ON series(state)",
+    "CREATE INDEX series_by_arrival ON series(last_arrival_at)",
+    """CREATE TABLE instances (
+        id INTEGER PRIMARY KEY,
+        series_id INTEGER NOT NULL REFERENCES series(id),
+        SOPInstanceUID TEXT NOT NULL,
+        SOPClassUID TEXT NOT NULL,
+        InstanceNumber INTEGER,
+        TransferSyntaxUID TEXT NOT NULL,
+        association_id TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        sha256 TEXT NOT NULL,
+        received_at TEXT NOT NULL,
+        UNIQUE (series_id, SOPInstanceUID)
+    )""",
+    """CREATE TABLE associations (
+        association_id TEXT PRIMARY KEY,
+        calling_ae TEXT NOT NULL,
+        called_ae TEXT NOT NULL,
+        address TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (
+            state IN ('open', 'released', 'aborted', 'lost', 'rejected')),
+        began_at TEXT NOT NULL,
+        ended_at TEXT,
+        stored INTEGER NOT NULL DEFAULT 0,
+        duplicates INTEGER NOT NULL DEFAULT 0,
+        quarantined INTEGER NOT NULL DEFAULT 0,
+        refused INTEGER NOT NULL DEFAULT 0,
+        bytes INTEGER NOT NULL DEFAULT 0,
+        reason TEXT NOT NULL DEFAULT ''
+    )""",
+    "CREATE INDEX associations_by_time ON associations(began_at)",
+    "CREATE INDEX associations_by_state ON associations(state)",
+    """CREATE TABLE refusals (
+        id INTEGER PRIMARY KEY,
+        association_id TEXT NOT NULL,
+        calling_ae TEXT NOT NULL,
+        at TEXT NOT NULL,
+        reason TEXT NOT NULL
+    )""",
+    """CREATE TABLE quarantine (
+        name TEXT PRIMARY KEY,
+        reason TEXT NOT NULL,
+        SeriesInstanceUID TEXT NOT NULL,
+        at TEXT NOT NULL
+    )""",
+    """CREATE TABLE decisions (
+        id INTEGER PRIMARY KEY,
+        series_id INTEGER NOT NULL REFERENCES series(id),
+        revision INTEGER NOT NULL,
+        outcome TEXT NOT NULL,
+        summary TEXT NOT NULL,
+        reasons TEXT NOT NULL,  -- JSON: what every rule said
+        decided_at TEXT NOT NULL,
+        UNIQUE (series_id, revision)
+    )""",
+    """CREATE TABLE jobs (
+        id INTEGER PRIMARY KEY,
+        key TEXT NOT NULL UNIQUE,
+        series_id INTEGER NOT NULL REFERENCES series(id),
+        revision INTEGER NOT NULL,
+        rule TEXT NOT NULL,
+        steps TEXT NOT NULL,  -- JSON: the processors with their options
+        digest TEXT NOT NULL,  -- of the instance set
+        state TEXT NOT NULL CHECK (
+            state IN ('queued', 'running', 'done', 'dead', 'superseded')),
+        tries INTEGER NOT NULL DEFAULT 0,
+        not_before TEXT NOT NULL,
+        queued_at TEXT NOT NULL,
+        started_at TEXT,
+        ended_at TEXT,
+        seconds REAL,
+        folder TEXT,  -- below results, once published
+        error TEXT
+    )""",
+    "CREATE INDEX jobs_by_state ON jobs(state, not_before)",
+    "CREATE INDEX jobs_by_series ON jobs(series_id, revision)",
+    """CREATE TABLE steps (
+        id INTEGER PRIMARY KEY,
+        job_id INTEGER NOT NULL REFERENCES jobs(id),
+        processor TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('done', 'refused', 'failed')),
+        summary TEXT NOT NULL,
+        details TEXT NOT NULL,  -- JSON
+        UNIQUE (job_id, processor)
+    )""",
+    """CREATE TABLE outputs (
+        id INTEGER PRIMARY KEY,
+        job_id INTEGER NOT NULL REFERENCES jobs(id),
+        processor TEXT NOT NULL,
+        path TEXT NOT NULL,  -- below the job's folder
+        kind TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        sha256 TEXT NOT NULL
+    )""",
+    "CREATE INDEX outputs_by_job ON outputs(job_id)",
+    """CREATE TABLE history (
+        id INTEGER PRIMARY KEY,
+        series_id INTEGER NOT NULL REFERENCES series(id),
+        at TEXT NOT NULL,
+        what TEXT NOT NULL
+    )""",
+    "CREATE INDEX history_by_series ON history(series_id)",
+    "CREATE TABLE journal_offsets (file TEXT PRIMARY KEY, offset INTEGER NOT NULL)",
+)
+
+
+@migrations()
+def m001_initial(db: Database) -> None:
+    """Studies, series, instances, associations, decisions, jobs, outputs."""
+    for statement in _INITIAL:
+        db.execute(statement)

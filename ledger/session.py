@@ -1,0 +1,66 @@
+"""A connection to the ledger for writing, and the few statements every writer needs."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from sqlite3 import Cursor
+from typing import Any
+
+from sqlite_utils import Database
+from sqlite_utils.db import Table
+
+from ledger.connection import open_for_writing
+from ledger.errors import NotInLedger
+from listener.journal import now
+
+Row = dict[str, Any]
+
+
+class Session:
+    """The ledger, open for writing, for one thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = open_for_writing(path)
+
+    def close(self) -> None:
+        """Close the ledger."""
+        self._db.close()
+
+    def atomic(self) -> AbstractContextManager[Database]:
+        """One transaction: all of it is recorded, durably, or none."""
+        return self._db.atomic()
+
+    def query(self, statement: str, values: Sequence[object] = ()) -> Iterator[Row]:
+        """The rows of a query."""
+        return self._db.query(statement, list(values))
+
+    def execute(self, statement: str, values: Sequence[object] = ()) -> Cursor:
+        """Execute one statement."""
+        return self._db.execute(statement, list(values))
+
+    def table(self, name: str) -> Table:
+        """A table, for inserting many rows at once."""
+        return self._db.table(name)
+
+    def one(self, statement: str, values: Sequence[object] = ()) -> Row:
+        """The first row of a query.
+
+        Raises
+        ------
+        NotInLedger
+            There is none.
+        """
+        for row in self.query(statement, values):
+            return row
+        raise NotInLedger("no such entry")
+
+    def insert(self, table: str, **values: object) -> int:
+        """Insert one row and return its number."""
+        names = ", ".join(values)
+        marks = ", ".join("?" for _ in values)
+        statement = f"INSERT INTO {table} ({names}) VALUES ({marks})"
+        return int(self.execute(statement, list(values.values())).lastrowid or 0)
+
+    def note(self, series_id: int, what: str) -> None:
+        """Add a line to the history of a series."""
+        self.insert("history", series_id=series_id, at=now(), what=what)

@@ -1,0 +1,46 @@
+"""The ledger, open for writing. One thread of one process owns it; each call is one commit."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ledger.intake import Intake
+from ledger.session import Session
+from ledger.work import Work
+
+
+class LedgerWriter:
+    """All writing goes through here.
+
+    Parameters
+    ----------
+    path
+        The SQLite file; it is made when absent.
+
+    Attributes
+    ----------
+    intake
+        Records what arrived.
+    work
+        Records what became of it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._session = Session(path)
+        self.intake = Intake(self._session)
+        self.work = Work(self._session)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the ledger."""
+        self._session.close()

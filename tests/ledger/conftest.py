@@ -1,0 +1,99 @@
+"""A ledger in a temporary folder, and records as the stages before it make them."""
+
+from pathlib import Path
+
+import pytest
+
+from ledger.records import NewJob
+from ledger.writer import LedgerWriter
+from listener.journal import AssociationEvent, now
+from listener.part10 import Header, Identity, Origin
+from listener.series import Arrival, Closure
+from listener.spool import SeriesKey
+from listener.watcher import Findings
+from processor.model import JobResult, Output, StepResult
+from rules.model import Decision, Reason, RuleReason, Step
+
+KEY = SeriesKey("1.2.3", "1.2.3.4")
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Where the ledger is."""
+    return tmp_path / "ledger.sqlite"
+
+
+@pytest.fixture
+def ledger(path):
+    """The ledger, open for writing."""
+    with LedgerWriter(path) as writer:
+        yield writer
+
+
+@pytest.fixture
+def arrival():
+    """Function that builds the arrival of one instance; keyword arguments are elements."""
+
+    def make(uid="1.2.3.4.1", key=KEY, association_id="a1", **elements):
+        elements = {"Modality": "CT", "PatientID": "0042", "AccessionNumber": "A1", **elements}
+        header = Header(
+            Identity(*key, uid, "1.2.840.10008.5.1.4.1.1.2"),
+            "1.2.840.10008.1.2.1",
+            Origin("PACS1", "SAFELIGHT", association_id),
+            {name: (value,) for name, value in elements.items()},
+        )
+        return Arrival(key, header, Path(f"/spool/{uid}.dcm"), 1000, uid.encode().hex())
+
+    return make
+
+
+@pytest.fixture
+def event():
+    """Function that builds an association event."""
+
+    def make(name, association_id="a1", at=None, **values):
+        values = {"calling_ae": "PACS1", "called_ae": "SAFELIGHT", "address": "::1", **values}
+        return AssociationEvent(name, at or now(), association_id, **values)
+
+    return make
+
+
+@pytest.fixture
+def record(ledger):
+    """Function that records events and arrivals as one look of the watcher."""
+
+    def findings(*arrivals, events=(), offsets=None):
+        ledger.intake.record(Findings(tuple(events), arrivals, (), 0, offsets or {}))
+
+    return findings
+
+
+@pytest.fixture
+def close(ledger):
+    """Function that closes a series."""
+    return lambda key=KEY: ledger.work.close_series(Closure(key, "released", "released, quiet"))
+
+
+@pytest.fixture
+def decide(ledger):
+    """Function that records a decision that queues one job a key."""
+
+    def process(series, *keys, outcome="process"):
+        reasons = (RuleReason("All", "yes", (Reason("Modality = CT", "yes"),)),)
+        decision = Decision(outcome, "All -> qc", (), reasons)
+        jobs = [NewJob(key, "All", (Step("qc", {"a": 1}),)) for key in keys]
+        ledger.work.record_decision(series, decision, jobs)
+
+    return process
+
+
+@pytest.fixture
+def result():
+    """Function that builds what a worker answers."""
+
+    def make(key="k1", state="done", folder="A1/001-k1"):
+        outputs = (Output("preview.png", "preview", 10, "ff"),)
+        step = StepResult("qc", state, "Normal", {"low_quality": False}, outputs)
+        return JobResult(key, Path(folder), (step,), 1.5)
+
+    return make
