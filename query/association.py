@@ -18,6 +18,7 @@ from pynetdicom.events import EventHandlerType
 from pynetdicom.pdu import A_ASSOCIATE_RJ
 from pynetdicom.presentation import PresentationContext
 
+from listener.settings import require_ae_title
 from query.errors import (
     AssociationAborted,
     AssociationRejected,
@@ -26,7 +27,7 @@ from query.errors import (
     QueryError,
     ServiceNotOffered,
 )
-from query.settings import PacsSettings, check_ae_title
+from query.settings import PacsSettings
 from query.statuses import RESULTS, SOURCES, rejection_meaning
 
 # Time for an A-ABORT to leave before the connection is cut under it.
@@ -66,7 +67,7 @@ def associated(
     ValueError
         If `calling_ae` is not an AE title.
     """
-    ae = _ae(pacs, check_ae_title(calling_ae), dimse_seconds)
+    ae = _ae(pacs, require_ae_title(calling_ae), dimse_seconds)
     with closing(_Connection()) as connection:
         association = _request(pacs, ae, contexts, connection)
         try:

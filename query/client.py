@@ -14,6 +14,7 @@ from pydicom.uid import UID
 from pynetdicom import build_context
 from pynetdicom.association import Association
 
+from listener.settings import require_ae_title
 from query.association import associated, responses_from
 from query.errors import AssociationAborted, MoveRefused, PacsTimeout, QueryFailed
 from query.keys import (
@@ -26,7 +27,7 @@ from query.keys import (
 )
 from query.matches import SeriesMatch, StudyMatch, series_match, study_match
 from query.moves import MoveOutcome, MoveProgress, move_outcome, move_progress
-from query.settings import PacsSettings, check_ae_title
+from query.settings import PacsSettings
 from query.statuses import MOVE_ENDED, PENDING, SUCCESS, find_meaning, move_meaning
 
 # PS3.6 A; by number, because pynetdicom makes its names at run time.
@@ -184,7 +185,7 @@ def move_study(
     QueryError
         The leaf that names the cause, see `query.errors`; InvalidKey for what is no UID.
     """
-    check_ae_title(destination_ae)
+    require_ae_title(destination_ae)
     identifier = move_identifier(study_uid)
     status, failures = _move(pacs, identifier, destination_ae, calling_ae, on_progress)
     if status.Status not in MOVE_ENDED:

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
 from pydicom.uid import MediaStorageDirectoryStorage
 from pynetdicom import _config, build_context
 from pynetdicom.association import Association
 
 from query.association import associated
-from query.errors import AssociationAborted
+from query.errors import AssociationAborted, ServiceNotOffered
 from query.settings import PacsSettings
 
 MAXIMUM_CONTEXTS = 128  # PS3.8 9.3.2.2: their identifiers are the odd numbers from 1 to 255
@@ -23,11 +23,16 @@ _ACCEPTED = frozenset({0x0000, 0xB000, 0xB006, 0xB007})  # PS3.4 Table B.2-1: su
 
 @dataclass(frozen=True)
 class DicomFile:
-    """A Part 10 file and the presentation context it needs."""
+    """A Part 10 file and the presentation context it needs.
+
+    `is_consistent` tells whether its file meta names the same instance as its dataset; where it
+    does not, as after a careless de-identification, the dataset is what counts.
+    """
 
     path: Path
     SOPClassUID: str
     TransferSyntaxUID: str
+    is_consistent: bool = True
 
     @property
     def context(self) -> tuple[str, str]:
@@ -68,7 +73,7 @@ def dicom_files(path: Path) -> tuple[tuple[DicomFile, ...], int]:
     files : tuple of DicomFile
         In the order of their names.
     skipped : int
-        Files left out: not Part 10, without a transfer syntax, or a DICOMDIR.
+        Files left out: not Part 10, without transfer syntax or SOP class, or a DICOMDIR.
     """
     paths = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     read = [_read(one) for one in paths]
@@ -78,10 +83,16 @@ def dicom_files(path: Path) -> tuple[tuple[DicomFile, ...], int]:
 
 def _read(path: Path) -> DicomFile | None:
     try:
-        meta = read_file_meta_info(path)
-        file = DicomFile(path, str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID))
+        dataset = dcmread(
+            path, stop_before_pixels=True, specific_tags=["SOPClassUID", "SOPInstanceUID"]
+        )
+        meta = dataset.file_meta
+        named = (str(dataset.SOPClassUID), str(dataset.SOPInstanceUID))
+        syntax = str(meta.TransferSyntaxUID)
     except (InvalidDicomError, EOFError, AttributeError):
         return None
+    in_meta = (meta.get("MediaStorageSOPClassUID"), meta.get("MediaStorageSOPInstanceUID"))
+    file = DicomFile(path, named[0], syntax, is_consistent=named == in_meta)
     return None if file.SOPClassUID == MediaStorageDirectoryStorage else file
 
 
@@ -112,15 +123,26 @@ def send_files(
     """
     sent: list[Sent] = []
     for batch in _batches(files):
-        contexts = [build_context(*context) for context in dict.fromkeys(f.context for f in batch)]
+        for one in _send_batch(batch, receiver, calling_ae):
+            sent.append(one)
+            if on_sent is not None:
+                on_sent(one)
+    return SendOutcome(tuple(sent))
+
+
+def _send_batch(
+    batch: Sequence[DicomFile], receiver: PacsSettings, calling_ae: str
+) -> Iterator[Sent]:
+    contexts = [build_context(*context) for context in dict.fromkeys(f.context for f in batch)]
+    limit = receiver.response_seconds
+    try:
         with associated(
-            receiver, contexts, calling_ae=calling_ae, dimse_seconds=receiver.response_seconds
+            receiver, contexts, calling_ae=calling_ae, dimse_seconds=limit
         ) as association:
             for file in batch:
-                sent.append(_send(association, file, receiver))
-                if on_sent is not None:
-                    on_sent(sent[-1])
-    return SendOutcome(tuple(sent))
+                yield _send(association, file, receiver)
+    except ServiceNotOffered:
+        yield from (Sent(file, accepted=False, reason=_not_offered(file)) for file in batch)
 
 
 def _batches(files: Sequence[DicomFile]) -> Iterator[list[DicomFile]]:
@@ -133,10 +155,11 @@ def _batches(files: Sequence[DicomFile]) -> Iterator[list[DicomFile]]:
 
 
 def _send(association: Association, file: DicomFile, receiver: PacsSettings) -> Sent:
-    # pynetdicom then sends the file's own bytes and decodes nothing.
+    # pynetdicom then sends the file's own bytes and decodes nothing, but believes the file meta.
     _config.STORE_SEND_CHUNKED_DATASET = True
     try:
-        status = association.send_c_store(file.path)
+        what = file.path if file.is_consistent else dcmread(file.path)
+        status = association.send_c_store(what)
     except ValueError:
         return Sent(file, accepted=False, reason=_not_offered(file))
     except RuntimeError as error:

@@ -1,31 +1,10 @@
 """What must be known about a PACS to ask it anything; it reads no file."""
 
-import re
 from dataclasses import dataclass
 
 from pydicom.charset import python_encoding
 
-_AE_TITLE = re.compile(r"[\x20-\x5b\x5d-\x7e]{1,16}")
-
-
-def check_ae_title(ae_title: str) -> str:
-    r"""Return an AE title, or raise.
-
-    One to 16 printable ASCII characters, no backslash, not only spaces (PS3.5 6.2).
-
-    Raises
-    ------
-    ValueError
-        If it is anything else.
-
-    Examples
-    --------
-    >>> check_ae_title("PACS1")
-    'PACS1'
-    """
-    if not _AE_TITLE.fullmatch(ae_title) or not ae_title.strip():
-        raise ValueError(f"AE title {ae_title!r}: expected 1 to 16 ASCII characters, no backslash")
-    return ae_title
+from listener.settings import require_ae_title
 
 
 @dataclass(frozen=True)
@@ -74,11 +53,11 @@ class PacsSettings:
     fallback_charset: str = ""
 
     def __post_init__(self) -> None:
-        check_ae_title(self.ae_title)
+        require_ae_title(self.ae_title)
         if not self.host.strip():
             raise ValueError("host: expected a host name or an address")
         if not 1 <= self.port <= 65535:
-            raise ValueError(f"port = {self.port}: expected 1 to 65535")
+            raise ValueError(f"port: expected 1 to 65535, got {self.port}")
         if self.fallback_charset and self.fallback_charset not in python_encoding:
             raise ValueError(
                 f"fallback_charset = {self.fallback_charset!r}: expected a DICOM character set "
@@ -86,7 +65,7 @@ class PacsSettings:
             )
         for key in _POSITIVE:
             if getattr(self, key) <= 0:
-                raise ValueError(f"{key} = {getattr(self, key)}: expected more than 0")
+                raise ValueError(f"{key}: expected more than 0, got {getattr(self, key)}")
 
 
 _POSITIVE = (

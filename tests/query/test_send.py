@@ -1,0 +1,117 @@
+"""Sending files, to DCMTK's storescp. Sending to our own listener: tests/acceptance."""
+
+from pathlib import Path
+
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+from pynetdicom import evt
+from pynetdicom.sop_class import CTImageStorage
+
+from listener.part10 import silence_dicom_libraries
+from query.errors import AssociationAborted, PacsUnreachable
+from query.send import dicom_files, send_files
+
+silence_dicom_libraries()
+
+SYNTAXES = [
+    "CT_small.dcm",
+    "MR_small_implicit.dcm",
+    "MR_small_bigendian.dcm",
+    "MR_small_RLE.dcm",
+    "MR_small_jp2klossless.dcm",
+    "rtplan.dcm",  # its file meta names another instance than its dataset
+]
+
+
+@pytest.fixture
+def samples(tmp_path):
+    """A folder of files in several transfer syntaxes, each instance under a UID of its own."""
+    folder = tmp_path / "samples"
+    folder.mkdir()
+    for number, name in enumerate(SYNTAXES):
+        dataset = pydicom.dcmread(get_testdata_file(name))
+        dataset.SOPInstanceUID = f"1.2.826.{number}"
+        if name != "rtplan.dcm":
+            dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.826.{number}"
+        dataset.save_as(folder / name)
+    return folder
+
+
+def test_each_file_arrives_in_its_own_transfer_syntax(samples, dcmtk_storescp, settings):
+    receiver = dcmtk_storescp()
+    files, skipped = dicom_files(samples)
+    seen = []
+    outcome = send_files(
+        files, settings(receiver.port, "STORESCP"), calling_ae="US", on_sent=seen.append
+    )
+    assert skipped == 0
+    assert outcome.accepted == len(seen) == len(SYNTAXES)
+    assert receiver.received() == sorted(f"1.2.826.{n}" for n in range(len(SYNTAXES)))
+    sent = {str(pydicom.dcmread(p).file_meta.TransferSyntaxUID) for p in samples.iterdir()}
+    got = {pydicom.dcmread(p).file_meta.TransferSyntaxUID for p in receiver.folder.iterdir()}
+    assert got == sent
+
+
+def test_what_is_not_dicom_is_counted_and_left_out(tmp_path):
+    (tmp_path / "notes.txt").write_text("no DICOM")
+    (tmp_path / "empty.dcm").touch()
+    (tmp_path / "ct").write_bytes(Path(get_testdata_file("CT_small.dcm")).read_bytes())
+    (tmp_path / "DICOMDIR").write_bytes(Path(get_testdata_file("DICOMDIR")).read_bytes())
+    files, skipped = dicom_files(tmp_path)
+    assert [file.path.name for file in files] == ["ct"]
+    assert skipped == 3
+
+
+def test_one_file_can_be_sent_by_its_name(tmp_path):
+    path = Path(get_testdata_file("CT_small.dcm"))
+    assert [file.path for file in dicom_files(path)[0]] == [path]
+
+
+def test_more_contexts_than_one_association_can_have_make_several(scripted_pacs, tmp_path):
+    contexts = []
+
+    def count(event):
+        contexts.append(len(event.assoc.requestor.primitive.presentation_context_definition_list))
+
+    receiver = scripted_pacs(
+        {evt.EVT_C_STORE: lambda _: 0x0000, evt.EVT_REQUESTED: count}, services=[CTImageStorage]
+    )
+    dataset = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
+    dataset.save_as(tmp_path / "known")
+    for number in range(150):
+        dataset.SOPClassUID = f"1.2.3.{number}"
+        dataset.save_as(tmp_path / f"unknown{number}")
+    outcome = send_files(dicom_files(tmp_path)[0], receiver, calling_ae="US")
+    assert contexts == [128, 23]
+    assert len(outcome.sent) == 151
+    assert outcome.accepted == 1
+    assert all("does not take SOP class 1.2.3." in reason for reason in outcome.refusals())
+
+
+def test_a_refusal_is_told_with_the_receivers_own_words(scripted_pacs):
+    def refuse(_event):
+        response = pydicom.Dataset()
+        response.Status, response.ErrorComment = 0xA700, "no space"
+        return response
+
+    receiver = scripted_pacs({evt.EVT_C_STORE: refuse}, services=[CTImageStorage])
+    files, _ = dicom_files(Path(get_testdata_file("CT_small.dcm")))
+    outcome = send_files(files, receiver, calling_ae="US")
+    assert outcome.accepted == 0
+    assert outcome.refusals() == {"0xA700, no space": 1}
+
+
+def test_an_association_that_ends_early_is_an_error(scripted_pacs):
+    receiver = scripted_pacs(
+        {evt.EVT_C_STORE: lambda event: event.assoc.abort() or 0x0000}, services=[CTImageStorage]
+    )
+    files, _ = dicom_files(Path(get_testdata_file("CT_small.dcm")))
+    with pytest.raises(AssociationAborted, match="before all was sent"):
+        send_files(files, receiver, calling_ae="US")
+
+
+def test_nobody_there_is_an_error_with_a_remedy(settings, free_port):
+    files, _ = dicom_files(Path(get_testdata_file("CT_small.dcm")))
+    with pytest.raises(PacsUnreachable):
+        send_files(files, settings(free_port()), calling_ae="US")
