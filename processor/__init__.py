@@ -1,0 +1,1 @@
+"""The PROCESS step: one closed series in, verified files out. It never edits source pixels."""

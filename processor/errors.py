@@ -1,0 +1,72 @@
+"""The errors of the PROCESS step, told apart by whether trying again can help.
+
+::
+
+    ProcessorError
+    ├── PermanentError              the same input will fail again
+    │   ├── OptionError             (ValueError) an option of a rule is wrong
+    │   ├── TemplateError           (ValueError) a metadata template is wrong
+    │   ├── NotConvertible          these headers make no regular volume
+    │   └── PixelDataError          this instance's pixels cannot be had
+    └── RetriableError              the machine, not the input
+        ├── StorageError            disk full, input/output error
+        ├── WorkerDied              a worker process ended without an answer
+        ├── WorkerTimeout           (TimeoutError) the time limit passed, the worker was killed
+        └── WorkerOutOfMemory       (MemoryError) the memory limit was reached
+
+No message holds patient data: things are named by their UIDs.
+"""
+
+
+class ProcessorError(Exception):
+    """Whatever the PROCESS step raises on purpose."""
+
+
+class PermanentError(ProcessorError):
+    """The same input will fail again; a person must look."""
+
+
+class RetriableError(ProcessorError):
+    """The machine failed, not the input; the whole job may be run again."""
+
+
+class OptionError(PermanentError, ValueError):
+    """An option written in a rule is unknown or has a wrong value."""
+
+
+class TemplateError(PermanentError, ValueError):
+    """A metadata template cannot be used; the message names the file and the entry."""
+
+
+class NotConvertible(PermanentError):
+    """The reason, in words, why a series makes no regular volume. A result, not a crash."""
+
+
+class PixelDataError(PermanentError):
+    """The pixels of one instance cannot be had; the message says why and names its UID.
+
+    Attributes
+    ----------
+    absent : bool
+        True when the object has no pixel data at all, False when it cannot be read.
+    """
+
+    def __init__(self, message: str, *, absent: bool = False) -> None:
+        super().__init__(message)
+        self.absent = absent
+
+
+class StorageError(RetriableError):
+    """The results or the spool could not be read or written; the error's name is given."""
+
+
+class WorkerDied(RetriableError):
+    """A worker process ended without an answer, as after a segmentation fault in a codec."""
+
+
+class WorkerTimeout(RetriableError, TimeoutError):
+    """The time limit passed and the worker was killed."""
+
+
+class WorkerOutOfMemory(RetriableError, MemoryError):
+    """The worker reached its memory limit."""

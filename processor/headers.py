@@ -1,0 +1,129 @@
+"""Reading header elements of any quality: a value of the asked type, or None. Decodes no pixels.
+
+Elements of enhanced objects are found through the shared and then the first per-frame functional
+groups (PS3.3 C.7.6.16).
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pydicom import config
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.uid import UID
+
+_UNDECODABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
+_FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+
+
+@contextmanager
+def quiet_reading() -> Iterator[None]:
+    """Keep pydicom from warning about or logging values: they may be patient data."""
+    logger = logging.getLogger("pydicom")
+    before = config.settings.reading_validation_mode, logger.disabled
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        config.settings.reading_validation_mode = config.IGNORE
+        logger.disabled = True
+        try:
+            yield
+        finally:
+            config.settings.reading_validation_mode, logger.disabled = before
+
+
+def element_value(header: Dataset, key: str | int) -> Any:
+    """The value of an element by keyword or tag; None when absent, empty or undecodable."""
+    value = _own_value(header, key)
+    return value if value is not None else _grouped_value(header, key)
+
+
+def _own_value(header: Dataset, key: str | int) -> Any:
+    try:
+        if key not in header:
+            return None
+        value = header[key].value
+    except _UNDECODABLE:
+        return None
+    empty = value is None or (isinstance(value, (str, bytes, MultiValue, list)) and not value)
+    return None if empty else value
+
+
+def _grouped_value(header: Dataset, key: str | int) -> Any:
+    for keyword in _FUNCTIONAL_GROUPS:
+        groups = _own_value(header, keyword)
+        for macro in groups[0] if groups else ():
+            value = _own_value(macro.value[0], key) if macro.VR == "SQ" and macro.value else None
+            if value is not None:
+                return value
+    return None
+
+
+def values(header: Dataset, key: str | int) -> tuple[Any, ...]:
+    """Every value of an element, () when it is absent, empty or undecodable."""
+    value = element_value(header, key)
+    if value is None:
+        return ()
+    return tuple(value) if isinstance(value, (MultiValue, list, tuple)) else (value,)
+
+
+def text(header: Dataset, key: str | int) -> str:
+    r"""The value as DICOM writes it (several joined by ``\``), "" when there is none."""
+    return "\\".join("" if item is None else str(item) for item in values(header, key)).strip()
+
+
+def numbers(header: Dataset, key: str | int) -> tuple[float, ...]:
+    """Every value as a number, () when one of them is not."""
+    try:
+        return tuple(float(item) for item in values(header, key))
+    except (TypeError, ValueError):
+        return ()
+
+
+def number(header: Dataset, key: str | int) -> float | None:
+    """The first value as a number, None when there is none."""
+    found = numbers(header, key)
+    return found[0] if found else None
+
+
+def integer(header: Dataset, key: str | int, default: int = 0) -> int:
+    """The first value as a whole number, else `default`."""
+    found = number(header, key)
+    return default if found is None else int(found)
+
+
+def image_types(header: Dataset) -> tuple[str, ...]:
+    """The values of ImageType in capitals."""
+    return tuple(str(item).upper() for item in values(header, "ImageType"))
+
+
+def sop_class_name(header: Dataset) -> str:
+    """The standard's name of the SOP class, the UID itself when it is private."""
+    uid = text(header, "SOPClassUID")
+    return str(UID(uid).name) if uid else "an object without SOP class"
+
+
+def diffusion_b_value(header: Dataset) -> float | None:
+    """The b-value in s/mm2: the standard element, else the vendors' private ones.
+
+    Siemens (0019,100C), Philips (2001,1003) and GE (0043,1039), which adds 1e9 to the first of
+    its four numbers.
+    """
+    for key in ("DiffusionBValue", 0x0019100C, 0x20011003, 0x00431039):
+        found = _decimal(element_value(header, key))
+        if found is not None:
+            return found % 1e9
+    return None
+
+
+def _decimal(value: object) -> float | None:
+    r"""The first number in a private value, which implicit VR leaves as bytes (``b"500\8"``)."""
+    if isinstance(value, (MultiValue, list)):
+        value = value[0]
+    shown = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+    try:
+        return float(shown.split("\\")[0].strip("\0 "))
+    except ValueError:
+        return None

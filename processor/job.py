@@ -1,0 +1,155 @@
+"""One job from request to published folder: the function that workers run."""
+
+import errno
+import hashlib
+import json
+import shutil
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from processor.errors import RetriableError, StorageError, WorkerOutOfMemory
+from processor.headers import quiet_reading
+from processor.model import JobContext, JobRequest, JobResult, StepResult
+from processor.names import series_stem, study_folder
+from processor.progress import Progress
+from processor.publish import free_folder, publish, published_result, remove_undeclared
+from processor.registry import PROCESSORS, in_order
+from processor.source import SeriesSource
+from rules.model import Step
+
+
+def job_key(series_uid: str, digest: str, rule: str, steps: Sequence[Step]) -> str:
+    """What identifies a job: the same key means the same work, never done twice.
+
+    Parameters
+    ----------
+    digest : str
+        The digest of the series' set of instances.
+    steps : sequence of Step
+        Their options and the versions of their processors are part of the key.
+
+    Returns
+    -------
+    str
+        SHA-256 in hexadecimal.
+    """
+    named = [
+        [step.processor, PROCESSORS[step.processor].version, dict(step.options)]
+        for step in in_order(steps)
+    ]
+    content = json.dumps([series_uid, digest, rule, named], sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def run_job(request: JobRequest) -> JobResult:
+    """Run a job's steps in one pass over the series and publish their outputs together.
+
+    A job that is already published is not run again: its recorded result is returned. While it
+    runs, `<scratch>/<key>.progress` tells how far it is.
+
+    Raises
+    ------
+    RetriableError
+        The machine failed (disk full, input/output error, memory); nothing is published.
+    OptionError
+        A step names no processor or has a wrong option.
+    """
+    with quiet_reading():
+        try:
+            return _run(request)
+        except OSError as error:
+            raise StorageError(_storage_message(error, "publishing")) from None
+        except MemoryError:
+            raise WorkerOutOfMemory("the memory limit was reached") from None
+
+
+def _run(request: JobRequest) -> JobResult:
+    started = time.monotonic()
+    steps = in_order(request.steps)
+    source = SeriesSource(request.files)
+    header = source.first_header()
+    study, stem = study_folder(header, request.study_uid), series_stem(header)
+    folder = free_folder(request.results, study, stem, request.key)
+    recorded = published_result(request.results, folder, request.key)
+    if recorded:
+        return recorded
+    temporary = _fresh(request.scratch / request.key)
+    progress = Progress(request.scratch / f"{request.key}.progress")
+    try:
+        context = JobContext(
+            request=request,
+            source=source,
+            options={},
+            folder=temporary,
+            published=PurePosixPath(folder.as_posix()),
+            earlier=(),
+            progress=lambda _: None,
+        )
+        results = _run_steps(context, steps, progress)
+        seconds = time.monotonic() - started
+        result = JobResult(request.key, folder, results, round(seconds, 3))
+        versions = {step.processor: PROCESSORS[step.processor].version for step in steps}
+        publish(temporary, request, result, versions)
+    finally:
+        progress.close()
+        shutil.rmtree(temporary, ignore_errors=True)
+    return result
+
+
+def _fresh(folder: Path) -> Path:
+    """An empty folder; what a killed worker left there is removed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _run_steps(
+    job: JobContext, steps: Sequence[Step], progress: Progress
+) -> tuple[StepResult, ...]:
+    results: tuple[StepResult, ...] = ()
+    for step in steps:
+        report = progress.of_step(step.processor)
+        context = replace(job, options=step.options, earlier=results, progress=report)
+        results = (*results, _run_step(step, context))
+        remove_undeclared(job.folder, results)
+    return results
+
+
+def _run_step(step: Step, context: JobContext) -> StepResult:
+    context.progress(0.0)
+    try:
+        return PROCESSORS[step.processor].run(context)
+    except (RetriableError, MemoryError):
+        raise
+    except OSError as error:
+        if error.errno is not None:
+            raise StorageError(_storage_message(error, step.processor)) from None
+        return _failed(step.processor, error)
+    except Exception as error:  # noqa: BLE001  # the worker boundary: one bad input costs one step
+        return _failed(step.processor, error)
+
+
+def _failed(processor: str, error: Exception) -> StepResult:
+    """The fault by its type and place only: messages of libraries may hold patient data."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown"
+    name = type(error).__name__
+    summary = f"failed: {name} at {place}"
+    return StepResult(processor, "failed", summary, {"error": name, "place": place})
+
+
+def _storage_message(error: OSError, doing: str) -> str:
+    code = errno.errorcode.get(error.errno or 0, type(error).__name__)
+    return f"{code} while {doing}" if doing == "publishing" else f"{code} in {doing}"
+
+
+def progress_of(scratch: Path, key: str) -> Mapping[str, object] | None:
+    """How far a running job is: its step and the fraction done of it; None when not running."""
+    try:
+        found = json.loads((scratch / f"{key}.progress").read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return found if isinstance(found, dict) else None

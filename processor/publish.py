@@ -1,0 +1,109 @@
+"""Publication: outputs appear whole, with a manifest, by one rename, or not at all."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from processor.model import JobRequest, JobResult, Output, StepResult
+
+MANIFEST = "manifest.json"
+SCHEMA = 1
+_CHUNK = 1 << 20
+
+
+def output_of(path: Path, folder: Path, kind: str) -> Output:
+    """Describe a written file relative to its job's folder, with its SHA-256."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+    return Output(path.relative_to(folder).as_posix(), kind, size, digest.hexdigest())
+
+
+def published_result(results: Path, folder: Path, key: str) -> JobResult | None:
+    """The recorded result of a job that is already published, None when it is not."""
+    try:
+        manifest = json.loads((results / folder / MANIFEST).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if manifest["key"] != key:
+        return None
+    steps = tuple(_step_of(step) for step in manifest["steps"])
+    return JobResult(key, folder, steps, manifest["seconds"])
+
+
+def free_folder(results: Path, study: str, stem: str, key: str) -> Path:
+    """The job's folder relative to `results`, with more of the key if another job has the name."""
+    for length in (8, 16, 64):
+        folder = Path(study, f"{stem}-{key[:length]}")
+        if not (results / folder).exists() or published_result(results, folder, key):
+            return folder
+    raise FileExistsError(str(folder.name))
+
+
+def publish(
+    temporary: Path, request: JobRequest, result: JobResult, versions: Mapping[str, str]
+) -> None:
+    """Write the manifest into `temporary`, make all of it durable, and rename it into place."""
+    manifest = _manifest(request, result, versions)
+    (temporary / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    for path in sorted(temporary.rglob("*")):
+        sync(path)
+    sync(temporary)
+    target = request.results / result.folder
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary.rename(target)
+    sync(target.parent)
+    sync(request.results)
+
+
+def sync(path: Path) -> None:
+    """Make a file or folder durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_undeclared(folder: Path, steps: Sequence[StepResult]) -> None:
+    """Remove what no step declared: the remains of a refused or failed step."""
+    declared = {output.path for step in steps for output in step.outputs}
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in declared:
+            path.unlink()
+
+
+def _manifest(
+    request: JobRequest, result: JobResult, versions: Mapping[str, str]
+) -> dict[str, object]:
+    return {
+        "schema": SCHEMA,
+        "key": request.key,
+        "study_uid": request.study_uid,
+        "series_uid": request.series_uid,
+        "digest": request.digest,
+        "revision": request.revision,
+        "rule": request.rule,
+        "processors": dict(versions),
+        "seconds": round(result.seconds, 3),
+        "steps": [asdict(step) for step in result.steps],
+    }
+
+
+def _step_of(recorded: Mapping[str, Any]) -> StepResult:
+    return StepResult(
+        recorded["processor"],
+        recorded["state"],
+        recorded["summary"],
+        recorded["details"],
+        tuple(Output(**output) for output in recorded["outputs"]),
+    )

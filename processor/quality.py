@@ -1,0 +1,158 @@
+"""The qc processor: judges a series by its images and headers. It never edits pixels."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from processor import options
+from processor.errors import PixelDataError
+from processor.headers import text
+from processor.model import JobContext, StepResult
+from processor.qc import NORMAL, ImageQuality, QcThresholds, judge_image
+from processor.series_checks import check_headers
+from processor.source import Instance, SeriesSource
+
+FULL_UP_TO = 200
+SAMPLED_EITHER_SIDE = 3
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """One frame that was judged: where it is in the series, and the verdict."""
+
+    index: int
+    uid: str
+    quality: ImageQuality
+
+
+@dataclass(frozen=True)
+class SeriesQuality:
+    """The verdict on a series."""
+
+    images: tuple[Sampled, ...]
+    mode: str
+    thresholds: QcThresholds = field(default_factory=QcThresholds)
+
+    @property
+    def low_ratio(self) -> float:
+        """The share of judged images that are low."""
+        low = sum(image.quality.low for image in self.images)
+        return low / len(self.images) if self.images else 0.0
+
+    @property
+    def low(self) -> bool:
+        """Whether the series is low quality."""
+        return self.low_ratio > self.thresholds.series_low_quality_ratio
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The reasons that explain the verdict: those found in the same share of images."""
+        counts = Counter(reason for image in self.images for reason in image.quality.reasons)
+        enough = self.thresholds.series_low_quality_ratio * len(self.images)
+        common = tuple(reason for reason, count in counts.most_common() if count > enough)
+        return common or (tuple(reason for reason, _ in counts.most_common(1)) if self.low else ())
+
+
+@dataclass(frozen=True)
+class Qc:
+    """Quality control of a series. It has no options; thresholds are the site's settings."""
+
+    name: str = "qc"
+    version: str = "1"
+
+    def check_options(self, given: Mapping[str, object]) -> None:
+        """Raise `OptionError`: qc has no options."""
+        options.check(self.name, (), given)
+
+    def run(self, job: JobContext) -> StepResult:
+        """Judge the series; "not measurable" is a result."""
+        header = check_headers(job.source, job.request.facts)
+        if not job.source.instances:
+            return StepResult("qc", "done", "Read error", _details(_unreadable(), header))
+        modality = text(job.source.first_header(), "Modality")
+        thresholds = job.request.settings.qc.thresholds_for(modality)
+        quality = judge_series(job, thresholds)
+        notes = [quality_words(quality), *_header_notes(header)]
+        return StepResult("qc", "done", "; ".join(notes), _details(quality, header))
+
+
+def quality_words(quality: SeriesQuality) -> str:
+    """The reasons joined by "; ", "Normal" when there is none."""
+    return "; ".join(quality.reasons) or NORMAL
+
+
+def judge_series(job: JobContext, thresholds: QcThresholds) -> SeriesQuality:
+    """Judge every frame of a short series, seven in the middle of a long one."""
+    frames = frame_list(job.source)
+    indices = sample_indices(len(frames))
+    judged = []
+    for done, index in enumerate(indices):
+        instance, frame = frames[index]
+        judged.append(Sampled(index, instance.uid, _judge(instance, frame, thresholds)))
+        job.progress((done + 1) / len(indices))
+    mode = "full" if len(indices) == len(frames) else "sampled"
+    return SeriesQuality(tuple(judged), mode, thresholds)
+
+
+def frame_list(source: SeriesSource) -> list[tuple[Instance, int]]:
+    """Every frame of a series as (instance, frame number from 0), by InstanceNumber."""
+    return [(item, frame) for item in source.instances for frame in range(item.frame_count)]
+
+
+def sample_indices(count: int) -> list[int]:
+    """Which frames are judged: all up to 200, else the middle one and three on either side.
+
+    >>> sample_indices(300)
+    [147, 148, 149, 150, 151, 152, 153]
+    """
+    if count <= FULL_UP_TO:
+        return list(range(count))
+    middle = count // 2
+    return list(range(middle - SAMPLED_EITHER_SIDE, middle + SAMPLED_EITHER_SIDE + 1))
+
+
+def _judge(instance: Instance, frame: int, thresholds: QcThresholds) -> ImageQuality:
+    try:
+        return judge_image(instance.header, instance.frame(frame), thresholds)
+    except PixelDataError as error:
+        return ImageQuality(("No pixel data" if error.absent else "Read error",))
+
+
+def _unreadable() -> SeriesQuality:
+    return SeriesQuality((Sampled(0, "", ImageQuality(("Read error",))),), "full")
+
+
+def _details(quality: SeriesQuality, header: Mapping[str, object]) -> dict[str, object]:
+    return {
+        "low_quality": int(quality.low),
+        "low_quality_reason": quality_words(quality),
+        "low_quality_ratio": round(quality.low_ratio, 4),
+        "qc_mode": quality.mode,
+        "qc_sample_indices": [image.index for image in quality.images],
+        "images": [_image_details(image) for image in quality.images],
+        "header": dict(header),
+    }
+
+
+def _image_details(image: Sampled) -> dict[str, object]:
+    measured = {name: round(value, 5) for name, value in image.quality.measured.items()}
+    return {
+        "uid": image.uid,
+        "low": int(image.quality.low),
+        "reason": image.quality.words,
+        "measured": measured,
+        "not_measurable": dict(image.quality.not_measurable),
+    }
+
+
+def _header_notes(header: Mapping[str, object]) -> Sequence[str]:
+    """What a person should know beside the verdict on the pixels."""
+    counted = (
+        ("missing_positions", "slice position(s) missing"),
+        ("unreadable_files", "file(s) unreadable"),
+    )
+    notes = [f"{header[key]} {words}" for key, words in counted if header.get(key)]
+    matrices = header["matrices"]
+    if isinstance(matrices, list) and len(matrices) > 1:
+        notes.append("mixed matrix")
+    return notes

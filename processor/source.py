@@ -1,0 +1,240 @@
+"""The source of a job: a series' spool files, each read once and each frame decoded once.
+
+It does not judge: what cannot be read is a finding that the processors report.
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.pixels.utils import get_expected_length, pixel_array
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from processor.errors import PixelDataError
+from processor.headers import integer, number, sop_class_name, text
+
+_PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+
+_NATIVE = frozenset(
+    {
+        ImplicitVRLittleEndian,
+        ExplicitVRLittleEndian,
+        ExplicitVRBigEndian,
+        DeflatedExplicitVRLittleEndian,
+    }
+)
+
+# What pydicom raises on bytes that are not what they claim to be.
+_UNREADABLE = (
+    InvalidDicomError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    NotImplementedError,
+    struct.error,
+)
+# Decoder plug-ins also raise these, and Pillow an OSError without errno.
+_UNDECODABLE = (*_UNREADABLE, RuntimeError, ArithmeticError)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A file that could not be read at all."""
+
+    name: str
+    reason: str
+
+
+class Instance:
+    """One instance: its header, and its frames decoded when first asked for.
+
+    Parameters
+    ----------
+    path : Path
+        The spool file.
+    header : Dataset
+        The whole dataset. The encoded pixel data are dropped once every frame is decoded.
+    """
+
+    def __init__(self, path: Path, header: Dataset) -> None:
+        self.path = path
+        self.header = header
+        self.uid = text(header, "SOPInstanceUID") or path.stem
+        self.number = integer(header, "InstanceNumber", -1)
+        self.frame_count = max(1, integer(header, "NumberOfFrames", 1))
+        self.has_pixels = any(keyword in header for keyword in _PIXEL_KEYWORDS)
+        self._frames: dict[int, NDArray[Any] | PixelDataError] = {}
+
+    @property
+    def transfer_syntax(self) -> str:
+        """The name of the transfer syntax the instance arrived in."""
+        meta = getattr(self.header, "file_meta", None)
+        uid = text(meta, "TransferSyntaxUID") if meta is not None else ""
+        return str(UID(uid).name) if uid else "unnamed transfer syntax"
+
+    def frame(self, index: int = 0) -> NDArray[Any]:
+        """One frame of stored values.
+
+        Returns
+        -------
+        ndarray, shape (rows, columns) or (rows, columns, 3)
+            Stored values before rescale and windowing; colour is RGB unless it is PALETTE COLOR.
+
+        Raises
+        ------
+        PixelDataError
+            No pixel data, truncated pixel data, or no decoder could read them.
+        """
+        if index not in self._frames:
+            self._frames[index] = self._decoded(index)
+            self._drop_encoded()
+        frame = self._frames[index]
+        if isinstance(frame, PixelDataError):
+            raise frame
+        return frame
+
+    def _decoded(self, index: int) -> NDArray[Any] | PixelDataError:
+        problem = self._missing_pixels()
+        if problem:
+            return problem
+        try:
+            frame = pixel_array(self.header, index=index)
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            return self._undecodable(error)
+        except _UNDECODABLE as error:
+            return self._undecodable(error)
+        return without_overlay_bits(self.header, frame)
+
+    def _undecodable(self, error: Exception) -> PixelDataError:
+        return PixelDataError(
+            f"cannot decode {self.transfer_syntax} ({type(error).__name__}) in instance {self.uid}"
+        )
+
+    def _missing_pixels(self) -> PixelDataError | None:
+        if not self.has_pixels:
+            cut = integer(self.header, "Rows") > 0
+            reason = (
+                "pixel data missing" if cut else f"no pixel data ({sop_class_name(self.header)})"
+            )
+            return PixelDataError(f"{reason} in instance {self.uid}", absent=True)
+        expected = self._expected_bytes()
+        if expected is None:
+            return PixelDataError(f"incomplete image description in instance {self.uid}")
+        found = len(self.header.get("PixelData", b"") or b"")
+        if self._native() and "PixelData" in self.header and found < expected:
+            return PixelDataError(
+                f"pixel data truncated: {found} of {expected} bytes in instance {self.uid}"
+            )
+        return None
+
+    def _expected_bytes(self) -> int | None:
+        """The length of native pixel data, None when the header does not tell."""
+        if "NumberOfFrames" in self.header and number(self.header, "NumberOfFrames") is None:
+            return None
+        try:
+            return get_expected_length(self.header)
+        except _UNREADABLE:
+            return None
+
+    def _native(self) -> bool:
+        meta = getattr(self.header, "file_meta", None)
+        uid = text(meta, "TransferSyntaxUID") if meta is not None else ""
+        return uid in _NATIVE
+
+    def _drop_encoded(self) -> None:
+        if len(self._frames) == self.frame_count and "PixelData" in self.header:
+            del self.header["PixelData"]
+
+
+class SeriesSource:
+    """A series' files, read when first needed and then kept.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        Part 10 files, in any order.
+    """
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = tuple(sorted(files))
+        self._read: dict[Path, Instance | Finding] = {}
+
+    @cached_property
+    def instances(self) -> tuple[Instance, ...]:
+        """The readable instances by InstanceNumber, then by UID."""
+        found = [item for item in self._all() if isinstance(item, Instance)]
+        return tuple(sorted(found, key=lambda instance: (instance.number, instance.uid)))
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """The files that could not be read."""
+        return tuple(item for item in self._all() if isinstance(item, Finding))
+
+    @property
+    def file_count(self) -> int:
+        """How many files the job was given."""
+        return len(self._files)
+
+    def first_header(self) -> Dataset:
+        """The header of the first readable file, an empty one when there is none."""
+        for item in self._all():
+            if isinstance(item, Instance):
+                return item.header
+        return Dataset()
+
+    def _all(self) -> Iterator[Instance | Finding]:
+        for path in self._files:
+            if path not in self._read:
+                self._read[path] = read_instance(path)
+            yield self._read[path]
+
+
+def read_instance(path: Path) -> Instance | Finding:
+    """One file as an instance, or the finding why it is none.
+
+    Raises
+    ------
+    OSError
+        The machine failed to read (not: the file is missing, which is a finding).
+    """
+    try:
+        return Instance(path, dcmread(path))
+    except FileNotFoundError:
+        return Finding(path.name, "the file is missing")
+    except InvalidDicomError:
+        return Finding(path.name, "not a DICOM file")
+    except _UNREADABLE as error:
+        return Finding(path.name, f"cannot be read ({type(error).__name__})")
+
+
+def without_overlay_bits(header: Dataset, frame: NDArray[Any]) -> NDArray[Any]:
+    """The frame without overlay planes that older devices kept in unused high bits.
+
+    Only where the header announces such an overlay (60xx,0102 above 0): elsewhere bits above
+    BitsStored may be values, since some devices understate BitsStored.
+    """
+    stored, allocated = integer(header, "BitsStored"), integer(header, "BitsAllocated")
+    positions = [integer(header, group << 16 | 0x0102) for group in range(0x6000, 0x6020, 2)]
+    embedded = any(stored <= position < allocated for position in positions)
+    if not embedded or frame.dtype.kind not in "iu":
+        return frame
+    shift = frame.dtype.itemsize * 8 - stored
+    return np.asarray(np.right_shift(np.left_shift(frame, shift), shift))
