@@ -1,0 +1,85 @@
+"""The web application of the status page, put together, and the server that runs it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from aiohttp import web
+
+from web_status.context import CONTEXT, WebContext
+from web_status.downloads import add_downloads
+from web_status.ledger_thread import LEDGER, LedgerThread
+from web_status.live import HUB, events, hub_running, let_clients_go
+from web_status.pages import add_pages
+from web_status.rendering import set_up_templates
+from web_status.security import BODY_BYTES_MAX, add_security_headers, friendly_errors, guard
+from web_status.settings import WebSettings
+
+__all__ = ["WebContext", "make_app", "serve"]
+
+_STATIC = Path(__file__).parent / "static"
+_KEEP_ALIVE_SECONDS = 60.0
+_SHUTDOWN_SECONDS = 5.0
+
+
+def make_app(context: WebContext) -> web.Application:
+    """Make the application; every route only reads.
+
+    Parameters
+    ----------
+    context
+        The node the page is about.
+    """
+    app = web.Application(middlewares=[friendly_errors, guard], client_max_size=BODY_BYTES_MAX)
+    app[CONTEXT] = context
+    set_up_templates(app, context.version)
+    app.on_response_prepare.append(add_security_headers)
+    app.cleanup_ctx.append(_ledger_open)
+    app.cleanup_ctx.append(hub_running)
+    app.on_shutdown.append(let_clients_go)
+    add_pages(app)
+    add_downloads(app)
+    app.router.add_get("/events", events, allow_head=False)
+    app.router.add_get("/healthz", _health)
+    app.router.add_static("/static", _STATIC, follow_symlinks=False)
+    return app
+
+
+async def serve(app: web.Application, settings: WebSettings) -> web.AppRunner:
+    """Start to serve in the running event loop.
+
+    Returns
+    -------
+    AppRunner
+        `runner.addresses` tells where it listens; ``await runner.cleanup()`` ends it.
+
+    Raises
+    ------
+    OSError
+        The port is taken.
+    """
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=True,
+        keepalive_timeout=_KEEP_ALIVE_SECONDS,
+        shutdown_timeout=_SHUTDOWN_SECONDS,
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.host, settings.port).start()
+    except OSError:
+        await runner.cleanup()
+        raise
+    return runner
+
+
+async def _ledger_open(app: web.Application) -> AsyncIterator[None]:
+    app[LEDGER] = LedgerThread(app[CONTEXT].ledger)
+    yield
+    await app[LEDGER].close()
+
+
+async def _health(request: web.Request) -> web.Response:
+    if request.app[HUB].has_failed:
+        return web.json_response({"status": "live updates have ended"}, status=503)
+    return web.json_response({"status": "ok"})

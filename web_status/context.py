@@ -1,0 +1,58 @@
+"""What the page is told by the daemon when it starts."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+
+Progress = Mapping[str, tuple[str, float]]
+"""Key of a running job to the name of its step and the fraction of that step done, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class WebContext:
+    """The node the page is about.
+
+    Attributes
+    ----------
+    ledger
+        The SQLite file; it need not exist yet.
+    results
+        The results folder: nothing outside it is ever sent.
+    data
+        The data folder; the use of its disk is shown.
+    progress
+        Says how far the running jobs are; called in the event loop, so it must not block.
+    identity
+        AE title and address of the receiver, as ``SAFELIGHT @ 0.0.0.0:11112``.
+    version
+        The version of Safelight.
+    allowed_hosts
+        Names a request's Host header may have, without port. Any other is refused: a page
+        elsewhere could have its own name resolve to this machine (DNS rebinding).
+    """
+
+    ledger: Path
+    results: Path
+    data: Path
+    progress: Callable[[], Progress]
+    identity: str
+    version: str
+    allowed_hosts: frozenset[str] = LOOPBACK_NAMES
+
+    @property
+    def ae_title(self) -> str:
+        """The AE title to send to."""
+        return self.identity.partition(" @ ")[0]
+
+    @property
+    def dicom_address(self) -> tuple[str, str]:
+        """Host and port to send to; this machine where the receiver listens on all addresses."""
+        host, _, port = self.identity.partition(" @ ")[2].rpartition(":")
+        return ("localhost" if host in ("", "0.0.0.0", "[::]", "::") else host), port  # noqa: S104 - compared, not bound
+
+
+CONTEXT = web.AppKey("context", WebContext)

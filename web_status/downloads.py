@@ -1,0 +1,74 @@
+"""Downloads: published files, by their number in the ledger and only from below results."""
+
+from pathlib import Path
+from urllib.parse import quote
+
+from aiohttp import web
+
+from ledger.errors import NoLedger, NotInLedger
+from web_status.context import CONTEXT
+from web_status.errors import FileGone, OutsideResults
+from web_status.ledger_thread import LEDGER
+
+_TYPES = {
+    ".gz": "application/gzip",
+    ".json": "application/json",
+    ".png": "image/png",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+
+
+def add_downloads(app: web.Application) -> None:
+    """Add the routes of the downloads. Their addresses are numbers: names may tell of patients."""
+    app.router.add_get(r"/outputs/{number:\d{1,18}}", _output)
+    app.router.add_get(r"/studies/{number:\d{1,18}}/workbook", _workbook)
+
+
+async def _output(request: web.Request) -> web.StreamResponse:
+    number = int(request.match_info["number"])
+    try:
+        output = await request.app[LEDGER].ask(lambda reader: reader.output(number))
+    except NoLedger:
+        raise NotInLedger(f"no output {number}") from None
+    path = file_below(request.app[CONTEXT].results, output.path)
+    return _file(path, inline=output.kind == "preview" and path.suffix == ".png")
+
+
+async def _workbook(request: web.Request) -> web.StreamResponse:
+    number = int(request.match_info["number"])
+    try:
+        rows = await request.app[LEDGER].ask(lambda reader: reader.study_series(number))
+    except NoLedger:
+        raise NotInLedger(f"no study {number}") from None
+    if rows[0].workbook is None:
+        raise NotInLedger(f"study {number} has no workbook yet")
+    return _file(file_below(request.app[CONTEXT].results, rows[0].workbook), inline=False)
+
+
+def file_below(results: Path, relative: str) -> Path:
+    """The file `relative` of the results folder.
+
+    Raises
+    ------
+    OutsideResults
+        The path or a symbolic link leads out of the folder.
+    FileGone
+        There is no such file.
+    """
+    path = (results / relative).resolve()
+    if not path.is_relative_to(results.resolve()):
+        raise OutsideResults("an output is not below the results folder")
+    if not path.is_file():
+        raise FileGone("a published file is missing")
+    return path
+
+
+def _file(path: Path, *, inline: bool) -> web.FileResponse:
+    """The file as it is: a type of our own keeps a `.gz` from being unpacked by the browser."""
+    headers = {
+        "Content-Type": _TYPES.get(path.suffix, "application/octet-stream"),
+        "Cache-Control": "private, no-cache",
+    }
+    if not inline:
+        headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(path.name, safe='')}"
+    return web.FileResponse(path, headers=headers)

@@ -1,0 +1,51 @@
+"""The pages that people read, rendered on the server."""
+
+import aiohttp_jinja2
+from aiohttp import web
+
+from web_status.look import look
+from web_status.rendering import html_of
+from web_status.views import Topic
+
+
+def add_pages(app: web.Application) -> None:
+    """Add the routes of the pages."""
+    app.router.add_get("/", _now)
+    app.router.add_get(r"/studies/{number:\d{1,18}}", _study)
+    app.router.add_get(r"/series/{number:\d{1,18}}", _series)
+
+
+async def _now(request: web.Request) -> web.Response:
+    return await _page(request, Topic("now", page_number(request)))
+
+
+async def _study(request: web.Request) -> web.Response:
+    return await _page(request, Topic("study", int(request.match_info["number"])))
+
+
+async def _series(request: web.Request) -> web.Response:
+    return await _page(request, Topic("series", int(request.match_info["number"])))
+
+
+def page_number(request: web.Request) -> int:
+    """The page of the list that was asked for.
+
+    Raises
+    ------
+    HTTPNotFound
+        It is no number from 1.
+    """
+    given = request.query.get("page", "1")
+    if not (given.isascii() and given.isdecimal() and 0 < len(given) <= 9 and int(given)):
+        raise web.HTTPNotFound
+    return int(given)
+
+
+async def _page(request: web.Request, topic: Topic) -> web.Response:
+    view = await look(request.app, topic)
+    parts = {fragment.id: html_of(request.app, fragment) for fragment in view.fragments}
+    return aiohttp_jinja2.render_template(
+        f"{topic.kind}.html",
+        request,
+        {"title": view.title, "topic": topic, "parts": parts, "lists": view.lists},
+    )

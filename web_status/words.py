@@ -1,0 +1,213 @@
+"""Puts what the ledger says into words, numbers with units and times. Pure."""
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from ledger.reader import SeriesRow
+
+Words = Mapping[str, str]
+
+STATE_TONES: Words = MappingProxyType(
+    {
+        "arriving": "busy",
+        "waiting": "busy",
+        "processing": "busy",
+        "done": "good",
+        "kept": "calm",
+        "dropped": "calm",
+        "attention": "bad",
+    }
+)
+"""State of a series to the tone it is shown in."""
+
+STATE_WORDS: Words = MappingProxyType(
+    {"attention": "needs a person", "kept": "kept as it came", "dropped": "left out by a rule"}
+)
+"""States whose own name does not say enough."""
+
+GRADE_WORDS: Words = MappingProxyType({"released": "complete", "quiet": "probably complete"})
+
+JOB_TONES: Words = MappingProxyType(
+    {"queued": "busy", "running": "busy", "done": "good", "dead": "bad", "superseded": "calm"}
+)
+JOB_WORDS: Words = MappingProxyType({"dead": "given up"})
+
+STEP_TONES: Words = MappingProxyType({"done": "good", "refused": "warn", "failed": "bad"})
+STEP_WORDS: Words = MappingProxyType({"refused": "not possible"})
+
+PROCESSOR_WORDS: Words = MappingProxyType(
+    {
+        "convert": "Conversion",
+        "qc": "Quality",
+        "metadata": "Metadata",
+        "preview": "Picture",
+    }
+)
+
+KIND_WORDS: Words = MappingProxyType(
+    {
+        "nifti": "NIfTI volume",
+        "sidecar": "sidecar (JSON)",
+        "preview": "picture (PNG)",
+        "workbook": "workbook (Excel)",
+        "rows": "table rows (JSON)",
+    }
+)
+
+_ADVICE: Words = MappingProxyType(
+    {
+        "StorageError": "Check that the disk of the results folder is there, writable and not"
+        " full.",
+        "WorkerTimeout": "The series took longer than a worker may. Raise the time limit if it is"
+        " very large; otherwise one of its instances is probably damaged.",
+        "WorkerOutOfMemory": "The series needs more memory than a worker may have. Raise the"
+        " memory limit, or let fewer workers run at the same time.",
+        "WorkerDied": "The worker process crashed, most often in the decoder of a damaged"
+        " instance. Compare the instances with those of the sender.",
+        "OptionError": "An option in the rule is wrong. Correct the rule named above.",
+        "TemplateError": "A metadata template is wrong. Correct the file the message names.",
+    }
+)
+_GENERAL_ADVICE = "Trying again did not help. The log of the service names the place in the code."
+_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+_NOTHING_LOST = "No instance is lost: all of them are in the spool."
+
+
+def advice(error: str) -> str:
+    """What a person can do about the error of a job that was given up."""
+    found = (text for cause, text in _ADVICE.items() if cause in error)
+    return f"{next(found, _GENERAL_ADVICE)} {_NOTHING_LOST}"
+
+
+def count(number: int, singular: str, plural: str = "") -> str:
+    """A number with its noun.
+
+    >>> count(1, "instance"), count(1204, "instance"), count(2, "series", "series")
+    ('1 instance', '1,204 instances', '2 series')
+    """
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def size(number: float) -> str:
+    """Bytes in decimal units, three digits.
+
+    >>> size(0), size(999), size(1536), size(12_345_678)
+    ('0 bytes', '999 bytes', '1.54 kB', '12.3 MB')
+    """
+    if number < 1000:
+        return count(int(number), "byte")
+    power = min(4, int(math.log10(number * 1.0005) / 3))
+    scaled = number / 1000**power
+    digits = 2 if scaled < 10 else 1 if scaled < 100 else 0
+    return f"{scaled:.{digits}f} {_UNITS[power]}"
+
+
+def seconds(number: float) -> str:
+    """A duration.
+
+    >>> seconds(0.25), seconds(12.34), seconds(200), seconds(7300)
+    ('0.25 s', '12.3 s', '3 min 20 s', '2 h 1 min')
+    """
+    if number < 60:
+        return f"{number:.3g} s"
+    minutes = round(number) // 60
+    if minutes < 60:
+        return f"{minutes} min {round(number) % 60} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def percent(fraction: float) -> str:
+    """A fraction as whole percent.
+
+    >>> percent(0.456)
+    '46 %'
+    """
+    return f"{fraction:.0%}".replace("%", " %")
+
+
+def person_name(name: str) -> str:
+    """The first component group of a PN (PS3.5 6.2.1.1) as people write it.
+
+    >>> person_name("DOE^JANE^^DR=x=y"), person_name("")
+    ('DOE, JANE DR', '')
+    """
+    family, _, rest = name.partition("=")[0].partition("^")
+    given = " ".join(rest.replace("^", " ").split())
+    return ", ".join(part for part in (family.strip(), given) if part)
+
+
+def dicom_date(value: str) -> str:
+    """A DA (PS3.5 6.2) in ISO 8601; anything else as it is.
+
+    >>> dicom_date("20261103"), dicom_date("2026.11.03")
+    ('2026-11-03', '2026.11.03')
+    """
+    if len(value) == 8 and value.isdecimal():
+        return f"{value[:4]}-{value[4:6]}-{value[6:]}"
+    return value
+
+
+def utc(timestamp: str) -> str:
+    """A ledger timestamp for a reader without JavaScript.
+
+    >>> utc("2026-11-03T09:30:01.250+00:00")
+    '2026-11-03 09:30:01 UTC'
+    """
+    return f"{timestamp[:10]} {timestamp[11:19]} UTC"
+
+
+def series_name(row: SeriesRow) -> str:
+    """What a series is called: its number and description."""
+    number = "" if row.SeriesNumber is None else f"{row.SeriesNumber} "
+    return f"{number}{row.SeriesDescription or 'without description'}"
+
+
+def completeness(row: SeriesRow) -> str:
+    """How sure it is that a series is whole, and on what evidence."""
+    if row.state == "arriving":
+        return f"{count(row.instances, 'instance')} so far"
+    grade = row.grade or "unknown"
+    return f"{GRADE_WORDS.get(grade, grade)}: {row.evidence}"
+
+
+def quality(row: SeriesRow) -> str:
+    """Quality control in a word; empty where it has not run."""
+    return row.results.get("qc", "").partition(";")[0]
+
+
+def quality_tone(row: SeriesRow) -> str:
+    """The tone quality control is shown in."""
+    return "good" if quality(row) == "Normal" else "warn"
+
+
+def labelled(words: Words) -> Callable[[str], str]:
+    """A filter that says what `words` has, else the name itself."""
+    return lambda name: words.get(name, name)
+
+
+FILTERS: Mapping[str, Callable[..., str]] = MappingProxyType(
+    {
+        "advice": advice,
+        "completeness": completeness,
+        "count": count,
+        "dicom_date": dicom_date,
+        "job_tone": labelled(JOB_TONES),
+        "job_word": labelled(JOB_WORDS),
+        "kind_word": labelled(KIND_WORDS),
+        "percent": percent,
+        "person_name": person_name,
+        "processor_word": labelled(PROCESSOR_WORDS),
+        "quality": quality,
+        "quality_tone": quality_tone,
+        "seconds": seconds,
+        "series_name": series_name,
+        "size": size,
+        "state_tone": labelled(STATE_TONES),
+        "state_word": labelled(STATE_WORDS),
+        "step_tone": labelled(STEP_TONES),
+        "step_word": labelled(STEP_WORDS),
+        "utc": utc,
+    }
+)
+"""The filters of the templates."""
