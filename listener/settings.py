@@ -14,18 +14,25 @@ Port = Annotated[int, Ge(1), Le(65535)]
 Seconds = Annotated[float, Gt(0)]
 
 
-def require_ae_title(value: str) -> str:
+def require_ae_title(value: str, key: str = "ae_title") -> str:
     r"""An AE title (PS3.5 6.2): 1 to 16 printable ASCII characters without a backslash.
 
     Raises
     ------
     ValueError
-        It is not one.
+        It is not one; the message begins with `key`.
+
+    Examples
+    --------
+    >>> require_ae_title("PACS1 ")
+    'PACS1'
     """
-    if not (len(value.strip()) > 0 and len(value) <= 16 and value.isascii()):
-        raise ValueError(f"expected an AE title of 1 to 16 ASCII characters, got {value!r}")
-    if "\\" in value or not value.isprintable():
-        raise ValueError(f"an AE title has no backslash or control character, got {value!r}")
+    printable = value.isascii() and value.isprintable() and "\\" not in value
+    if not (printable and value.strip() and len(value) <= 16):
+        raise ValueError(
+            f"{key}: expected an AE title of 1 to 16 ASCII characters without a backslash,"
+            f" got {value!r}"
+        )
     return value.strip()
 
 
@@ -46,9 +53,14 @@ class AcceptRule:
 
     def __post_init__(self) -> None:
         for network in self.addresses:
-            ipaddress.ip_network(network)
+            try:
+                ipaddress.ip_network(network)
+            except ValueError as error:
+                raise ValueError(
+                    f"addresses: expected networks such as 10.1.2.0/24; {error}"
+                ) from error
         if self.calling_ae != "*":
-            require_ae_title(self.calling_ae)
+            require_ae_title(self.calling_ae, "calling_ae")
 
     @cached_property
     def _networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:

@@ -1,0 +1,1 @@
+"""Safelight wires the stages together: command line, configuration, daemon."""

@@ -1,0 +1,74 @@
+"""What every process of the daemon has in common: how it reports, stops and ends."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import parent_process
+
+from listener.part10 import silence_dicom_libraries
+from safelight.config import Config
+
+Target = Callable[[Config, "Reporter", threading.Event], None]
+
+
+class Reporter:
+    """Tells the supervisor that this process is ready, and that it is alive."""
+
+    def __init__(self, control: Connection) -> None:
+        self._control = control
+
+    def alive(self, status: str) -> None:
+        """Report being alive; the first report also says that the process is ready."""
+        self._control.send(status)
+
+
+def child_main(target: Target, config: Config, control: Connection) -> None:
+    """Run `target` until SIGTERM sets its stop event, or the supervisor is gone.
+
+    Parameters
+    ----------
+    target
+        Called with the configuration, a reporter and the stop event.
+    control
+        The way to the supervisor.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the supervisor, which stops us
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    end_with_parent()
+    configure_logging()
+    target(config, Reporter(control), stop)
+
+
+def end_with_parent() -> None:
+    """End this process at once when its parent is gone, so that no orphan keeps the port."""
+    parent = parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def configure_logging() -> None:
+    """Log to standard error, one line an event; systemd adds the time itself."""
+    silence_dicom_libraries()
+    # It warns when a folder is made twice in its sight, which the rescan makes harmless.
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\..*")
+    under_systemd = "JOURNAL_STREAM" in os.environ
+    time = "" if under_systemd else "%(asctime)s "
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format=f"{time}%(levelname)s %(name)s: %(message)s",
+        force=True,
+    )
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)

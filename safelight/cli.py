@@ -1,0 +1,176 @@
+"""The command line. Each command reads the configuration, calls one stage and prints.
+
+It is the last boundary: whatever goes wrong below becomes one line and an exit code.
+0 all is well; 1 it did not work; 2 the configuration, a rule or the call is wrong.
+"""
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from ledger.errors import LedgerError
+from listener.errors import ListenerError
+from processor.errors import ProcessorError
+from query.errors import QueryError
+from rules.errors import RuleError, RulesError
+from safelight import commands, pacs_commands
+from safelight.child import configure_logging
+from safelight.config import Config, find_file, load_config
+from safelight.errors import ConfigError, SafelightError
+from safelight.version import __version__
+
+_OURS = (SafelightError, RulesError, LedgerError, QueryError, ListenerError, ProcessorError)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="safelight")
+def cli() -> None:
+    """A DICOM node: receives studies, decides by rules, converts, checks and catalogues them.
+
+    Configuration: the file given with --config, else ./safelight.toml, else
+    /etc/safelight/safelight.toml, else the embedded defaults.
+    """
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except _OURS as error:
+        click.echo(f"safelight: {error}", err=True)
+        sys.exit(2 if isinstance(error, ConfigError | RuleError) else 1)
+    except Exception as error:  # noqa: BLE001 - the boundary of the command line
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}:{place.lineno}"
+        # The message is left out: a library may have put a patient's data into it.
+        click.echo(f"safelight: unexpected {type(error).__name__} at {where}", err=True)
+        sys.exit(1)
+
+
+def configuration(file: Path | None, **options: object) -> Config:
+    """The configuration in force.
+
+    `options` are named ``table_key``; those that are None were not given.
+    """
+    overrides = {
+        (name.partition("_")[0], name.partition("_")[2]): value
+        for name, value in options.items()
+        if value is not None
+    }
+    return load_config(find_file(file), os.environ, overrides)
+
+
+_config_option = click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Configuration file (TOML).",
+)
+
+
+@cli.command()
+@_config_option
+@click.option("--data", type=click.Path(path_type=Path), help="Data folder.")
+@click.option("--port", type=int, help="DICOM port.")
+@click.option("--web", help="Where the page listens, HOST:PORT.")
+def serve(file: Path | None, data: Path | None, port: int | None, web: str | None) -> None:
+    """Run the daemon: receive, group, decide, process, record and show."""
+    absolute = None if data is None else data.absolute()
+    config = configuration(file, storage_data=absolute, dicom_port=port, web_listen=web)
+    configure_logging()
+    commands.serve(config)
+
+
+@cli.command()
+@_config_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--limit", default=20, show_default=True, help="How many series.")
+def status(file: Path | None, *, as_json: bool, limit: int) -> None:
+    """Print what the page shows: the state of the node and its latest series."""
+    commands.status(configuration(file), limit=limit, as_json=as_json)
+
+
+@cli.group()
+def config() -> None:
+    """Check and show the configuration."""
+
+
+@config.command("check")
+@_config_option
+def config_check(file: Path | None) -> None:
+    """Read configuration and rules, and say what is wrong with them, if anything is."""
+    commands.check(configuration(file), find_file(file))
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True))
+@click.option("--to", required=True, metavar="HOST:PORT", help="Where to send.")
+@click.option("--aet", required=True, help="The receiver's AE title.")
+@click.option("--calling", default="SAFELIGHT_SEND", show_default=True, help="Our AE title.")
+def send(folder: Path, to: str, aet: str, calling: str) -> None:
+    """Send a file or every DICOM file below FOLDER by C-STORE."""
+    sys.exit(pacs_commands.send(folder, to=to, called_ae=aet, calling_ae=calling))
+
+
+@cli.command()
+@_config_option
+@click.option("--pacs", help="Which [[pacs]], by name; the first without it.")
+def echo(file: Path | None, pacs: str | None) -> None:
+    """Ask a PACS whether it answers (C-ECHO)."""
+    pacs_commands.echo(configuration(file), pacs)
+
+
+@cli.command()
+@_config_option
+@click.argument("accession", required=False)
+@click.option("--patient", help="Patient ID.")
+@click.option("--date", "study_date", metavar="DAY[-DAY]", help="Study date, 20260131 or a range.")
+@click.option("--modality", help="A modality in the study, such as MR.")
+@click.option("--description", help="Study description; * and ? are wildcards.")
+@click.option("--series", is_flag=True, help="List the series of each study too.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--pacs", help="Which [[pacs]], by name; the first without it.")
+def find(file: Path | None, pacs: str | None, *, series: bool, as_json: bool, **asked: Any) -> None:
+    """Find studies in a PACS (C-FIND), by ACCESSION number or the options."""
+    keys = cast("pacs_commands.Asked", asked)
+    pacs_commands.find(configuration(file), keys, pacs=pacs, series=series, as_json=as_json)
+
+
+@cli.command()
+@_config_option
+@click.argument("accession")
+@click.option("--pacs", help="Which [[pacs]], by name; the first without it.")
+def retrieve(file: Path | None, accession: str, pacs: str | None) -> None:
+    """Have a PACS send the studies of an ACCESSION number to our own AE title (C-MOVE).
+
+    The daemon must be running: what arrives is treated like any other study.
+    """
+    sys.exit(pacs_commands.retrieve(configuration(file), accession, pacs))
+
+
+@cli.command()
+@click.option("--dicom", type=click.Path(path_type=Path), help="Folder to send; else samples.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default="safelight-data",
+    show_default=True,
+    help="Data folder; one that an earlier demo made is begun anew.",
+)
+@click.option("--stay/--no-stay", default=True, help="Stay up until Ctrl-C.")
+def demo(dicom: Path | None, data: Path, *, stay: bool) -> None:
+    """Show the main job on real DICOM: start a daemon, send to it, and say what came of it."""
+    from safelight.demo import run_demo  # noqa: PLC0415 - its samples are not needed elsewhere
+
+    sys.exit(run_demo(dicom, data, stay=stay))

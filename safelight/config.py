@@ -1,0 +1,299 @@
+"""The configuration: TOML, then ``.env``, then the environment, then the command line.
+
+Every stage declares its own settings; this module only fills them. Unknown keys are errors.
+"""
+
+import dataclasses
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, get_args, get_type_hints
+
+from annotated_types import Ge
+from dotenv import dotenv_values
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from listener.settings import GroupingSettings, ReceiverSettings
+from processor.pool import PoolSettings
+from processor.qc import DEFAULT_THRESHOLDS, QcSettings, QcThresholds
+from processor.settings import ProcessorSettings
+from query.settings import PacsSettings
+from safelight.errors import ConfigError
+from web_status.settings import WebSettings
+
+Table = dict[str, Any]
+
+SYSTEM_FILE = Path("/etc/safelight/safelight.toml")
+LOCAL_FILE = Path("safelight.toml")
+
+
+@dataclass(frozen=True)
+class StorageSettings:
+    """The ``[storage]`` table.
+
+    Attributes
+    ----------
+    data
+        The folder of spool, ledger and results; relative to the configuration file.
+    free_bytes_min
+        Instances are refused with 0xA700 when less than this is free.
+    """
+
+    data: Path = Path("safelight-data")
+    free_bytes_min: Annotated[int, Ge(0)] = 1 << 28
+
+    @property
+    def spool(self) -> Path:
+        """Where instances are."""
+        return self.data / "spool"
+
+    @property
+    def ledger(self) -> Path:
+        """The SQLite file."""
+        return self.data / "ledger.sqlite"
+
+    @property
+    def results(self) -> Path:
+        """Where outputs are published."""
+        return self.data / "results"
+
+    @property
+    def scratch(self) -> Path:
+        """Where jobs work before they publish."""
+        return self.data / "scratch"
+
+
+@dataclass(frozen=True)
+class RulesSettings:
+    """The ``[rules]`` table.
+
+    Attributes
+    ----------
+    file
+        The TOML file of rules; relative to the configuration file. Without one, the rules
+        that ship with Safelight are in force.
+    """
+
+    file: Path | None = None
+
+
+@dataclass(frozen=True)
+class OutputSettings:
+    """The ``[output]`` table.
+
+    Attributes
+    ----------
+    preview_pixels
+        The longer side of a preview.
+    templates
+        A folder of metadata templates that replace those of the same name; relative to the
+        configuration file.
+    """
+
+    preview_pixels: Annotated[int, Ge(64)] = 896
+    templates: Path | None = None
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole configuration; each attribute is one table."""
+
+    dicom: ReceiverSettings = field(default_factory=ReceiverSettings)
+    pacs: tuple[PacsSettings, ...] = ()
+    series: GroupingSettings = field(default_factory=GroupingSettings)
+    storage: StorageSettings = field(default_factory=StorageSettings)
+    rules: RulesSettings = field(default_factory=RulesSettings)
+    processing: PoolSettings = field(default_factory=PoolSettings)
+    output: OutputSettings = field(default_factory=OutputSettings)
+    qc: Mapping[str, QcThresholds] = field(default_factory=lambda: dict(DEFAULT_THRESHOLDS))
+    web: WebSettings = field(default_factory=WebSettings)
+
+    @property
+    def processor(self) -> ProcessorSettings:
+        """The settings that travel with every job."""
+        return ProcessorSettings(
+            qc=QcSettings(self.qc),
+            preview_size=self.output.preview_pixels,
+            templates=self.output.templates,
+        )
+
+    def pacs_named(self, name: str | None) -> PacsSettings:
+        """The PACS called `name`, or the only or first one.
+
+        Raises
+        ------
+        ConfigError
+            There is none.
+        """
+        for pacs in self.pacs:
+            if name in (None, pacs.name):
+                return pacs
+        known = ", ".join(pacs.name for pacs in self.pacs) or "none"
+        wanted = f"no [[pacs]] is named {name!r}" if name else "no [[pacs]] is configured"
+        raise ConfigError(f"configuration: {wanted}; known: {known}")
+
+
+# The names the environment and .env may use, from the client that Safelight replaces.
+SEED_NAMES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "PACS_IP": ("pacs", "host"),
+        "PACS_PORT": ("pacs", "port"),
+        "CALLED_AET": ("pacs", "ae_title"),
+        "CALLING_AET": ("dicom", "ae_title"),
+        "CALLING_PORT": ("dicom", "port"),
+    }
+)
+_QC_NAME = re.compile(r"QC_([A-Z]+)_([A-Z_]+)")
+
+
+def find_file(given: Path | None) -> Path | None:
+    """The configuration file: the given one, ``safelight.toml`` here, or the system's."""
+    if given is not None:
+        return given
+    return next((path for path in (LOCAL_FILE, SYSTEM_FILE) if path.is_file()), None)
+
+
+def load_config(
+    file: Path | None,
+    environ: Mapping[str, str],
+    options: Mapping[tuple[str, str], object] = MappingProxyType({}),
+) -> Config:
+    """Read the configuration.
+
+    Parameters
+    ----------
+    file
+        The TOML file; None for the embedded defaults.
+    environ
+        The environment; it outranks ``.env``, which lies beside `file` or in this folder.
+    options
+        (table, key) to value, from the command line; they outrank everything.
+
+    Raises
+    ------
+    ConfigError
+        Names table and key, and what was expected there.
+    """
+    folder = file.absolute().parent if file else Path.cwd()
+    table = _read(file) if file else {}
+    _overlay_environment(table, {**_dotenv(folder / ".env"), **environ})
+    for (section, key), value in options.items():
+        table.setdefault(section, {})[key] = value
+    _reject_unknown(Config, table, ())
+    _fill_qc(table)
+    return _anchored(_validate(table), folder)
+
+
+def _read(file: Path) -> Table:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"configuration: {file} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"configuration: {file} is not TOML: {error}") from error
+
+
+def _dotenv(path: Path) -> dict[str, str]:
+    values = dotenv_values(path) if path.is_file() else {}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _overlay_environment(table: Table, environ: Mapping[str, str]) -> None:
+    for name, value in environ.items():
+        if name in SEED_NAMES:
+            section, key = SEED_NAMES[name]
+            _target(table, section)[key] = value
+        elif (match := _QC_NAME.fullmatch(name)) is not None:
+            modality, key = match.groups()
+            table.setdefault("qc", {}).setdefault(modality, {})[key.lower()] = value
+
+
+def _target(table: Table, section: str) -> Table:
+    """The table an environment name writes to; of the PACS, the first."""
+    if section != "pacs":
+        return table.setdefault(section, {})  # type: ignore[no-any-return]
+    first = table.setdefault("pacs", [{}])
+    first[0].setdefault("name", "main")
+    return first[0]  # type: ignore[no-any-return]
+
+
+def _reject_unknown(kind: type, value: object, path: tuple[str, ...]) -> None:
+    """Raise for the first key of a table that its settings class does not have."""
+    if isinstance(value, list):
+        for item in value:
+            _reject_unknown(kind, item, path)
+        return
+    if not isinstance(value, dict):
+        return
+    hints = get_type_hints(kind)
+    for key, inner in value.items():
+        if key not in hints:
+            raise ConfigError(f"configuration: {_place(path, key)}: {_unknown(key, list(hints))}")
+        for inner_kind, deeper in _tables_within(hints[key], inner):
+            _reject_unknown(inner_kind, deeper, (*path, key))
+
+
+def _tables_within(hint: Any, value: object) -> list[tuple[type, object]]:
+    """The settings classes inside a type such as tuple[PacsSettings, ...], with their values."""
+    if dataclasses.is_dataclass(hint):
+        return [(hint, value)]  # type: ignore[list-item]
+    inner = [kind for kind in get_args(hint) if dataclasses.is_dataclass(kind)]
+    if inner and isinstance(value, dict):
+        return [(kind, item) for kind in inner for item in value.values()]  # type: ignore[misc]
+    return [(kind, value) for kind in inner]  # type: ignore[misc]
+
+
+def _unknown(key: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else f"; expected one of {', '.join(known)}"
+    return f"unknown key{hint}"
+
+
+def _fill_qc(table: Table) -> None:
+    """Complete each ``[qc.X]`` with the thresholds that X has otherwise."""
+    given = table.get("qc", {})
+    shipped = {name: dataclasses.asdict(value) for name, value in DEFAULT_THRESHOLDS.items()}
+    default = {**shipped["DEFAULT"], **given.get("DEFAULT", {})}
+    for modality, values in given.items():
+        given[modality] = {**shipped.get(modality, default), **values}
+
+
+def _validate(table: Table) -> Config:
+    try:
+        return TypeAdapter(Config).validate_python(table)
+    except ValidationError as error:
+        raise ConfigError(f"configuration: {_described(error.errors()[0])}") from error
+
+
+def _described(error: ErrorDetails) -> str:
+    """One of pydantic's errors, by table and key."""
+    names = [str(part) for part in error["loc"] if not isinstance(part, int)]
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "value_error":  # raised by the settings class; it begins with the key
+        key, _, problem = message.partition(": ")
+        return f"{_place(names, key)}: {problem}"
+    if error["type"] in ("missing", "missing_argument"):
+        return f"{_place(names[:-1], names[-1])}: missing"
+    got = f"got {error['input']!r}"
+    return f"{_place(names[:-1], names[-1])}: {message[0].lower()}{message[1:]}, {got}"
+
+
+def _place(path: Sequence[str], key: str) -> str:
+    return f"[{'.'.join(path)}] {key}" if path else f"[{key}]"
+
+
+def _anchored(config: Config, folder: Path) -> Config:
+    """The configuration with relative paths resolved against the folder of its file."""
+    storage = dataclasses.replace(config.storage, data=folder / config.storage.data)
+    rules = dataclasses.replace(config.rules, file=_under(folder, config.rules.file))
+    output = dataclasses.replace(config.output, templates=_under(folder, config.output.templates))
+    return dataclasses.replace(config, storage=storage, rules=rules, output=output)
+
+
+def _under(folder: Path, path: Path | None) -> Path | None:
+    return None if path is None else folder / path

@@ -1,0 +1,58 @@
+"""The coordinator process: the pipeline in a thread of its own, the status page beside it."""
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from web_status.app import WebContext, make_app, serve
+
+from ledger.writer import LedgerWriter
+from processor.job import progress_of
+from safelight.child import Reporter
+from safelight.config import Config
+from safelight.pipeline import Pipeline
+from safelight.version import __version__
+
+
+def run_coordinator(config: Config, report: Reporter, stop: threading.Event) -> None:
+    """Watch, decide, process, record and show until `stop` is set."""
+    asyncio.run(_coordinate(config, report, stop))
+
+
+async def _coordinate(config: Config, report: Reporter, stop: threading.Event) -> None:
+    """Serve the page until the pipeline ends; an error of the pipeline ends the process."""
+    for folder in (config.storage.results, config.storage.scratch):
+        folder.mkdir(parents=True, exist_ok=True)
+    runner = await serve(make_app(_web_context(config)), config.web)
+    try:
+        await asyncio.to_thread(_run_pipeline, config, report, stop)
+    finally:
+        await runner.cleanup()
+
+
+def _run_pipeline(config: Config, report: Reporter, stop: threading.Event) -> None:
+    with LedgerWriter(config.storage.ledger) as ledger, Pipeline(config, ledger) as pipeline:
+        pipeline.run(stop, report.alive)
+
+
+def _web_context(config: Config) -> WebContext:
+    scratch = config.storage.scratch
+    return WebContext(
+        ledger=config.storage.ledger,
+        results=config.storage.results,
+        data=config.storage.data,
+        progress=lambda: read_progress(scratch),
+        identity=f"{config.dicom.ae_title} @ {config.dicom.host}:{config.dicom.port}",
+        version=__version__,
+    )
+
+
+def read_progress(scratch: Path) -> Mapping[str, tuple[str, float]]:
+    """What the running jobs say of themselves: job key to the step and its fraction, 0 to 1."""
+    states = {path.stem: progress_of(scratch, path.stem) for path in scratch.glob("*.progress")}
+    return {
+        key: (str(state["step"]), float(str(state["fraction"])))
+        for key, state in states.items()
+        if state is not None
+    }

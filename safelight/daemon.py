@@ -1,0 +1,217 @@
+"""The supervisor: starts the receiver and the coordinator, keeps them alive, stops them in order.
+
+It does nothing else, so that nothing else can stop it.
+"""
+
+import fcntl
+import logging
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from types import FrameType
+
+from safelight.child import Target, child_main
+from safelight.config import Config
+from safelight.coordinator import run_coordinator
+from safelight.errors import ChildFailed, SpoolInUse
+from safelight.notify import Notifier
+from safelight.ports import require_free
+from safelight.receiver import run_receiver
+
+logger = logging.getLogger(__name__)
+
+_TICK_SECONDS = 1.0
+_SILENCE_SECONDS = 30.0
+_RESTART_SECONDS = (0.0, 1.0, 5.0, 15.0, 30.0)
+_STEADY_SECONDS = 60.0
+_STOP_SECONDS = 15.0
+
+
+@dataclass
+class _Child:
+    """One process of the daemon, and how it is."""
+
+    name: str
+    target: Target
+    stop_seconds: float
+    process: SpawnProcess | None = None
+    control: Connection | None = None
+    ready: bool = False
+    status: str = ""
+    started: float = 0.0
+    heard: float = 0.0
+    failures: int = 0
+    restart_at: float = field(default=0.0)
+
+
+class Supervisor:
+    """Runs the daemon.
+
+    Parameters
+    ----------
+    config
+        The configuration in force.
+    on_ready
+        Called once, when the daemon receives and processes.
+    notifier
+        Tells systemd.
+    """
+
+    def __init__(
+        self, config: Config, on_ready: Callable[[], None], notifier: Notifier | None = None
+    ) -> None:
+        self._config = config
+        self._on_ready = on_ready
+        self._notifier = notifier or Notifier()
+        self._stopping = False
+        self._announced = False
+        self._children = [
+            _Child("coordinator", run_coordinator, _STOP_SECONDS),
+            _Child("receiver", run_receiver, config.dicom.drain_seconds + _STOP_SECONDS),
+        ]
+
+    def run(self) -> None:
+        """Run until SIGTERM or SIGINT.
+
+        Raises
+        ------
+        PortInUse
+            The DICOM port or the page's port is taken.
+        SpoolInUse
+            Another Safelight works on the data folder.
+        ChildFailed
+            A process could not be started at all.
+        """
+        lock = lock_data(self._config.storage.data)
+        try:
+            self._require_ports()
+            signal.signal(signal.SIGTERM, self._request_stop)
+            signal.signal(signal.SIGINT, self._request_stop)
+            self._supervise()
+        finally:
+            self._stop_all()
+            os.close(lock)
+
+    def _require_ports(self) -> None:
+        dicom, web = self._config.dicom, self._config.web
+        require_free(dicom.host, dicom.port, "choose another with [dicom] port or --port")
+        require_free(web.host, web.port, "choose another with [web] listen or --web")
+
+    def _request_stop(self, signum: int, frame: FrameType | None) -> None:
+        del signum, frame
+        self._stopping = True
+
+    def _supervise(self) -> None:
+        while not self._stopping:
+            for child in self._children:
+                self._tend(child)
+            self._announce()
+            self._wait()
+
+    def _tend(self, child: _Child) -> None:
+        """Start a child that is not running and whose time has come."""
+        now = time.monotonic()
+        if child.process is not None and not child.process.is_alive():
+            self._note_end(child, now)
+        if child.process is None and now >= child.restart_at:
+            self._start(child)
+
+    def _start(self, child: _Child) -> None:
+        context = multiprocessing.get_context("spawn")
+        child.control, theirs = context.Pipe(duplex=False)
+        process = context.Process(
+            target=child_main,
+            args=(child.target, self._config, theirs),
+            name=f"safelight-{child.name}",
+        )
+        process.start()
+        theirs.close()
+        child.process = process
+        child.started = child.heard = time.monotonic()
+
+    def _note_end(self, child: _Child, now: float) -> None:
+        """Note that a child ended by itself, and when to start it again."""
+        assert child.process is not None  # noqa: S101 - the caller has looked
+        code = child.process.exitcode
+        if not self._announced:
+            self._stopping = True
+            raise ChildFailed(f"the {child.name} ended with code {code} before it was ready")
+        steady = now - child.started > _STEADY_SECONDS
+        child.failures = 1 if steady else child.failures + 1
+        delay = _RESTART_SECONDS[min(child.failures, len(_RESTART_SECONDS)) - 1]
+        logger.error("%s ended with code %s; starting again in %.0f s", child.name, code, delay)
+        child.restart_at = now + delay
+        child.process, child.ready = None, False
+
+    def _wait(self) -> None:
+        """Wait for reports or ends, and read the reports."""
+        running = [c for c in self._children if c.process is not None and c.control is not None]
+        sentinels = [c.process.sentinel for c in running if c.process is not None]
+        controls = [c.control for c in running if c.control is not None]
+        ready = wait([*controls, *sentinels], timeout=_TICK_SECONDS)
+        for child in running:
+            if child.control in ready:
+                self._read(child)
+
+    def _read(self, child: _Child) -> None:
+        assert child.control is not None  # noqa: S101 - the caller has looked
+        try:
+            while child.control.poll():
+                child.status = child.control.recv()
+                child.heard = time.monotonic()
+                child.ready = True
+        except EOFError:
+            child.control.close()
+            child.control = None
+
+    def _announce(self) -> None:
+        """Say that the daemon is ready, once; then keep systemd's watchdog content."""
+        now = time.monotonic()
+        if not all(child.ready for child in self._children):
+            return
+        if not self._announced:
+            self._announced = True
+            self._notifier.send(READY=1)
+            self._on_ready()
+        if all(now - child.heard < _SILENCE_SECONDS for child in self._children):
+            status = "; ".join(child.status for child in self._children)
+            self._notifier.send(WATCHDOG=1, STATUS=status)
+
+    def _stop_all(self) -> None:
+        """Stop the receiver first, so that what it still takes in is recorded."""
+        self._notifier.send(STOPPING=1)
+        for child in reversed(self._children):
+            if child.process is not None:
+                child.process.terminate()
+                child.process.join(child.stop_seconds)
+                if child.process.is_alive():
+                    logger.error("%s did not stop in time and is killed", child.name)
+                    child.process.kill()
+                    child.process.join()
+
+
+def lock_data(data: Path) -> int:
+    """Take the data folder for this process alone; closing the descriptor gives it back.
+
+    Raises
+    ------
+    SpoolInUse
+        Another Safelight has it.
+    """
+    data.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        owner = os.read(descriptor, 20).decode("ascii", "replace").strip() or "unknown"
+        os.close(descriptor)
+        raise SpoolInUse(f"another Safelight (process {owner}) works on {data}") from error
+    os.truncate(descriptor, 0)
+    os.write(descriptor, f"{os.getpid()}\n".encode())
+    return descriptor

@@ -1,0 +1,220 @@
+"""The commands that ask a PACS or send to one, and what they print."""
+
+import dataclasses
+import json
+import socket
+import time
+from datetime import date, datetime
+from pathlib import Path
+from typing import TypedDict
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from query.client import echo as verify
+from query.client import find_series, find_studies, move_study
+from query.errors import InvalidKey
+from query.keys import DateRange, StudyCriteria, Wildcard
+from query.matches import SeriesMatch, StudyMatch
+from query.moves import MoveOutcome, MoveProgress
+from query.send import SendOutcome, Sent, dicom_files, send_files
+from query.settings import PacsSettings
+from safelight.commands import arrived_instances
+from safelight.config import Config
+from safelight.errors import ConfigError
+
+_ARRIVAL_SECONDS = 30.0
+_POLL_SECONDS = 0.2
+
+
+class Asked(TypedDict):
+    """The options of ``safelight find``."""
+
+    accession: str | None
+    patient: str | None
+    study_date: str | None
+    modality: str | None
+    description: str | None
+
+
+def echo(config: Config, name: str | None) -> None:
+    """Say whether a PACS answers."""
+    pacs = config.pacs_named(name)
+    started = time.monotonic()
+    verify(pacs, calling_ae=config.dicom.ae_title)
+    took = (time.monotonic() - started) * 1000
+    click.echo(f"{pacs.ae_title} @ {pacs.host}:{pacs.port} answers ({took:.0f} ms)")
+
+
+def find(config: Config, asked: Asked, *, pacs: str | None, series: bool, as_json: bool) -> None:
+    """Print the studies that a PACS has."""
+    settings = config.pacs_named(pacs)
+    calling_ae = config.dicom.ae_title
+    matches = find_studies(settings, _criteria(asked), calling_ae=calling_ae)
+    listed = {
+        study.StudyInstanceUID: find_series(settings, study.StudyInstanceUID, calling_ae=calling_ae)
+        for study in (matches.studies if series else ())
+    }
+    if as_json:
+        document = [
+            {
+                **dataclasses.asdict(study),
+                "series": [dataclasses.asdict(s) for s in listed.get(study.StudyInstanceUID, ())],
+            }
+            for study in matches.studies
+        ]
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    console = Console()
+    console.print(_study_table(matches.studies, listed))
+    more = f"; there are more than {settings.max_results}" if matches.truncated else ""
+    click.echo(f"{len(matches.studies)} studies in {settings.ae_title}{more}")
+
+
+def _criteria(asked: Asked) -> StudyCriteria:
+    description = asked["description"]
+    return StudyCriteria(
+        accession_number=asked["accession"],
+        patient_id=asked["patient"],
+        study_date=_study_date(asked["study_date"]),
+        modality=asked["modality"],
+        description=Wildcard(description) if description else None,
+    )
+
+
+def _study_date(text: str | None) -> date | DateRange | None:
+    """A day as 20260131, or a range with a hyphen whose ends may be left open."""
+    if text is None:
+        return None
+    first, hyphen, last = text.partition("-")
+    if not hyphen:
+        return _day(first)
+    return DateRange(_day(first), _day(last))
+
+
+def _day(text: str) -> date | None:
+    if not text:
+        return None
+    try:
+        return datetime.strptime(text, "%Y%m%d").date()  # noqa: DTZ007 - a DICOM date has no zone
+    except ValueError as error:
+        raise InvalidKey("--date: expected days as 20260131 or 20260101-20260131") from error
+
+
+def _study_table(
+    studies: tuple[StudyMatch, ...], listed: dict[str, tuple[SeriesMatch, ...]]
+) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("accession", "patient", "date", "modalities", "description", "series", "inst."):
+        table.add_column(heading)
+    for study in studies:
+        table.add_row(
+            study.AccessionNumber,
+            study.PatientID,
+            study.StudyDate,
+            ", ".join(study.ModalitiesInStudy),
+            study.StudyDescription,
+            _count(study.NumberOfStudyRelatedSeries),
+            _count(study.NumberOfStudyRelatedInstances),
+        )
+        for series in listed.get(study.StudyInstanceUID, ()):
+            name = f"  {_count(series.SeriesNumber)} {series.SeriesDescription}"
+            instances = _count(series.NumberOfSeriesRelatedInstances)
+            table.add_row("", "", "", series.Modality, name, "", instances)
+    return table
+
+
+def _count(number: int | None) -> str:
+    return "?" if number is None else str(number)
+
+
+def retrieve(config: Config, accession: str, name: str | None) -> int:
+    """Retrieve every study of an accession number; return the exit code."""
+    pacs = config.pacs_named(name)
+    criteria = StudyCriteria(accession_number=accession)
+    matches = find_studies(pacs, criteria, calling_ae=config.dicom.ae_title)
+    if not matches.studies:
+        click.echo(f"{pacs.ae_title} has no study of this accession number", err=True)
+        return 1
+    # Every study is tried, even after one that was partial.
+    whole = [_retrieve_study(config, pacs, study) for study in matches.studies]
+    return 0 if all(whole) else 1
+
+
+def _retrieve_study(config: Config, pacs: PacsSettings, study: StudyMatch) -> bool:
+    """Move one study to us, and say what the PACS claims and what arrived."""
+    before = arrived_instances(config, study.StudyInstanceUID)
+    outcome = _move(config, pacs, study)
+    click.echo(f"{pacs.ae_title}: {outcome}")
+    expected = study.NumberOfStudyRelatedInstances or before + outcome.sent
+    arrived = _wait_for(config, study.StudyInstanceUID, expected)
+    click.echo(f"arrived: {arrived} of {expected} instances of study {study.StudyInstanceUID}")
+    return not outcome.is_partial and arrived >= expected
+
+
+def _move(config: Config, pacs: PacsSettings, study: StudyMatch) -> MoveOutcome:
+    with progress_bar() as progress:
+        task = progress.add_task("moving", total=study.NumberOfStudyRelatedInstances)
+
+        def show(so_far: MoveProgress) -> None:
+            done = sum(n or 0 for n in (so_far.completed, so_far.failed, so_far.warnings))
+            progress.update(task, completed=done)
+            if so_far.remaining is not None:
+                progress.update(task, total=done + so_far.remaining)
+
+        return move_study(
+            pacs,
+            study.StudyInstanceUID,
+            destination_ae=config.dicom.ae_title,
+            destination_host=socket.gethostname(),
+            destination_port=config.dicom.port,
+            calling_ae=config.dicom.ae_title,
+            on_progress=show,
+        )
+
+
+def _wait_for(config: Config, study_uid: str, expected: int) -> int:
+    """Wait until the ledger has `expected` instances, or nothing came for a while."""
+    arrived = arrived_instances(config, study_uid)
+    deadline = time.monotonic() + _ARRIVAL_SECONDS
+    while arrived < expected and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+        now = arrived_instances(config, study_uid)
+        if now > arrived:
+            deadline = time.monotonic() + _ARRIVAL_SECONDS
+        arrived = now
+    return arrived
+
+
+def send(folder: Path, *, to: str, called_ae: str, calling_ae: str) -> int:
+    """Send a file or a folder; return the exit code."""
+    host, _, port = to.rpartition(":")
+    if not host or not port.isdigit():
+        raise ConfigError(f"--to: expected HOST:PORT, got {to!r}")
+    destination = PacsSettings(name=to, ae_title=called_ae, host=host, port=int(port))
+    files, skipped = dicom_files(folder)
+    with progress_bar() as progress:
+        task = progress.add_task("sending", total=len(files))
+
+        def show(sent: Sent) -> None:
+            del sent
+            progress.advance(task)
+
+        outcome = send_files(files, destination, calling_ae=calling_ae, on_sent=show)
+    return _report(outcome, destination, skipped)
+
+
+def _report(outcome: SendOutcome, destination: PacsSettings, skipped: int) -> int:
+    click.echo(f"{outcome.accepted} instances accepted by {destination.ae_title}")
+    if skipped:
+        click.echo(f"{skipped} files are not DICOM and were left out")
+    for reason, count in outcome.refusals().items():
+        click.echo(f"{count} not accepted: {reason}", err=True)
+    return 0 if outcome.accepted and not outcome.refusals() else 1
+
+
+def progress_bar() -> Progress:
+    """A bar that counts instances; it stays after its end."""
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())

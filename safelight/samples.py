@@ -1,0 +1,29 @@
+"""Finds the scans that pydicom and pydicom-data ship, for the demo. It sends nothing."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import pydicom
+
+from listener.errors import UnreadableInstance
+from listener.part10 import read_header
+from query.send import DicomFile, dicom_files
+
+
+def sample_files() -> tuple[DicomFile, ...]:
+    """One file for each SOP instance; those without the UIDs every scanner writes are left out."""
+    folders = [Path(pydicom.__file__).parent / "data" / "test_files", *_pydicom_data()]
+    files = [file for folder in folders for file in dicom_files(folder)[0]]
+    by_instance: dict[str, DicomFile] = {}
+    for file in files:
+        with suppress(UnreadableInstance):
+            by_instance.setdefault(read_header(file.path).identity.SOPInstanceUID, file)
+    return tuple(by_instance.values())
+
+
+def _pydicom_data() -> list[Path]:
+    try:
+        from data_store import DataStore  # noqa: PLC0415 - the package is optional
+    except ImportError:
+        return []
+    return [DataStore().data_path]

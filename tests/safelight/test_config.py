@@ -1,0 +1,169 @@
+"""The configuration: sources, precedence, errors. Every key in the docs: test_docs.py."""
+
+import dataclasses
+import pickle
+from pathlib import Path
+
+import pytest
+
+from listener.settings import LOOPBACK
+from safelight.config import Config, load_config
+from safelight.errors import ConfigError
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Function that loads a configuration from TOML text, .env text and an environment."""
+
+    def read(toml="", *, dotenv="", environ=(), options=()):
+        file = tmp_path / "safelight.toml"
+        file.write_text(toml)
+        if dotenv:
+            (tmp_path / ".env").write_text(dotenv)
+        return load_config(file, dict(environ), dict(options))
+
+    return read
+
+
+def test_without_a_file_the_embedded_defaults_are_in_force(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = load_config(None, {})
+    assert (config.dicom.ae_title, config.dicom.port) == ("SAFELIGHT", 11112)
+    assert config.dicom.accept == (LOOPBACK,)
+    assert config.web.listen == "127.0.0.1:8080"
+    assert config.storage.data == tmp_path / "safelight-data"
+
+
+def test_the_example_of_the_documentation_is_read(load):
+    config = load(
+        """
+        [dicom]
+        ae_title = "SAFELIGHT"
+        [[dicom.accept]]
+        calling_ae = "PACS1"
+        addresses = ["10.1.2.0/24"]
+        [[pacs]]
+        name = "main"
+        ae_title = "PACS1"
+        host = "pacs.hospital.local"
+        port = 104
+        [series]
+        quiet_seconds = 10
+        quiet_seconds_by_modality = { MR = 60, US = 30 }
+        [storage]
+        data = "/var/lib/safelight"
+        [processing]
+        workers = 2
+        [qc.CT]
+        dynamic_range_min = 25
+        """
+    )
+    assert config.dicom.accept[0].reaches("10.1.2.7")
+    assert not config.dicom.accept[0].reaches("10.1.3.7")
+    assert config.pacs[0].host == "pacs.hospital.local"
+    assert config.series.quiet_seconds_for("MR") == 60
+    assert config.series.quiet_seconds_for("CT") == 10
+    assert config.storage.ledger == Path("/var/lib/safelight/ledger.sqlite")
+    thresholds = config.processor.qc.thresholds_for("CT")
+    assert (thresholds.dynamic_range_min, thresholds.std_min) == (25, 5)
+
+
+def test_relative_paths_are_below_the_folder_of_the_file(load, tmp_path):
+    config = load('[storage]\ndata = "d"\n[rules]\nfile = "r.toml"')
+    assert config.storage.data == tmp_path / "d"
+    assert config.rules.file == tmp_path / "r.toml"
+
+
+def test_the_command_line_outranks_the_environment_which_outranks_dotenv_which_outranks_toml(load):
+    toml = "[dicom]\nport = 1001\nae_title = 'TOML'"
+    assert load(toml).dicom.port == 1001
+    assert load(toml, dotenv="CALLING_PORT=1002").dicom.port == 1002
+    assert load(toml, environ={"CALLING_PORT": "1003"}).dicom.port == 1003
+    options = {("dicom", "port"): 1004}
+    config = load(toml, environ={"CALLING_PORT": "1003"}, options=options)
+    assert config.dicom.port == 1004
+    assert config.dicom.ae_title == "TOML"
+
+
+def test_the_names_of_the_seed_work_from_dotenv(load):
+    config = load(
+        dotenv="PACS_IP=127.0.0.1\nPACS_PORT=1024\nCALLING_AET=cllient\n"
+        "CALLED_AET=pacsServer\nCALLING_PORT=1023\n"
+        "QC_CT_STD_MIN=7\nQC_DEFAULT_LOW_RATIO_THRESHOLD=0.5\nQC_DX_UNIQUE_RATIO_MIN=0.002\n"
+    )
+    (pacs,) = config.pacs
+    assert (pacs.host, pacs.port, pacs.ae_title) == ("127.0.0.1", 1024, "pacsServer")
+    assert (config.dicom.ae_title, config.dicom.port) == ("cllient", 1023)
+    qc = config.processor.qc
+    assert qc.thresholds_for("CT").std_min == 7
+    assert qc.thresholds_for("DX").unique_ratio_min == 0.002
+    assert qc.thresholds_for("DX").std_min == 3
+    assert qc.thresholds_for("PT").low_ratio_threshold == 0.5
+
+
+def test_the_environment_changes_the_first_pacs_of_the_file(load):
+    toml = '[[pacs]]\nname = "a"\nae_title = "A"\nhost = "h"\nport = 104'
+    (pacs,) = load(toml, environ={"PACS_PORT": "105"}).pacs
+    assert (pacs.name, pacs.port, pacs.ae_title) == ("a", 105, "A")
+
+
+@pytest.mark.parametrize(
+    ("toml", "message"),
+    [
+        ("[series]\nquiet_second = 1", "[series] quiet_second: unknown key (did you mean quiet_se"),
+        ("[serie]\n", "[serie]: unknown key (did you mean series?)"),
+        ("[dicom]\nport = 'abc'", "[dicom] port: input should be a valid integer"),
+        ("[dicom]\nport = 99999", "[dicom] port: input should be less than or equal to 65535"),
+        ("[dicom]\nae_title = ''", "[dicom] ae_title: expected an AE title of 1 to 16"),
+        ("[dicom]\nae_title = 'LONGER_THAN_SIXTEEN'", "[dicom] ae_title: expected an AE title"),
+        ("[[dicom.accept]]\ncalling_ae = 'A'", "[dicom.accept] addresses: missing"),
+        (
+            "[[dicom.accept]]\ncalling_ae = 'A'\naddresses = ['10.1.2.0/99']",
+            "[dicom.accept] addresses: expected networks such as 10.1.2.0/24; '10.1.2.0/99'",
+        ),
+        ("[[dicom.accept]]\ncalling = 'A'", "[dicom.accept] calling: unknown key (did you mean"),
+        ("[[pacs]]\nname = 'a'", "[pacs] ae_title: missing"),
+        ("[series]\nquiet_seconds = 0", "[series] quiet_seconds: input should be greater than 0"),
+        ("[qc.CT]\nstd = 1", "[qc] std: unknown key (did you mean std_min?)"),
+        ("[web]\nlisten = '0.0.0.0:8080'", "[web] listen"),
+        ("[dicom", "is not TOML"),
+    ],
+)
+def test_an_error_names_table_and_key_and_what_was_expected(load, toml, message):
+    with pytest.raises(ConfigError) as caught:
+        load(toml)
+    assert str(caught.value).startswith("configuration: ")
+    assert message in str(caught.value)
+
+
+def test_an_absent_file_is_an_error_that_names_it(tmp_path):
+    with pytest.raises(ConfigError, match=r"absent\.toml cannot be read: No such file"):
+        load_config(tmp_path / "absent.toml", {})
+
+
+def test_a_wrong_value_in_the_environment_is_an_error_too(load):
+    with pytest.raises(ConfigError, match=r"\[dicom\] port: input should be a valid integer"):
+        load(environ={"CALLING_PORT": "many"})
+
+
+def test_asking_for_a_pacs_that_is_not_configured_names_those_that_are(load):
+    config = load('[[pacs]]\nname = "main"\nae_title = "A"\nhost = "h"\nport = 104')
+    assert config.pacs_named(None).name == "main"
+    with pytest.raises(ConfigError, match="'other'; known: main"):
+        config.pacs_named("other")
+    with pytest.raises(ConfigError, match=r"no \[\[pacs\]\] is configured"):
+        load().pacs_named(None)
+
+
+def test_the_configuration_can_be_handed_to_another_process(load):
+    config = load("[qc.CT]\nstd_min = 4")
+    assert pickle.loads(pickle.dumps(config)) == config
+
+
+def test_every_table_is_immutable(load):
+    config = load()
+    for field in dataclasses.fields(Config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            with pytest.raises(dataclasses.FrozenInstanceError):
+                setattr(value, dataclasses.fields(value)[0].name, None)
