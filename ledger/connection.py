@@ -1,11 +1,11 @@
-"""Opens the ledger: once for writing, by the coordinator, and as often as needed for reading."""
+"""Opens the ledger for writing, once, by the coordinator; reading is `ledger.reader`'s."""
 
 import sqlite3
 from pathlib import Path
 
 from sqlite_utils import Database
 
-from ledger.errors import NewerSchema, NoLedger, UnreadableLedger
+from ledger.errors import NewerSchema, UnreadableLedger
 from ledger.schema import migrations
 
 BUSY_SECONDS = 10.0
@@ -41,26 +41,6 @@ def open_for_writing(path: Path) -> Database:
         connection.close()
         raise
     return db
-
-
-def open_for_reading(path: Path) -> sqlite3.Connection:
-    """Open the ledger read-only; a reader never holds up the writer (WAL).
-
-    Raises
-    ------
-    NoLedger
-        The daemon has not run here yet.
-    """
-    if not path.is_file():
-        raise NoLedger(f"there is no ledger at {path}: has the daemon run with this data folder?")
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro",
-        uri=True,
-        timeout=BUSY_SECONDS,
-        check_same_thread=False,
-    )
-    connection.row_factory = sqlite3.Row
-    return connection
 
 
 def _require_known_schema(db: Database) -> None:

@@ -7,8 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from ledger.connection import open_for_reading
-from ledger.errors import NotInLedger
+from ledger.errors import NoLedger, NotInLedger
 
 SeriesState = Literal["arriving", "waiting", "processing", "done", "kept", "dropped", "attention"]
 """
@@ -186,6 +185,8 @@ SELECT series.id, study_id, PatientID, PatientName, AccessionNumber, StudyDate,
 FROM series JOIN studies ON studies.id = study_id
 """
 
+_BUSY_SECONDS = 10.0
+
 _Record = TypeVar("_Record")
 
 
@@ -204,7 +205,7 @@ class LedgerReader:
     """
 
     def __init__(self, path: Path) -> None:
-        self._connection = open_for_reading(path)
+        self._connection = _open(path)
 
     def close(self) -> None:
         """Close the connection."""
@@ -370,6 +371,26 @@ class LedgerReader:
         self, kind: type[_Record], query: str, values: Sequence[object]
     ) -> tuple[_Record, ...]:
         return tuple(kind(**dict(row)) for row in self._connection.execute(query, list(values)))
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """Open the ledger read-only; a reader never holds up the writer (WAL).
+
+    Raises
+    ------
+    NoLedger
+        The daemon has not run here yet.
+    """
+    if not path.is_file():
+        raise NoLedger(f"there is no ledger at {path}: has the daemon run with this data folder?")
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro",
+        uri=True,
+        timeout=_BUSY_SECONDS,
+        check_same_thread=False,
+    )
+    connection.row_factory = sqlite3.Row
+    return connection
 
 
 def _decoded(row: sqlite3.Row, column: str) -> dict[str, Any]:

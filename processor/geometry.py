@@ -24,6 +24,7 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 ORIENTATION_TOLERANCE = 1e-3
 UNIT_TOLERANCE = 0.01
 SPACING_TOLERANCE = 0.01
+GRID_TOLERANCE_VOXEL = 0.02
 DRIFT_TOLERANCE_MM = 0.1
 SAME_POSITION_MM = 0.01
 _MILLIMETRE_FLOOR = 0.01
@@ -248,7 +249,9 @@ def _require_even(distances: Array, positions: Array, normal: Array) -> None:
         return
     if gaps.min() < SAME_POSITION_MM:
         raise NotConvertible(_duplicates(positions[:-1][gaps < SAME_POSITION_MM], normal))
-    if gaps.max() - gaps.min() <= max(SPACING_TOLERANCE * gaps.mean(), _MILLIMETRE_FLOOR):
+    even = np.linspace(distances[0], distances[-1], len(distances))
+    tolerance = max(GRID_TOLERANCE_VOXEL * gaps.mean(), _MILLIMETRE_FLOOR)
+    if np.abs(distances - even).max() <= tolerance:
         return
     raise NotConvertible(_uneven(gaps, positions, normal))
 

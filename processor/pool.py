@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass
 from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -21,35 +20,11 @@ from pebble import ProcessExpired, ProcessPool
 from processor.errors import WorkerDied, WorkerOutOfMemory, WorkerTimeout
 from processor.job import run_job
 from processor.model import JobRequest, JobResult
+from processor.settings import PoolSettings
 
 T = TypeVar("T")
 
 _MEGABYTE = 1 << 20
-
-
-@dataclass(frozen=True)
-class PoolSettings:
-    """Limits of the workers.
-
-    Attributes
-    ----------
-    workers : int
-        How many processes.
-    time_limit_seconds : float
-        A job that takes longer is killed.
-    memory_limit_mb : int
-        Address space of a worker (RLIMIT_AS); 0 for no limit.
-    jobs_per_worker : int
-        A worker is replaced after so many jobs; 0 for never.
-    stop_seconds : float
-        How long `stop` may take.
-    """
-
-    workers: int = 2
-    time_limit_seconds: float = 1800
-    memory_limit_mb: int = 8192
-    jobs_per_worker: int = 200
-    stop_seconds: float = 15
 
 
 class WorkerPool:

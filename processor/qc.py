@@ -7,7 +7,6 @@ reason strings; `Potential inverted border` is advisory and makes no image low.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from pydicom.dataset import Dataset
 from processor.headers import text
 from processor.intensity import nominal_range, upright
 from processor.regions import border_and_centre, collimated, foreground, valid_pixels
+from processor.settings import QcThresholds
 
 NORMAL = "Normal"
 ADVISORY = frozenset({"Potential inverted border"})
@@ -24,70 +24,6 @@ _CROSS_SECTIONAL = frozenset({"CT", "MR", "PT"})
 _PROJECTION = frozenset({"DX", "DR", "MG", "CR", "XA", "RF"})
 _EDGE = 0.05
 _MASK_VALUES = 8
-
-
-@dataclass(frozen=True)
-class QcThresholds:
-    """When an image of a modality is low quality.
-
-    Attributes
-    ----------
-    dynamic_range_min : float
-        Least p98 - p2, stored units.
-    std_min : float
-        Least standard deviation, stored units.
-    unique_ratio_min : float
-        Least distinct values / min(pixels, 4096).
-    low_ratio_threshold, high_ratio_threshold : float
-        Largest share of pixels in the lowest / highest 5 % of the range.
-    series_low_quality_ratio : float
-        A series is low when more than this share of its images is.
-    percentile_low, percentile_high : float
-        The percentiles of the dynamic range.
-    """
-
-    dynamic_range_min: float = 20
-    std_min: float = 5
-    unique_ratio_min: float = 0.01
-    low_ratio_threshold: float = 0.6
-    high_ratio_threshold: float = 0.6
-    series_low_quality_ratio: float = 0.3
-    percentile_low: float = 2
-    percentile_high: float = 98
-
-
-_MR = QcThresholds(dynamic_range_min=15, unique_ratio_min=0.008)
-_RADIOGRAPH = QcThresholds(dynamic_range_min=10, std_min=3, unique_ratio_min=0.001)
-
-DEFAULT_THRESHOLDS: Mapping[str, QcThresholds] = MappingProxyType(
-    {
-        "DEFAULT": QcThresholds(),
-        "CT": QcThresholds(),
-        "MR": _MR,
-        "DX": _RADIOGRAPH,
-        "DR": _RADIOGRAPH,
-        "MG": _RADIOGRAPH,
-        "CR": _RADIOGRAPH,
-    }
-)
-
-
-@dataclass(frozen=True)
-class QcSettings:
-    """Thresholds by modality; a modality not named has those of DEFAULT."""
-
-    by_modality: Mapping[str, QcThresholds] = field(
-        default_factory=lambda: dict(DEFAULT_THRESHOLDS)
-    )
-
-    def thresholds_for(self, modality: str) -> QcThresholds:
-        """The thresholds of a modality.
-
-        >>> QcSettings().thresholds_for("PT").std_min
-        5
-        """
-        fallback = self.by_modality.get("DEFAULT", DEFAULT_THRESHOLDS["DEFAULT"])
-        return self.by_modality.get(modality, DEFAULT_THRESHOLDS.get(modality, fallback))
 
 
 @dataclass(frozen=True)
@@ -166,9 +102,10 @@ def _exposure(
         ends = (thresholds.percentile_low, thresholds.percentile_high)
         low, high = (float(end) for end in np.percentile(shown[valid], ends))
         region, skipped = foreground(shown, valid), frozenset()
+        inside = valid
     pixels = shown[region] if region.any() else shown[valid]
     margin = (high - low) * _EDGE
-    border, centre = border_and_centre(shown, skipped)
+    border, centre = border_and_centre(_cropped(shown, inside), skipped)
     span = max(high - low, 1.0)
     return {
         "low_ratio": float(np.mean(pixels <= low + margin)),
@@ -176,6 +113,12 @@ def _exposure(
         "border_level": (border - low) / span,
         "centre_level": (centre - low) / span,
     }
+
+
+def _cropped(image: NDArray[Any], inside: NDArray[np.bool_]) -> NDArray[Any]:
+    """The smallest rectangle that holds the inside."""
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    return image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def _reasons(measured: Mapping[str, float], thresholds: QcThresholds) -> tuple[str, ...]:

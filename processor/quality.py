@@ -8,8 +8,9 @@ from processor import options
 from processor.errors import PixelDataError
 from processor.headers import text
 from processor.model import JobContext, StepResult
-from processor.qc import NORMAL, ImageQuality, QcThresholds, judge_image
+from processor.qc import NORMAL, ImageQuality, judge_image
 from processor.series_checks import check_headers
+from processor.settings import QcThresholds
 from processor.source import Instance, SeriesSource
 
 FULL_UP_TO = 200

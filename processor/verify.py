@@ -12,9 +12,8 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from processor.geometry import LPS_TO_RAS, Array
+from processor.geometry import GRID_TOLERANCE_VOXEL, LPS_TO_RAS, Array
 
-RESIDUAL_TOLERANCE_VOXEL = 0.02
 # scl_slope and scl_inter are 32-bit floats: each rounds by up to 6e-8 of itself.
 _FLOAT32_ROUNDING = 4 * float(np.finfo(np.float32).eps)
 
@@ -126,7 +125,7 @@ def _verdict(
     frame: SourceFrame,
     taken: set[tuple[int, int]],
 ) -> str:
-    if residual > RESIDUAL_TOLERANCE_VOXEL:
+    if residual > GRID_TOLERANCE_VOXEL:
         return "off_grid"
     found = plane_at(written.stored, placed, (frame.values.shape[0], frame.values.shape[1]))
     if found is None:

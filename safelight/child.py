@@ -12,6 +12,9 @@ from multiprocessing.process import parent_process
 
 from listener.part10 import silence_dicom_libraries
 from safelight.config import Config
+from safelight.errors import in_one_line
+
+logger = logging.getLogger(__name__)
 
 Target = Callable[[Config, "Reporter", threading.Event], None]
 
@@ -42,7 +45,11 @@ def child_main(target: Target, config: Config, control: Connection) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     end_with_parent()
     configure_logging()
-    target(config, Reporter(control), stop)
+    try:
+        target(config, Reporter(control), stop)
+    except Exception as error:  # noqa: BLE001 - the boundary of this process
+        logger.critical("%s", in_one_line(error))
+        sys.exit(1)
 
 
 def end_with_parent() -> None:

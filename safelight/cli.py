@@ -2,28 +2,21 @@
 
 It is the last boundary: whatever goes wrong below becomes one line and an exit code.
 0 all is well; 1 it did not work; 2 the configuration, a rule or the call is wrong.
+What a command needs is imported when it is called, so that ``--help`` answers at once.
 """
 
 import os
 import sys
-import traceback
 from pathlib import Path
 from typing import Any, cast
 
 import click
 
-from ledger.errors import LedgerError
-from listener.errors import ListenerError
-from processor.errors import ProcessorError
-from query.errors import QueryError
-from rules.errors import RuleError, RulesError
-from safelight import commands, pacs_commands
+from rules.errors import RuleError
 from safelight.child import configure_logging
 from safelight.config import Config, find_file, load_config
-from safelight.errors import ConfigError, SafelightError
+from safelight.errors import ConfigError, in_one_line
 from safelight.version import __version__
-
-_OURS = (SafelightError, RulesError, LedgerError, QueryError, ListenerError, ProcessorError)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -47,15 +40,9 @@ def main() -> None:
         sys.exit(2)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
-    except _OURS as error:
-        click.echo(f"safelight: {error}", err=True)
-        sys.exit(2 if isinstance(error, ConfigError | RuleError) else 1)
     except Exception as error:  # noqa: BLE001 - the boundary of the command line
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(place.filename).name}:{place.lineno}"
-        # The message is left out: a library may have put a patient's data into it.
-        click.echo(f"safelight: unexpected {type(error).__name__} at {where}", err=True)
-        sys.exit(1)
+        click.echo(f"safelight: {in_one_line(error)}", err=True)
+        sys.exit(2 if isinstance(error, ConfigError | RuleError) else 1)
 
 
 def configuration(file: Path | None, **options: object) -> Config:
@@ -89,7 +76,9 @@ def serve(file: Path | None, data: Path | None, port: int | None, web: str | Non
     absolute = None if data is None else data.absolute()
     config = configuration(file, storage_data=absolute, dicom_port=port, web_listen=web)
     configure_logging()
-    commands.serve(config)
+    from safelight.commands import serve as run
+
+    run(config)
 
 
 @cli.command()
@@ -98,7 +87,9 @@ def serve(file: Path | None, data: Path | None, port: int | None, web: str | Non
 @click.option("--limit", default=20, show_default=True, help="How many series.")
 def status(file: Path | None, *, as_json: bool, limit: int) -> None:
     """Print what the page shows: the state of the node and its latest series."""
-    commands.status(configuration(file), limit=limit, as_json=as_json)
+    from safelight.status import status as show
+
+    show(configuration(file), limit=limit, as_json=as_json)
 
 
 @cli.group()
@@ -110,7 +101,9 @@ def config() -> None:
 @_config_option
 def config_check(file: Path | None) -> None:
     """Read configuration and rules, and say what is wrong with them, if anything is."""
-    commands.check(configuration(file), find_file(file))
+    from safelight.commands import check
+
+    check(configuration(file), find_file(file))
 
 
 @cli.command()
@@ -120,7 +113,9 @@ def config_check(file: Path | None) -> None:
 @click.option("--calling", default="SAFELIGHT_SEND", show_default=True, help="Our AE title.")
 def send(folder: Path, to: str, aet: str, calling: str) -> None:
     """Send a file or every DICOM file below FOLDER by C-STORE."""
-    sys.exit(pacs_commands.send(folder, to=to, called_ae=aet, calling_ae=calling))
+    from safelight.pacs_commands import send as run
+
+    sys.exit(run(folder, to=to, called_ae=aet, calling_ae=calling))
 
 
 @cli.command()
@@ -128,7 +123,9 @@ def send(folder: Path, to: str, aet: str, calling: str) -> None:
 @click.option("--pacs", help="Which [[pacs]], by name; the first without it.")
 def echo(file: Path | None, pacs: str | None) -> None:
     """Ask a PACS whether it answers (C-ECHO)."""
-    pacs_commands.echo(configuration(file), pacs)
+    from safelight.pacs_commands import echo as run
+
+    run(configuration(file), pacs)
 
 
 @cli.command()
@@ -143,8 +140,10 @@ def echo(file: Path | None, pacs: str | None) -> None:
 @click.option("--pacs", help="Which [[pacs]], by name; the first without it.")
 def find(file: Path | None, pacs: str | None, *, series: bool, as_json: bool, **asked: Any) -> None:
     """Find studies in a PACS (C-FIND), by ACCESSION number or the options."""
-    keys = cast("pacs_commands.Asked", asked)
-    pacs_commands.find(configuration(file), keys, pacs=pacs, series=series, as_json=as_json)
+    from safelight.pacs_commands import Asked
+    from safelight.pacs_commands import find as run
+
+    run(configuration(file), cast("Asked", asked), pacs=pacs, series=series, as_json=as_json)
 
 
 @cli.command()
@@ -156,7 +155,9 @@ def retrieve(file: Path | None, accession: str, pacs: str | None) -> None:
 
     The daemon must be running: what arrives is treated like any other study.
     """
-    sys.exit(pacs_commands.retrieve(configuration(file), accession, pacs))
+    from safelight.pacs_commands import retrieve as run
+
+    sys.exit(run(configuration(file), accession, pacs))
 
 
 @cli.command()
@@ -171,6 +172,6 @@ def retrieve(file: Path | None, accession: str, pacs: str | None) -> None:
 @click.option("--stay/--no-stay", default=True, help="Stay up until Ctrl-C.")
 def demo(dicom: Path | None, data: Path, *, stay: bool) -> None:
     """Show the main job on real DICOM: start a daemon, send to it, and say what came of it."""
-    from safelight.demo import run_demo  # noqa: PLC0415 - its samples are not needed elsewhere
+    from safelight.demo import run_demo
 
     sys.exit(run_demo(dicom, data, stay=stay))

@@ -19,9 +19,13 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from listener.settings import GroupingSettings, ReceiverSettings
-from processor.pool import PoolSettings
-from processor.qc import DEFAULT_THRESHOLDS, QcSettings, QcThresholds
-from processor.settings import ProcessorSettings
+from processor.settings import (
+    DEFAULT_THRESHOLDS,
+    PoolSettings,
+    ProcessorSettings,
+    QcSettings,
+    QcThresholds,
+)
 from query.settings import PacsSettings
 from safelight.errors import ConfigError
 from web_status.settings import WebSettings

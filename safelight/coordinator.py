@@ -5,14 +5,13 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from web_status.app import WebContext, make_app, serve
-
 from ledger.writer import LedgerWriter
 from processor.job import progress_of
 from safelight.child import Reporter
 from safelight.config import Config
 from safelight.pipeline import Pipeline
 from safelight.version import __version__
+from web_status.app import WebContext, make_app, serve
 
 
 def run_coordinator(config: Config, report: Reporter, stop: threading.Event) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,11 +21,11 @@ from processor.workbook import merge_workbooks
 from query.errors import QueryError
 from query.send import DicomFile, SendOutcome, Sent, dicom_files, send_files
 from query.settings import PacsSettings
-from safelight.commands import series_name
 from safelight.config import Config, load_config
 from safelight.errors import SafelightError
 from safelight.ports import free_port
 from safelight.samples import sample_files
+from safelight.status import series_name
 from safelight.version import __version__
 
 _MARK = ".safelight-demo"
@@ -168,10 +169,15 @@ def _say_what_is_sent(
 def _send_and_follow(console: Console, config: Config, files: tuple[DicomFile, ...]) -> SendOutcome:
     """Send on a thread of its own, and show each series as it moves, until all is done."""
     outcome: list[SendOutcome | QueryError] = []
-    columns = (TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn())
+    columns = (
+        TextColumn("{task.description:<10}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
     with Progress(*columns, console=console, transient=True) as progress:
-        sending = progress.add_task("sent", total=len(files))
-        processed = progress.add_task("processed", total=None)
+        sending = progress.add_task("instances", total=len(files), note="sent")
+        processed = progress.add_task("series", total=None, note="")
 
         def send() -> None:
             dicom = config.dicom
@@ -235,7 +241,9 @@ def _open_ledger(config: Config) -> LedgerReader:
 
 def _show(series: tuple[SeriesRow, ...], shown: _Shown, task: TaskID) -> None:
     ended = [row for row in series if row.state in _ENDED]
-    shown.progress.update(task, completed=len(ended), total=len(series))
+    states = Counter(row.state for row in series if row.state not in _ENDED)
+    moving = ", ".join(f"{count} {state}" for state, count in states.items())
+    shown.progress.update(task, completed=len(ended), total=len(series), note=f"ended; {moving}")
     for row in sorted(ended, key=lambda row: row.closed_at or ""):
         if (row.id, row.revision) not in shown.lines:
             shown.lines.add((row.id, row.revision))
@@ -247,8 +255,8 @@ def _line(row: SeriesRow) -> str:
     again = f" (revision {row.revision})" if row.revision > 1 else ""
     converted, quality = row.results.get("convert", row.state), row.results.get("qc", "")
     return (
-        f"  {row.Modality or '?':<6} {series_name(row):<34.34} {row.instances:>4}"
-        f"  closed: {row.grade}{again}   {converted}   qc {quality}"
+        f"  {row.Modality or '?':<6} {series_name(row):<30.30} {row.instances:>4}"
+        f"  closed{again}: {row.evidence}   {converted}   qc {quality}"
     )
 
 

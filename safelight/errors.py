@@ -1,4 +1,13 @@
-"""Errors of the wiring."""
+"""Errors of the wiring, and how any error is told at the end of a process."""
+
+import traceback
+from pathlib import Path
+
+from ledger.errors import LedgerError
+from listener.errors import ListenerError
+from processor.errors import ProcessorError
+from query.errors import QueryError
+from rules.errors import RulesError
 
 
 class SafelightError(Exception):
@@ -19,3 +28,18 @@ class SpoolInUse(SafelightError, OSError):
 
 class ChildFailed(SafelightError):
     """A process of the daemon ended again and again."""
+
+
+_OURS = (SafelightError, RulesError, LedgerError, QueryError, ListenerError, ProcessorError)
+
+
+def in_one_line(error: BaseException) -> str:
+    """What a person is told of an error.
+
+    Our own messages are told as they are. Of any other error only its kind and place are: a
+    library may have put a patient's data into its message.
+    """
+    if isinstance(error, _OURS):
+        return str(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"unexpected {type(error).__name__} at {Path(place.filename).name}:{place.lineno}"

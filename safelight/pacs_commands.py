@@ -21,9 +21,9 @@ from query.matches import SeriesMatch, StudyMatch
 from query.moves import MoveOutcome, MoveProgress
 from query.send import SendOutcome, Sent, dicom_files, send_files
 from query.settings import PacsSettings
-from safelight.commands import arrived_instances
 from safelight.config import Config
 from safelight.errors import ConfigError
+from safelight.status import arrived_instances
 
 _ARRIVAL_SECONDS = 30.0
 _POLL_SECONDS = 0.2

@@ -3,12 +3,15 @@
 import os
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
 
 import pytest
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
+
+from ledger.writer import LedgerWriter
 
 
 def safelight(*arguments, cwd=None, env=None):
@@ -176,3 +179,29 @@ def test_no_patient_data_is_in_the_log(daemon, stack, storescu):
     for value in canaries.values():
         for part in value.split("^"):
             assert part.lower() not in log.lower()
+
+
+@pytest.mark.parametrize("damage", ["newer", "junk"])
+def test_a_ledger_that_cannot_be_used_stops_the_start_and_is_left_as_it_is(
+    tmp_path, free_port, damage
+):
+    ledger = tmp_path / "data" / "ledger.sqlite"
+    ledger.parent.mkdir()
+    if damage == "newer":
+        LedgerWriter(ledger).close()
+        with sqlite3.connect(ledger) as db:
+            db.execute(
+                "INSERT INTO _sqlite_migrations (migration_set, name, applied_at)"
+                " VALUES ('safelight', 'm999_later', '2030')"
+            )
+        db.close()
+    else:
+        ledger.write_bytes(b"junk " * 1000)
+    before = ledger.read_bytes()
+    options = ["--port", free_port(), "--web", f"127.0.0.1:{free_port()}"]
+    result = safelight("serve", "--data", ledger.parent, *options)
+    assert result.returncode == 1
+    expected = {"newer": "a newer Safelight (migration m999_later)", "junk": "no readable ledger"}
+    assert expected[damage] in result.stderr
+    assert "Traceback" not in result.stderr
+    assert ledger.read_bytes() == before
