@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
@@ -131,15 +131,16 @@ class GroupingSettings:
         still open: routers may keep one open for days.
     rescan_seconds
         How often the spool is searched for files whose event was lost.
-    polling
-        Watch by polling, for filesystems that send no events (NFS, CIFS).
+    watch
+        ``events`` of the kernel, ``polling``, or ``auto``: events, but polling on filesystems
+        that send none (NFS, CIFS) and where the kernel refuses.
     """
 
     quiet_seconds: Seconds = 10.0
     quiet_seconds_by_modality: Mapping[str, Seconds] = field(default_factory=dict)
     open_association_seconds: Seconds = 300.0
     rescan_seconds: Seconds = 30.0
-    polling: bool = False
+    watch: Literal["auto", "events", "polling"] = "auto"
 
     def quiet_seconds_for(self, modality: str) -> float:
         """The quiet time of `modality`."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 _POLLING_SECONDS = 1.0
 _BATCH = 200
+_WITHOUT_EVENTS = ("nfs", "cifs", "smb", "9p", "fuse")
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ class Watcher:
         self._journal = JournalReader(spool.journal, known.journal_offsets)
         self._wake = threading.Event()
         self._landed = _Landed(self._wake)
-        self._observer = self._make_observer()
+        self._observer: BaseObserver | None = None
         self._pending: set[str] = set()
         self._folder_times: dict[SeriesKey, int] = {}
         self._next_rescan = clock()
@@ -131,13 +133,14 @@ class Watcher:
         """
         for key, (modality, associations) in arriving.items():
             self._grouper.resume(key, modality, set(associations), self._clock())
-        self._observer.start()
+        self._observer = self._start_observer()
         self._prime()
 
     def stop(self) -> None:
         """Stop watching."""
-        self._observer.stop()
-        self._observer.join()
+        if self._observer is not None:
+            self._observer.stop()
+            self._observer.join()
 
     def wake(self) -> None:
         """End a wait early; may be called from any thread."""
@@ -176,11 +179,21 @@ class Watcher:
                 self._grouper.close(closure.key)
                 yield closure
 
-    def _make_observer(self) -> BaseObserver:
-        polling = self._settings.polling
-        observer = PollingObserver(timeout=_POLLING_SECONDS) if polling else Observer()
+    def _start_observer(self) -> BaseObserver:
+        """Watch by events where they work, by polling where they do not; say so when it matters."""
+        reason = _why_polling(self._settings.watch, self._spool.instances)
+        if reason is None:
+            try:
+                return self._started(Observer())
+            except OSError as error:  # the limits of inotify
+                reason = f"the kernel refuses ({error.strerror})"
+        logger.warning("spool: watching by polling: %s", reason)
+        return self._started(PollingObserver(timeout=_POLLING_SECONDS))
+
+    def _started(self, observer: BaseObserver) -> BaseObserver:
         observer.schedule(self._landed, str(self._spool.instances), recursive=True)
         observer.schedule(self._landed, str(self._spool.journal))
+        observer.start()
         return observer
 
     def _prime(self) -> None:
@@ -260,6 +273,23 @@ class Watcher:
             header.text("Modality"),
             self._clock(),
         )
+
+
+def _why_polling(watch: str, folder: Path) -> str | None:
+    """Why events cannot be relied on for `folder`; None where they can."""
+    if watch == "polling":
+        return "as configured"
+    kind = _filesystem(folder)
+    if watch == "auto" and kind.startswith(_WITHOUT_EVENTS):
+        return f"{kind} sends no events of other machines"
+    return None
+
+
+def _filesystem(folder: Path) -> str:
+    """The type of the filesystem that `folder` is on, as the kernel names it."""
+    mounts = {part.mountpoint: part.fstype for part in psutil.disk_partitions(all=True)}
+    above = (str(parent) for parent in (folder.absolute(), *folder.absolute().parents))
+    return next((mounts[parent] for parent in above if parent in mounts), "")
 
 
 def _instance_files(folder: str) -> set[str]:

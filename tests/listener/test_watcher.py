@@ -3,10 +3,12 @@
 NFS and CIFS, where no events come, are covered by polling on a local filesystem only.
 """
 
+import errno
 import hashlib
 
 import pytest
 from pydicom.uid import generate_uid
+from watchdog.observers import Observer
 
 from listener.journal import AssociationEvent, JournalWriter, now
 from listener.settings import GroupingSettings
@@ -97,11 +99,11 @@ def associations(spool):
     return write
 
 
-@pytest.mark.parametrize("polling", [False, True])
+@pytest.mark.parametrize("watch", ["auto", "events", "polling"])
 def test_instances_that_land_are_seen_and_their_series_closes(
-    watching, look_until, land, make_instance, associations, polling
+    watching, look_until, land, make_instance, associations, watch
 ):
-    watcher = watching(polling=polling)
+    watcher = watching(watch=watch)
     associations("accepted")
     uids = {land(make_instance(InstanceNumber=n))[1].stem for n in range(1, 6)}
     associations("released")
@@ -209,3 +211,17 @@ def test_a_file_under_another_instances_name_is_set_aside(
     watcher = watching()
     wait_until(lambda: watcher.look(0.02).set_aside, "the file under a wrong name")
     assert [p.name for p in spool.instances.rglob("*.dcm")] == []
+
+
+def test_polling_takes_over_loudly_where_the_kernel_refuses_events(
+    watching, look_until, land, make_instance, monkeypatch, caplog
+):
+    def refuse(_observer):
+        raise OSError(errno.ENOSPC, "inotify watch limit reached")
+
+    monkeypatch.setattr(Observer, "start", refuse)
+    watcher = watching()
+    land(make_instance())
+    arrivals, _ = look_until(watcher, closed(1))
+    assert len(arrivals) == 1
+    assert "watching by polling: the kernel refuses (inotify watch limit reached)" in caplog.text
