@@ -23,7 +23,13 @@ from processor.nifti import write_image, write_volume
 from processor.publish import output_of
 from processor.sidecar import sidecar, write_sidecar
 from processor.source import Instance
-from processor.verify import SourceFrame, Verification, verify_image, verify_volume
+from processor.verify import (
+    SourceFrame,
+    Verification,
+    position_rounding_mm,
+    verify_image,
+    verify_volume,
+)
 
 OPTIONS = (
     options.choice("format", "nifti", ("nifti",)),
@@ -90,7 +96,9 @@ def _convert_stack(job: JobContext, chosen: Route) -> StepResult:
     path = job.folder / f"{series_stem(ordered[0].header)}.nii.gz"
     write_volume(path, stack.volume, stack.affine_ras, stack.rescale, _compression(job))
     job.progress(0.8)
-    verification = verify_volume(path, _source_frames(chosen.instances, chosen.planes))
+    positions = np.array([chosen.planes[index].position_lps for index in plan.order])
+    frames = _source_frames(chosen.instances, chosen.planes)
+    verification = verify_volume(path, frames, position_rounding_mm(positions))
     if not verification.ok:
         return _unverified(verification)
     details = _stack_details(ordered, plan, stack, verification)

@@ -36,6 +36,7 @@ class WorkerPool:
 
     def __init__(self, settings: PoolSettings) -> None:
         self._settings = settings
+        self._unsettled: set[Future[Any]] = set()
         self._pool: Any = ProcessPool(
             max_workers=settings.workers,
             max_tasks=settings.jobs_per_worker,
@@ -52,6 +53,8 @@ class WorkerPool:
         """Run any importable function in a worker, under the same limits."""
         inner = self._pool.schedule(function, args=args, timeout=self._settings.time_limit_seconds)
         outer: Future[T] = Future()
+        self._unsettled.add(outer)
+        outer.add_done_callback(self._unsettled.discard)
         outer.add_done_callback(lambda done: inner.cancel() if done.cancelled() else None)
         inner.add_done_callback(lambda done: _settle(outer, done, self._settings))
         return outer
@@ -70,7 +73,11 @@ class WorkerPool:
             A worker could not be ended in time.
         """
         self._pool.stop()
-        self._pool.join(timeout=self._settings.stop_seconds)
+        try:
+            self._pool.join(timeout=self._settings.stop_seconds)
+        finally:
+            for future in tuple(self._unsettled):
+                future.cancel()  # pebble leaves what was running unanswered
 
     def __enter__(self) -> Self:
         return self

@@ -70,15 +70,18 @@ class Instance:
         The spool file.
     header : Dataset
         The whole dataset. The encoded pixel data are dropped once every frame is decoded.
+    cut_off : bool
+        The file ends within its pixel data, which are not in `header`.
     """
 
-    def __init__(self, path: Path, header: Dataset) -> None:
+    def __init__(self, path: Path, header: Dataset, *, cut_off: bool = False) -> None:
         self.path = path
         self.header = header
         self.uid = text(header, "SOPInstanceUID") or path.stem
         self.number = integer(header, "InstanceNumber", -1)
         self.frame_count = max(1, integer(header, "NumberOfFrames", 1))
-        self.has_pixels = any(keyword in header for keyword in _PIXEL_KEYWORDS)
+        self.has_pixels = cut_off or any(keyword in header for keyword in _PIXEL_KEYWORDS)
+        self._cut_off = cut_off
         self._frames: dict[int, NDArray[Any] | PixelDataError] = {}
 
     @property
@@ -135,6 +138,8 @@ class Instance:
                 "pixel data missing" if cut else f"no pixel data ({sop_class_name(self.header)})"
             )
             return PixelDataError(f"{reason} in instance {self.uid}", absent=True)
+        if self._cut_off:
+            return PixelDataError(f"pixel data truncated in instance {self.uid}")
         expected = self._expected_bytes()
         if expected is None:
             return PixelDataError(f"incomplete image description in instance {self.uid}")
@@ -216,7 +221,14 @@ def read_instance(path: Path) -> Instance | Finding:
         The machine failed to read (not: the file is missing, which is a finding).
     """
     try:
-        return Instance(path, dcmread(path))
+        header = dcmread(path)
+        if len(header):
+            return Instance(path, header)
+        # pydicom gives up a whole dataset that ends within encapsulated pixel data.
+        header = dcmread(path, stop_before_pixels=True)
+        if len(header):
+            return Instance(path, header, cut_off=True)
+        return Finding(path.name, "the file ends within its header")
     except FileNotFoundError:
         return Finding(path.name, "the file is missing")
     except InvalidDicomError:

@@ -1,0 +1,190 @@
+"""Jobs: publication whole, once and with a manifest; faults of steps and of the machine.
+
+Not covered: power failure; that fsync is called is all a test can see of durability.
+"""
+
+import dataclasses
+import errno
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from processor import job as job_module
+from processor.errors import OptionError, StorageError, WorkerOutOfMemory
+from processor.job import job_key, progress_of, run_job
+from processor.model import StepResult
+from processor.progress import Progress
+from processor.settings import ProcessorSettings
+from rules.model import Step
+
+
+class Faulty:
+    """A processor that raises what it is given, after writing half a file."""
+
+    name, version = "qc", "1"
+
+    def __init__(self, error):
+        self.error = error
+
+    def check_options(self, options):
+        pass
+
+    def run(self, context):
+        (context.folder / "half.nii.gz").write_bytes(b"half")
+        raise self.error
+
+
+@pytest.fixture
+def faulty(monkeypatch):
+    def install(error):
+        processors = {**job_module.PROCESSORS, "qc": Faulty(error)}
+        monkeypatch.setattr(job_module, "PROCESSORS", processors)
+
+    return install
+
+
+def test_outputs_are_published_under_telling_names_with_a_manifest(job, stack):
+    request = job(stack(3))
+    result = run_job(request)
+    assert result.folder == Path("M22_042", f"007_Routine_Brain-{request.key[:8]}")
+    folder = request.results / result.folder
+    assert {path.name for path in folder.iterdir()} == {
+        "007_Routine_Brain.nii.gz",
+        "007_Routine_Brain.json",
+        "preview.png",
+        "metadata.xlsx",
+        "metadata.json",
+        "manifest.json",
+    }
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert (manifest["schema"], manifest["key"], manifest["series_uid"]) == (
+        1,
+        request.key,
+        "1.2.3.4",
+    )
+    outputs = [output for step in manifest["steps"] for output in step["outputs"]]
+    assert len(outputs) == 5
+    for output in outputs:
+        content = (folder / output["path"]).read_bytes()
+        assert output["bytes"] == len(content)
+        assert output["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_nothing_is_left_in_scratch(job, stack):
+    request = job(stack(2))
+    run_job(request)
+    assert list(request.scratch.iterdir()) == []
+
+
+def test_without_an_accession_number_the_study_uid_names_the_folder(job, stack):
+    assert run_job(job(stack(1, AccessionNumber=""), "qc")).folder.parts[0] == "1.2.3"
+
+
+def test_a_published_job_is_not_run_again(job, stack, faulty):
+    request = job(stack(2))
+    first = run_job(request)
+    faulty(RuntimeError("would run again"))
+    again = run_job(request)
+    assert again.steps == tuple(
+        dataclasses.replace(step, details=json.loads(json.dumps(step.details)))
+        for step in first.steps
+    )
+    assert (again.folder, again.seconds) == (first.folder, first.seconds)
+
+
+def test_another_revision_is_published_beside_the_first(job, stack):
+    request = job(stack(2), "qc")
+    other = dataclasses.replace(request, key=job_key("1.2.3.4", "e", "all", request.steps))
+    assert run_job(request).folder != run_job(other).folder
+
+
+def test_what_a_killed_worker_left_is_removed_first(job, stack):
+    request = job(stack(2), "qc")
+    remains = request.scratch / request.key
+    remains.mkdir()
+    (remains / "half.nii.gz").write_bytes(b"half")
+    folder = request.results / run_job(request).folder
+    assert [path.name for path in folder.iterdir()] == ["manifest.json"]
+
+
+def test_a_fault_in_one_step_costs_only_that_step_and_tells_no_patient_data(job, stack, faulty):
+    faulty(RuntimeError("Doe^Jane"))
+    request = job(stack(2))
+    result = run_job(request)
+    states = {step.processor: step.state for step in result.steps}
+    assert states == {"convert": "done", "qc": "failed", "preview": "done", "metadata": "done"}
+    assert result.steps[1].summary.startswith("failed: RuntimeError at test_job.py:")
+    folder = request.results / result.folder
+    assert "Doe" not in (folder / "manifest.json").read_text()
+    assert not (folder / "half.nii.gz").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [(OSError(errno.ENOSPC, "full", "/M22"), StorageError), (MemoryError(), WorkerOutOfMemory)],
+)
+def test_a_failing_machine_fails_the_whole_job_and_publishes_nothing(
+    job, stack, faulty, error, expected
+):
+    faulty(error)
+    request = job(stack(2))
+    with pytest.raises(expected) as raised:
+        run_job(request)
+    assert "M22" not in str(raised.value)
+    assert list(request.results.iterdir()) == []
+    assert list(request.scratch.iterdir()) == []
+
+
+def test_steps_run_in_the_order_that_needs_what_needs_what(job, stack):
+    result = run_job(job(stack(2), "metadata", "preview", "qc", "convert"))
+    assert [step.processor for step in result.steps] == ["convert", "qc", "preview", "metadata"]
+
+
+def test_a_series_without_any_readable_file_still_has_a_result(job, tmp_path):
+    path = tmp_path / "noise.dcm"
+    path.write_bytes(b"noise")
+    result = run_job(job([path]))
+    assert result.folder.parts[0] == "1.2.3"
+    assert [step.state for step in result.steps] == ["refused", "done", "refused", "done"]
+
+
+def test_the_key_changes_with_whatever_changes_the_work():
+    steps = (Step("convert", {"compression": 1}),)
+    same = job_key("1.2", "d", "r", steps)
+    assert same == job_key("1.2", "d", "r", (Step("convert", {"compression": 1}),))
+    others = {
+        job_key("1.3", "d", "r", steps),
+        job_key("1.2", "e", "r", steps),
+        job_key("1.2", "d", "s", steps),
+        job_key("1.2", "d", "r", (Step("convert", {"compression": 2}),)),
+        job_key("1.2", "d", "r", (Step("convert", {}), Step("qc", {}))),
+    }
+    assert len(others | {same}) == 6
+
+
+def test_an_unknown_processor_is_refused_with_a_suggestion():
+    with pytest.raises(OptionError, match=r"unknown processor convrt \(did you mean convert\?\)"):
+        job_key("1.2", "d", "r", (Step("convrt", {}),))
+
+
+def test_progress_can_be_read_while_a_step_runs_and_is_gone_after(tmp_path):
+    progress = Progress(tmp_path / "k.progress")
+    report = progress.of_step("convert")
+    report(0.0)
+    assert progress_of(tmp_path, "k") == {"step": "convert", "fraction": 0.0}
+    report(1.0)
+    assert progress_of(tmp_path, "k") == {"step": "convert", "fraction": 1.0}
+    progress.close()
+    assert progress_of(tmp_path, "k") is None
+
+
+def test_a_wrong_template_fails_only_the_metadata_and_names_no_path(job, stack, tmp_path):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "ct.json").write_text('["EchoTimes"]')
+    request = job(stack(2), settings=ProcessorSettings(templates=tmp_path / "own"))
+    result = run_job(request)
+    assert isinstance(result.steps[3], StepResult)
+    assert result.steps[3].state == "failed"
+    assert result.steps[3].summary.startswith("failed: TemplateError at templates.py:")
