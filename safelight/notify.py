@@ -1,8 +1,11 @@
 """Tells systemd how the service is (sd_notify(3)); without systemd it does nothing."""
 
+import logging
 import os
 import socket
 from collections.abc import Mapping
+
+logger = logging.getLogger(__name__)
 
 
 class Notifier:
@@ -20,9 +23,15 @@ class Notifier:
         self._address = "\0" + address[1:] if address.startswith("@") else address
 
     def send(self, **state: object) -> None:
-        """Send variables such as ``READY=1`` or ``STATUS=receiving``."""
+        """Send variables such as ``READY=1`` or ``STATUS=receiving``.
+
+        A systemd that is gone or does not read costs the message, never the daemon.
+        """
         if not self._address:
             return
         message = "\n".join(f"{name}={value}" for name, value in state.items())
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
-            notify.sendto(message.encode(), self._address)
+            try:
+                notify.sendto(message.encode(), socket.MSG_DONTWAIT, self._address)
+            except OSError as error:
+                logger.warning("systemd was not told %s: %s", ", ".join(state), error.strerror)

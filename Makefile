@@ -1,0 +1,114 @@
+# `make` lists the targets. Everything happens in this folder, except what `install` says.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.SILENT:
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+PREFIX ?= /opt/safelight
+# The system's own Python first: the service could not run one from a home.
+PYTHON ?= $(shell for python in /usr/bin/python3 python3 python3.11 python3.12 python3.13; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
+	{ echo "$$python"; break; }; done)
+
+DATA ?= safelight-data
+STAY ?= 1
+export DICOM DATA STAY DESTDIR PREFIX
+
+# Stops with a clear message unless PYTHON can make virtual environments.
+define require_python
+	python='$(PYTHON)'
+	if [[ -z $$python ]]; then
+	    echo "make: Safelight needs Python 3.11 or later: apt-get install python3 python3-venv" >&2
+	    exit 1
+	fi
+	if ! "$$python" -c 'import venv, ensurepip' 2>/dev/null; then
+	    package=$${python##*/}-venv
+	    if [[ $$(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
+	        echo "make: $$python lacks ensurepip; run: sudo apt-get install $$package" >&2
+	        exit 1
+	    fi
+	    echo "Installing from Debian: $$package"
+	    apt-get update -qq
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$$package" >/dev/null
+	fi
+endef
+
+# Announces a program of the virtual environment, runs it, and says when it failed.
+define step
+	echo "== $(1)"
+	$(VENV)/bin/$(1) || { echo "make: failed: $(1)" >&2; exit 1; }
+endef
+
+.PHONY: help
+help:  ## List the targets.
+	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# One stamp for each set of requirements; a changed pyproject.toml renews them.
+$(VENV)/.demo $(VENV)/.test: $(VENV)/.%: pyproject.toml
+	$(require_python)
+	echo "Preparing a private environment in $(VENV) (a minute or two, once) ..."
+	log=$$(mktemp)
+	trap 'rm -f "$$log"' EXIT
+	trap 'exit 130' INT
+	{
+	    { $(VENV)/bin/python -c 'import pip' || "$$python" -m venv --clear $(VENV); } &&
+	        $(VENV)/bin/python -m pip install --editable '.[$*]'
+	} >"$$log" 2>&1 || {
+	    cat "$$log" >&2
+	    echo "make: the private environment could not be prepared; see above" >&2
+	    exit 1
+	}
+	version=$$($(VENV)/bin/python -c 'from safelight.version import __version__; print(__version__)')
+	touch $@
+	echo "Safelight $$version: private environment ready ($$SECONDS s)"
+
+.PHONY: demo
+demo: $(VENV)/.demo  ## Show it on real DICOM: [DICOM=folder] [DATA=folder] [STAY=0]
+	options=(--data "$$DATA")
+	[[ -z "$${DICOM:-}" ]] || options+=(--dicom "$$DICOM")
+	[[ $$STAY != 0 ]] || options+=(--no-stay)
+	exec $(VENV)/bin/safelight demo "$${options[@]}"
+
+.PHONY: test
+test: peers lint types imports unit  ## Everything below, on the peers Debian has (installed if allowed).
+	echo "All passed."
+
+.PHONY: peers
+peers:
+	.ci/peers
+
+.PHONY: lint
+lint: $(VENV)/.test  ## Check format and style.
+	$(call step,ruff format --check)
+	$(call step,ruff check)
+
+.PHONY: types
+types: $(VENV)/.test  ## Check types.
+	$(call step,mypy)
+
+.PHONY: imports
+imports: $(VENV)/.test  ## Check that imports go one way.
+	$(call step,lint-imports)
+
+.PHONY: unit
+unit: $(VENV)/.test  ## Run the tests: [ARGS="-k name"]
+	$(call step,pytest $(ARGS))
+
+.PHONY: install-test
+install-test: $(VENV)/.test  ## Install into a temporary folder and remove it again (minutes).
+	export SAFELIGHT_TEST_INSTALL=1
+	$(call step,pytest tests/systemd/test_installation.py)
+
+.PHONY: install
+install:  ## Install as a service, as root: [PREFIX=/opt/safelight] [DESTDIR=] [PYTHON=]
+	$(require_python)
+	PYTHON=$$python exec systemd/install.sh
+
+.PHONY: uninstall
+uninstall:  ## Remove the service; configuration and data stay.
+	exec systemd/uninstall.sh
