@@ -15,7 +15,8 @@ from pydicom.uid import AllTransferSyntaxes
 from pynetdicom import AE, AllStoragePresentationContexts, _config, evt
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ASSOCIATE
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom.service_class import StorageServiceClass
+from pynetdicom.sop_class import register_uid, uid_to_service_class
 from pynetdicom.transport import ThreadedAssociationServer
 
 from listener.errors import MismatchedInstance, PortTaken, SpoolUnavailable, UnusableInstance
@@ -42,6 +43,8 @@ CANNOT_UNDERSTAND = 0xC000
 # PS3.8 Table 9-21, A-ASSOCIATE-RJ: result, source, reason
 CALLING_AE_NOT_RECOGNIZED = (0x01, 0x01, 0x03)
 CALLED_AE_NOT_RECOGNIZED = (0x01, 0x01, 0x07)
+
+VERIFICATION = "1.2.840.10008.1.1"  # PS3.4 A.4
 
 _POLL_SECONDS = 0.05
 _STORAGE_ROOT = "1.2.840.10008.5.1.4.1.1."
@@ -137,8 +140,9 @@ class Receiver:
         ae.acse_timeout = self._settings.idle_seconds
         ae.dimse_timeout = self._settings.idle_seconds
         for sop_class_uid in (*storage_sop_classes(), *self._settings.extra_sop_classes):
+            _register_as_storage(sop_class_uid)
             ae.add_supported_context(sop_class_uid, AllTransferSyntaxes)
-        ae.add_supported_context(Verification)
+        ae.add_supported_context(VERIFICATION)
         return ae
 
     def _on_requested(self, event: evt.Event) -> None:
@@ -274,6 +278,13 @@ def storage_sop_classes() -> tuple[str, ...]:
         if uid.startswith(_STORAGE_ROOT) and "Storage" in entry[0]
     ]
     return tuple(dict.fromkeys([*current, *named]))
+
+
+def _register_as_storage(sop_class_uid: str) -> None:
+    """Make pynetdicom serve a class it does not know as storage; else it aborts at a C-STORE."""
+    if not issubclass(uid_to_service_class(sop_class_uid), StorageServiceClass):
+        keyword = "Storage_" + sop_class_uid.replace(".", "_")
+        register_uid(sop_class_uid, keyword, StorageServiceClass)
 
 
 def _response(status: int, comment: str = "") -> Dataset:

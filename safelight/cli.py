@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import click
 
+from listener.part10 import silence_dicom_libraries
 from rules.errors import RuleError
 from safelight.child import configure_logging
 from safelight.config import Config, find_file, load_config
@@ -32,6 +33,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line and exit with its code."""
     try:
+        silence_dicom_libraries()
         cli(standalone_mode=False)
     except click.exceptions.Abort:
         sys.exit(130)

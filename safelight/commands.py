@@ -31,6 +31,8 @@ def check(config: Config, file: Path | None) -> None:
     click.echo(f"DICOM          {config.dicom.ae_title} @ {config.dicom.host}:{config.dicom.port}")
     for accept in config.dicom.accept:
         click.echo(f"  accepts      {accept.calling_ae} from {', '.join(accept.addresses)}")
+    if not config.dicom.accept:
+        click.echo("  accepts      nobody: [[dicom.accept]] says who may send")
     for pacs in config.pacs:
         click.echo(f"PACS           {pacs.name}: {pacs.ae_title} @ {pacs.host}:{pacs.port}")
     click.echo(f"data           {config.storage.data}")

@@ -71,6 +71,7 @@ class Supervisor:
         self._notifier = notifier or Notifier()
         self._stopping = False
         self._announced = False
+        self._next_ping = 0.0
         self._children = [
             _Child("coordinator", run_coordinator, _STOP_SECONDS),
             _Child("receiver", run_receiver, config.dicom.drain_seconds + _STOP_SECONDS),
@@ -179,6 +180,9 @@ class Supervisor:
             self._announced = True
             self._notifier.send(READY=1)
             self._on_ready()
+        if now < self._next_ping:
+            return
+        self._next_ping = now + _TICK_SECONDS
         if all(now - child.heard < _SILENCE_SECONDS for child in self._children):
             status = "; ".join(child.status for child in self._children)
             self._notifier.send(WATCHDOG=1, STATUS=status)

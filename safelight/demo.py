@@ -1,5 +1,6 @@
 """``make demo``: starts a daemon, sends real DICOM to it, and says what came of each series."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -65,7 +66,7 @@ def run_demo(dicom: Path | None, data: Path, *, stay: bool) -> int:
     files, skipped = _files(dicom)
     data = data.absolute()
     _begin_anew(data)
-    config = load_config(_write_configuration(data), {})
+    config = load_config(_write_configuration(data), os.environ)
     daemon = _start_daemon(data)
     try:
         _wait_until_ready(daemon, config)

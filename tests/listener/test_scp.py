@@ -25,7 +25,7 @@ from pynetdicom import AE, _config
 
 from listener.errors import PortTaken
 from listener.scp import Receiver
-from listener.settings import AcceptRule, ReceiverSettings
+from listener.settings import SIEMENS_CSA_NON_IMAGE, AcceptRule, ReceiverSettings
 from listener.spool import Spool, SpoolSettings
 
 PRIVATE_SOP_CLASS = "1.2.3.4.5.6.7"
@@ -109,9 +109,10 @@ def test_an_unknown_sop_class_is_refused_by_context_and_the_rest_works(
     assert "extra_sop_classes" in refused.reason
 
 
-def test_a_private_sop_class_can_be_configured(receiving, associate):
+def test_a_private_sop_class_can_be_configured(receiving, associate, make_instance):
     association = associate(receiving(extra_sop_classes=(PRIVATE_SOP_CLASS,)), [PRIVATE_SOP_CLASS])
-    assert association.rejected_contexts == []
+    instance = make_instance_with_meta(make_instance(SOPClassUID=PRIVATE_SOP_CLASS))
+    assert association.send_c_store(instance).Status == 0x0000
 
 
 def make_instance_with_meta(instance):
@@ -283,8 +284,18 @@ def test_a_refusal_tells_the_sender_why(receiving, associate, make_instance):
     assert association.send_c_store(instance).ErrorComment == "SeriesInstanceUID is missing"
 
 
-@pytest.mark.parametrize("sop_class", ["1.2.840.10008.5.1.4.1.1.6", "1.2.840.10008.5.1.4.1.1.5"])
-def test_retired_storage_classes_that_archives_still_hold_are_accepted(
-    receiving, associate, sop_class
+STORED_TOO = {
+    "retired ultrasound": "1.2.840.10008.5.1.4.1.1.6",
+    "retired nuclear medicine": "1.2.840.10008.5.1.4.1.1.5",
+    "Siemens CSA": SIEMENS_CSA_NON_IMAGE,
+    "Eddy current": "1.2.840.10008.5.1.4.1.1.601.1",
+}
+
+
+@pytest.mark.parametrize("sop_class", STORED_TOO.values(), ids=STORED_TOO)
+def test_classes_that_pynetdicom_does_not_serve_are_stored_too(
+    receiving, associate, make_instance, sop_class
 ):
-    assert associate(receiving(), [sop_class]).rejected_contexts == []
+    association = associate(receiving(), [sop_class])
+    instance = make_instance_with_meta(make_instance(SOPClassUID=sop_class))
+    assert association.send_c_store(instance).Status == 0x0000
