@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from ledger.errors import NoLedger
-from ledger.reader import LedgerReader, Overview, SeriesRow
+from ledger.reader import LedgerReader
+from ledger.rows import Overview, SeriesRow
 from processor.workbook import merge_workbooks
 from query.errors import QueryError
 from query.send import DicomFile, SendOutcome, Sent, dicom_files, send_files

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ledger.errors import NoLedger
-from ledger.reader import LedgerReader, Overview, SeriesRow
+from ledger.reader import LedgerReader
+from ledger.rows import Overview, SeriesRow
 from safelight.config import Config
 
 

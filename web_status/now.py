@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from ledger.reader import AssociationRow, JobRow, LedgerReader, Overview, SeriesRow
+from ledger.reader import LedgerReader
+from ledger.rows import AssociationRow, JobRow, Overview, SeriesRow
 from web_status.context import Progress
 
 PAGE_SIZE = 50

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from ledger.errors import NotInLedger
-from ledger.reader import JobRow, LedgerReader, Overview, SeriesRow
+from ledger.reader import LedgerReader
+from ledger.rows import JobRow, Overview, SeriesRow
 from web_status.context import Progress, WebContext
 from web_status.details import entries
 from web_status.now import EMPTY, PAGE_SIZE, Now, Running, gather, running_jobs

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from ledger.reader import SeriesRow
+from ledger.rows import SeriesRow
 
 Words = Mapping[str, str]
 
