@@ -15,6 +15,8 @@ from ledger.rows import (
     JobRow,
     OutputRow,
     Overview,
+    QuarantineRow,
+    RefusalRow,
     SeriesRow,
     StepRow,
 )
@@ -177,6 +179,23 @@ class LedgerReader:
         return self._records(
             AssociationRow,
             f"SELECT {names} FROM associations ORDER BY state = 'open' DESC, began_at DESC LIMIT ?",
+            [limit],
+        )
+
+    def refusals(self, *, limit: int = 50) -> tuple[RefusalRow, ...]:
+        """What was refused, the latest first."""
+        return self._records(
+            RefusalRow,
+            "SELECT calling_ae, at, reason FROM refusals ORDER BY id DESC LIMIT ?",
+            [limit],
+        )
+
+    def quarantine(self, *, limit: int = 50) -> tuple[QuarantineRow, ...]:
+        """What was set aside, the latest first."""
+        return self._records(
+            QuarantineRow,
+            "SELECT name, reason, SeriesInstanceUID, at FROM quarantine"
+            " ORDER BY at DESC, name LIMIT ?",
             [limit],
         )
 

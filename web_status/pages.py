@@ -11,12 +11,17 @@ from web_status.views import Topic
 def add_pages(app: web.Application) -> None:
     """Add the routes of the pages."""
     app.router.add_get("/", _now)
+    app.router.add_get("/alarms", _alarms)
     app.router.add_get(r"/studies/{number:\d{1,18}}", _study)
     app.router.add_get(r"/series/{number:\d{1,18}}", _series)
 
 
 async def _now(request: web.Request) -> web.Response:
     return await _page(request, Topic("now", page_number(request)))
+
+
+async def _alarms(request: web.Request) -> web.Response:
+    return await _page(request, Topic("alarms", 1))
 
 
 async def _study(request: web.Request) -> web.Response:

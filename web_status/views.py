@@ -17,13 +17,14 @@ from web_status.context import Progress, WebContext
 from web_status.details import entries
 from web_status.now import EMPTY, PAGE_SIZE, Now, Running, gather, running_jobs
 
-Kind = Literal["now", "study", "series"]
+Kind = Literal["now", "study", "series", "alarms"]
 _FULL = 0.9
+_LISTED = 50
 
 
 @dataclass(frozen=True)
 class Topic:
-    """What a page is about: `number` is the page of the list, or the study or series."""
+    """What a page is about: `number` is the page of the list, or the study or series, else 1."""
 
     kind: Kind
     number: int
@@ -86,6 +87,8 @@ def view_of(reader: LedgerReader, topic: Topic, context: WebContext, progress: P
     if topic.kind == "now":
         return _now_view(gather(reader, topic.number, progress), topic, context)
     state = _state(reader.overview(), context)
+    if topic.kind == "alarms":
+        return _alarms_view(reader, state)
     if topic.kind == "study":
         return _study_view(reader, topic, state, progress)
     return _series_view(reader, topic, state, progress)
@@ -157,6 +160,16 @@ def _study_view(reader: LedgerReader, topic: Topic, state: Fragment, progress: P
     study = Fragment("study", "_study.html", {"study": rows[0], "rows": rows})
     fragments = (state, study, *_rows(rows, running_jobs(reader, progress)))
     return View(f"Study {topic.number}", fragments, _listed(rows))
+
+
+def _alarms_view(reader: LedgerReader, state: Fragment) -> View:
+    fragments = (
+        state,
+        Fragment("refusals", "_refusals.html", {"refusals": reader.refusals(limit=_LISTED)}),
+        Fragment("quarantine", "_quarantine.html", {"files": reader.quarantine(limit=_LISTED)}),
+        Fragment("senders", "_senders.html", {"senders": reader.associations(limit=_LISTED)}),
+    )
+    return View("Alarms", fragments)
 
 
 def _series_view(reader: LedgerReader, topic: Topic, state: Fragment, progress: Progress) -> View:

@@ -79,6 +79,12 @@ class Daemon:
             command, capture_output=True, text=True, check=False, timeout=120, **options
         )
 
+    def run_sender(self, path):
+        """Send a file or folder to this daemon with ``safelight send``."""
+        command = [sys.executable, "-m", "safelight", "send", str(path)]
+        command += ["--to", f"127.0.0.1:{self.port}", "--aet", "SAFELIGHT"]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
     def children(self):
         """Process numbers of the receiver, the coordinator and whatever they started."""
         return psutil.Process(self.process.pid).children(recursive=True)

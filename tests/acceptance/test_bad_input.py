@@ -27,13 +27,9 @@ def safelight(*arguments, cwd=None, env=None):
     )
 
 
-def sent_by_us(node, path):
-    return safelight("send", path, "--to", f"127.0.0.1:{node.port}", "--aet", "SAFELIGHT")
-
-
 def test_a_truncated_file_is_kept_and_said_not_to_be_convertible(daemon):
     node = daemon()
-    assert sent_by_us(node, get_testdata_file("MR_truncated.dcm")).returncode == 0
+    assert node.run_sender(get_testdata_file("MR_truncated.dcm")).returncode == 0
     (row,) = node.wait_for_ended(1).values()
     assert row.instances == 1
     assert "truncated" in row.results["convert"]
@@ -44,7 +40,7 @@ def test_a_truncated_file_is_kept_and_said_not_to_be_convertible(daemon):
 @pytest.mark.parametrize("name", ["test-SR.dcm", "waveform_ecg.dcm"])
 def test_an_object_without_pixels_is_no_error(daemon, name):
     node = daemon()
-    assert sent_by_us(node, get_testdata_file(name)).returncode == 0
+    assert node.run_sender(get_testdata_file(name)).returncode == 0
     (row,) = node.wait_for_ended(1).values()
     assert row.state == "done"
     assert "no volume in this object" in row.results["convert"]
@@ -52,7 +48,7 @@ def test_an_object_without_pixels_is_no_error(daemon, name):
 
 def test_a_file_whose_meta_names_another_instance_is_sent_as_what_its_dataset_says(daemon):
     node = daemon()
-    assert sent_by_us(node, get_testdata_file("rtplan.dcm")).returncode == 0
+    assert node.run_sender(get_testdata_file("rtplan.dcm")).returncode == 0
     (row,) = node.wait_for_ended(1).values()
     assert row.Modality == "RTPLAN"
 
@@ -61,7 +57,7 @@ def test_an_unknown_sop_class_is_refused_by_name_and_the_rest_is_taken(daemon, s
     node = daemon()
     files = stack(slices=3)
     stack(slices=1, SOPClassUID="1.2.3.4.5", series_uid="1.2.826.9")
-    result = sent_by_us(node, files[0].parent.parent)
+    result = node.run_sender(files[0].parent.parent)
     assert result.returncode == 1
     assert "3 instances accepted" in result.stdout
     assert "does not take SOP class 1.2.3.4.5" in result.stderr
@@ -170,7 +166,7 @@ def test_no_patient_data_is_in_the_log(daemon, stack, storescu):
     }
     storescu(stack(**canaries)[0].parent, port=node.port, called="SAFELIGHT")
     bad = stack(slices=1, **canaries, StudyInstanceUID="not.a.uid")[0]
-    sent_by_us(node, bad)
+    node.run_sender(bad)
     node.wait_for_ended(1)
     assert node.stop() == 0
     log = (node.config.parent / "log").read_text()

@@ -1,0 +1,171 @@
+"""What the reader returns: one frozen record a row, as the page and the command line show it."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+SeriesState = Literal["arriving", "waiting", "processing", "done", "kept", "dropped", "attention"]
+"""
+arriving    instances are coming or may come
+waiting     closed; its jobs are queued or not decided yet
+processing  a job is running
+done        every job ended and every step gave a result
+kept        no rule matched: it stays in the spool
+dropped     a named rule left it out
+attention   held, given up, or a step failed: a person must look
+"""
+
+
+@dataclass(frozen=True)
+class Overview:
+    """How the node is, in numbers.
+
+    `refusals` are those of the last 24 hours; `attention` counts series held or given up.
+    """
+
+    studies: int
+    series: int
+    instances: int
+    bytes: int
+    open_associations: int
+    arriving: int
+    queued: int
+    running: int
+    attention: int
+    quarantined: int
+    refusals: int
+
+
+@dataclass(frozen=True)
+class SeriesRow:
+    """One series with its study, as a list shows it. Attributes that are elements keep the keyword.
+
+    `results` maps each processor that ran to its one-line summary; `preview_id` is the output
+    number of the picture, None while there is none.
+    """
+
+    id: int
+    study_id: int
+    PatientID: str
+    PatientName: str
+    AccessionNumber: str
+    StudyDate: str
+    StudyDescription: str
+    StudyInstanceUID: str
+    SeriesInstanceUID: str
+    Modality: str
+    SeriesNumber: int | None
+    SeriesDescription: str
+    calling_ae: str
+    instances: int
+    bytes: int
+    revision: int
+    grade: str | None
+    evidence: str | None
+    first_seen_at: str
+    last_arrival_at: str
+    closed_at: str | None
+    workbook: str | None
+    state: SeriesState
+    results: dict[str, str]
+    preview_id: int | None
+
+
+@dataclass(frozen=True)
+class OutputRow:
+    """One published file; `path` is relative to the results folder."""
+
+    id: int
+    job_id: int
+    processor: str
+    path: str
+    kind: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """What one processor said."""
+
+    processor: str
+    state: str
+    summary: str
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """One job with its steps and outputs."""
+
+    id: int
+    key: str
+    series_id: int
+    revision: int
+    rule: str
+    state: str
+    tries: int
+    queued_at: str
+    started_at: str | None
+    ended_at: str | None
+    seconds: float | None
+    folder: str | None
+    error: str | None
+    steps: tuple[StepRow, ...]
+    outputs: tuple[OutputRow, ...]
+
+
+@dataclass(frozen=True)
+class AssociationRow:
+    """One association, open, ended or rejected."""
+
+    association_id: str
+    calling_ae: str
+    called_ae: str
+    address: str
+    state: str
+    began_at: str
+    ended_at: str | None
+    stored: int
+    duplicates: int
+    quarantined: int
+    refused: int
+    bytes: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class RefusalRow:
+    """An instance or a presentation context that was refused, and why."""
+
+    calling_ae: str
+    at: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class QuarantineRow:
+    """A file that was set aside; `name` is that of the file in the spool's quarantine."""
+
+    name: str
+    reason: str
+    SeriesInstanceUID: str
+    at: str
+
+
+@dataclass(frozen=True)
+class HistoryRow:
+    """One thing that happened to a series."""
+
+    at: str
+    what: str
+
+
+@dataclass(frozen=True)
+class DecisionRow:
+    """What the rules said of one revision; `reasons` as `rules.model.RuleReason`, in JSON."""
+
+    revision: int
+    outcome: str
+    summary: str
+    reasons: list[dict[str, Any]]
+    decided_at: str

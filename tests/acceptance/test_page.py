@@ -1,0 +1,99 @@
+"""The page in headless Chromium, of a running daemon. Every route by itself: tests/web_status.
+
+Screenshots of the run are kept in tests/artifacts.
+"""
+
+import gzip
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+from pydicom.uid import generate_uid
+
+FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+ARTIFACTS = Path(__file__).parents[1] / "artifacts"
+
+
+@pytest.fixture
+def browser_page():
+    """A page of headless Chromium; what it complains about fails the test."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed (Debian: chromium)")
+    complaints = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        yield page
+        ARTIFACTS.mkdir(exist_ok=True)
+        browser.close()
+    assert complaints == []
+
+
+def test_a_series_appears_by_itself_with_its_picture_and_its_file_can_be_downloaded(
+    daemon, stack, storescu, browser_page, tmp_path
+):
+    node = daemon()
+    page = browser_page
+    page.goto(f"http://{node.web}/")
+    expect(page.get_by_text("Nothing has arrived yet")).to_be_visible()
+
+    storescu(stack(slices=8)[0].parent, port=node.port, called="SAFELIGHT", calling="CT01")
+    row = page.locator("tr", has_text="Thorax")
+    expect(row.get_by_text("8/8 frames verified")).to_be_visible(timeout=60_000)  # no reload
+    expect(row.get_by_text("complete: association released")).to_be_visible()
+    expect(
+        row.get_by_text("DOE, JANE", exact=False).or_(row.get_by_text("Doe, Jane"))
+    ).to_be_visible()
+    picture = row.locator("img")
+    expect(picture).to_be_visible()
+    page.wait_for_function("element => element.naturalWidth > 0", arg=picture.element_handle())
+    page.screenshot(path=ARTIFACTS / "now.png")
+
+    row.get_by_role("link", name="3 Thorax").click()
+    expect(page.get_by_text("it matches every series")).to_be_visible()
+    with page.expect_download() as downloading:
+        page.get_by_role("link", name=".nii.gz").click()
+    downloading.value.save_as(tmp_path / "download.nii.gz")
+    content = gzip.decompress((tmp_path / "download.nii.gz").read_bytes())
+    (published,) = node.outputs(next(iter(node.series().values())), "nifti")
+    assert (tmp_path / "download.nii.gz").read_bytes() == published.read_bytes()
+    assert content[344:348] == b"n+1\0"  # the magic of NIfTI-1
+    page.screenshot(path=ARTIFACTS / "series.png", full_page=True)
+
+
+def test_what_was_refused_or_set_aside_is_one_click_away(daemon, stack, storescu, browser_page):
+    node = daemon()
+    uid, sop = generate_uid(), generate_uid()
+    for patient in ("P1", "P2"):  # the second version of an instance is set aside
+        (path,) = stack(slices=1, series_uid=uid, SOPInstanceUID=sop, PatientID=patient)
+        storescu(path, port=node.port, called="SAFELIGHT")
+        path.parent.rename(path.parent.with_name(patient))
+    (bad,) = stack(slices=1, StudyInstanceUID="not.a.uid")
+    node.run_sender(bad)
+    page = browser_page
+    page.goto(f"http://{node.web}/")
+    page.get_by_role("link", name="1 file in quarantine").click(timeout=20_000)
+    expect(page.get_by_text("StudyInstanceUID is not a valid UID")).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("rowheader", name="SAFELIGHT_SEND").first).to_be_visible()
+    expect(page.get_by_text("other bytes were kept before")).to_be_visible()
+    page.screenshot(path=ARTIFACTS / "alarms.png", full_page=True)
+
+
+def test_it_fits_a_phone(daemon, stack, storescu, browser_page):
+    node = daemon()
+    long_name = "t2_tse_dark-fluid_tra_p2_" * 3
+    storescu(stack(SeriesDescription=long_name[:64])[0].parent, port=node.port, called="SAFELIGHT")
+    node.wait_for_ended(1)
+    page = browser_page
+    page.set_viewport_size({"width": 400, "height": 800})
+    for path in ("/", "/series/1", "/studies/1", "/alarms"):
+        page.goto(f"http://{node.web}{path}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400, path
+    page.screenshot(path=ARTIFACTS / "phone.png", full_page=True)
