@@ -52,7 +52,7 @@ _STORAGE_ROOT = "1.2.840.10008.5.1.4.1.1."
 
 @dataclass
 class _Tally:
-    """What one association did so far."""
+    """What one association did so far; only its own thread changes it."""
 
     opening: AssociationEvent
     stored: int = 0
@@ -112,7 +112,7 @@ class Receiver:
 
     def heartbeat(self) -> int:
         """Note associations whose thread ended without a word; return how many are open."""
-        for association in [a for a in self._tallies if not a.is_alive()]:
+        for association in [a for a in list(self._tallies) if not a.is_alive()]:
             self._end(association, "lost", "the connection ended without a release")
         return len(self._tallies)
 

@@ -8,6 +8,7 @@
 The spool decodes nothing and knows nothing of series being complete.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -22,6 +23,7 @@ from listener.part10 import Identity, dataset_offset
 
 StoreOutcome = Literal["kept", "duplicate", "quarantined"]
 _CHUNK = 1 << 20
+_REMEMBERED = 10_000
 
 
 class SeriesKey(NamedTuple):
@@ -61,6 +63,7 @@ class Spool:
         self.incoming = settings.root / "incoming"
         self.journal = settings.root / "journal"
         self._free_bytes_min = settings.free_bytes_min
+        self._durable: set[Path] = set()
         for folder in (self.instances, self.quarantine, self.incoming, self.journal):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -140,14 +143,15 @@ class Spool:
     def _require_space(self, needed: int) -> None:
         status = os.statvfs(self.incoming)
         if status.f_bavail * status.f_frsize < self._free_bytes_min + needed:
-            raise SpoolUnavailable(28, "less space is free than [storage] free_bytes_min")
+            raise SpoolUnavailable(errno.ENOSPC, "less space is free than [storage] free_bytes_min")
 
-    def _write(self, file_meta: bytes, dataset: bytes) -> Path:
+    def _write(self, head: bytes, body: bytes) -> Path:
+        """Write a temporary file, durably."""
         temporary = self.incoming / uuid.uuid4().hex
         try:
             with temporary.open("xb", buffering=0) as file:
-                _write_all(file.fileno(), file_meta)
-                _write_all(file.fileno(), dataset)
+                _write_all(file.fileno(), head)
+                _write_all(file.fileno(), body)
                 os.fsync(file.fileno())
         except OSError:
             temporary.unlink(missing_ok=True)
@@ -169,16 +173,24 @@ class Spool:
         return "kept"
 
     def _make_folders(self, series: Path) -> None:
-        """Make study and series folders; each new name is durable before it is used."""
+        """Make study and series folders; their names are durable before they are used.
+
+        A folder that another sender has just made may not be durable yet, so whoever uses a
+        series for the first time syncs, and not only who made it.
+        """
+        known = series in self._durable
         for folder in (series.parent, series):
-            if not folder.is_dir():
-                folder.mkdir(exist_ok=True)
+            if _made(folder) or not known:
                 _sync_folder(folder.parent)
+        if len(self._durable) >= _REMEMBERED:
+            self._durable.clear()
+        self._durable.add(series)
 
     def _quarantine_second(self, temporary: Path, final: Path, dataset: bytes) -> None:
         """Keep the second version of an instance; sent again, it is there already."""
         target = self._quarantine_name(final.stem, hashlib.sha256(dataset))
         if target.exists():
+            _sync_folder(self.quarantine)
             return
         where = {
             "StudyInstanceUID": final.parent.parent.name,
@@ -194,10 +206,18 @@ class Spool:
         return self.quarantine / f"{stem}-{digest.hexdigest()[:16]}.dcm"
 
     def _write_reason(self, target: Path, reason: str, details: Mapping[str, str]) -> None:
-        with target.with_suffix(".json").open("w", encoding="utf-8") as file:
-            json.dump({"reason": reason, **details}, file)
-            file.flush()
-            os.fsync(file.fileno())
+        """Write beside `target` why it is in quarantine; a reader finds it whole or not at all."""
+        temporary = self._write(json.dumps({"reason": reason, **details}).encode(), b"")
+        temporary.replace(target.with_suffix(".json"))
+
+
+def _made(folder: Path) -> bool:
+    """Make a folder unless it is there; return whether it was made now."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
 
 
 def _folders(parent: Path | str) -> Iterator[os.DirEntry[str]]:

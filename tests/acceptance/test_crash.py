@@ -133,3 +133,22 @@ def test_sigterm_lets_a_running_association_finish_and_ends_with_0(daemon, stack
     assert len(feed.acknowledged) == 60
     kept = {path.stem for path in (node.data / "spool" / "instances").rglob("*.dcm")}
     assert set(feed.acknowledged) <= kept
+
+
+def test_a_job_that_always_takes_too_long_is_given_up_after_three_tries_and_costs_nothing_else(
+    daemon, stack, storescu
+):
+    node = daemon(toml="[processing]\ntime_limit_seconds = 0.05")
+    storescu(stack()[0].parent, port=node.port, called="SAFELIGHT")
+    (row,) = node.wait_for_ended(1).values()
+    assert row.state == "attention"
+    reader = node.reader()
+    (job,) = reader.jobs_of(row.id)
+    told = [event.what for event in reader.history(row.id)]
+    reader.close()
+    assert (job.state, job.tries) == ("dead", 3)
+    assert job.error == "killed after 0.05 s, the time limit"
+    assert "given up after 3 tries: killed after 0.05 s, the time limit" in told
+    assert not (node.data / "results").joinpath("A0001").exists()
+    storescu(stack()[0].parent, port=node.port, called="SAFELIGHT")  # it still receives
+    assert node.stop() == 0
