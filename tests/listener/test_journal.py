@@ -1,6 +1,7 @@
 """The association journal on a real file."""
 
-import multiprocessing
+import subprocess
+import sys
 
 from listener.journal import AssociationEvent, JournalReader, JournalWriter
 
@@ -58,13 +59,21 @@ def test_hostile_ae_titles_cannot_break_a_line(tmp_path):
     assert b"\x1b" not in (tmp_path / "2026-01-01.jsonl").read_bytes()
 
 
+WRITE_MANY = """
+import sys
+from pathlib import Path
+from listener.journal import AssociationEvent, JournalWriter
+writer = JournalWriter(Path(sys.argv[1]))
+for index in range(300):
+    name = f"{sys.argv[2]}-{index}"
+    writer.write(AssociationEvent("accepted", "2026-01-01", name, reason="x" * 200))
+"""
+
+
 def test_several_processes_may_write_at_the_same_time(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=write_many, args=(tmp_path, n)) for n in range(3)]
-    for process in writers:
-        process.start()
-    for process in writers:
-        process.join()
+    command = [sys.executable, "-c", WRITE_MANY, str(tmp_path)]
+    writers = [subprocess.Popen([*command, str(number)]) for number in range(3)]
+    assert [process.wait(60) for process in writers] == [0, 0, 0]
     events = list(JournalReader(tmp_path, {}).read())
     assert len(events) == 3 * 300
     assert len({event.association_id for event in events}) == 900
@@ -73,9 +82,3 @@ def test_several_processes_may_write_at_the_same_time(tmp_path):
 def test_a_disk_that_refuses_the_line_does_not_stop_the_receiver(tmp_path):
     JournalWriter(tmp_path / "absent").write(AssociationEvent("accepted", AT, "a1"))
     assert list(tmp_path.iterdir()) == []
-
-
-def write_many(folder, number):
-    writer = JournalWriter(folder)
-    for index in range(300):
-        writer.write(AssociationEvent("accepted", AT, f"{number}-{index}", reason="x" * 200))
