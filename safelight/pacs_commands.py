@@ -151,6 +151,11 @@ def _retrieve_study(config: Config, pacs: PacsSettings, study: StudyMatch) -> bo
     expected = study.NumberOfStudyRelatedInstances or before + outcome.sent
     arrived = _wait_for(config, study.StudyInstanceUID, expected)
     click.echo(f"arrived: {arrived} of {expected} instances of study {study.StudyInstanceUID}")
+    if not arrived:
+        where = f"{config.dicom.ae_title} at this host, port {config.dicom.port}"
+        click.echo(
+            f"Is `safelight serve` running, and does {pacs.ae_title} reach {where}?", err=True
+        )
     return not outcome.is_partial and arrived >= expected
 
 

@@ -70,6 +70,15 @@ def test_an_accession_number_the_pacs_does_not_have_is_said_so(site):
     assert "ORTHANC has no study of this accession number" in result.stderr
 
 
+def test_a_study_that_does_not_arrive_is_not_called_retrieved(site, stack, storescu):
+    node, pacs = site
+    storescu(stack()[0].parent, port=pacs.dicom_port, called="ORTHANC")
+    assert node.stop() == 0
+    result = node.run("retrieve", "A0001")
+    assert result.returncode == 1
+    assert "safelight serve" in result.stderr or "C-MOVE" in result.stderr
+
+
 def test_a_pacs_that_is_down_is_an_error_with_a_remedy(site):
     node, pacs = site
     pacs.stop()

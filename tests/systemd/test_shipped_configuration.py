@@ -47,7 +47,9 @@ def test_as_shipped_only_senders_and_data_differ_from_the_defaults():
 
 def test_command_line_finds_no_error_in_it(capsys):
     cli(["config", "check", "--config", str(SHIPPED)], standalone_mode=False)
-    assert "no errors found" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "no errors found" in shown
+    assert "accepts      nobody" in shown
 
 
 def test_every_default_it_shows_is_the_default(load):
