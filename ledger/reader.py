@@ -118,10 +118,6 @@ class LedgerReader:
             raise NotInLedger(f"no series {series_id}")
         return found[0]
 
-    def series_by_uid(self, series_instance_uid: str) -> tuple[SeriesRow, ...]:
-        """The series with this UID: more than one where two studies share it."""
-        return self._series(f"{_SERIES} WHERE SeriesInstanceUID = ?", [series_instance_uid])
-
     def study_series(self, study_id: int) -> tuple[SeriesRow, ...]:
         """The series of a study, by number.
 

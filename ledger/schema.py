@@ -56,6 +56,7 @@ _INITIAL: Sequence[str] = (
         bytes INTEGER NOT NULL,
         sha256 TEXT NOT NULL,
         received_at TEXT NOT NULL,
+        revision INTEGER,  -- the first one it is in; none while its series is arriving
         UNIQUE (series_id, SOPInstanceUID)
     )""",
     """CREATE TABLE associations (

@@ -30,6 +30,10 @@ class Work:
                 " evidence = ?, outcome = NULL, closed_at = ? WHERE id = ?",
                 [closure.grade, closure.evidence, now(), row["id"]],
             )
+            self._session.execute(
+                "UPDATE instances SET revision = ? WHERE series_id = ? AND revision IS NULL",
+                [row["revision"] + 1, row["id"]],
+            )
             self._session.note(row["id"], f"closed as {closure.grade}: {closure.evidence}")
         return self.closed_series(row["id"])
 
@@ -47,24 +51,28 @@ class Work:
         )
         return tuple(row["id"] for row in rows)
 
-    def closed_series(self, series_id: int) -> ClosedSeries:
-        """The current revision of a series."""
+    def closed_series(self, series_id: int, revision: int | None = None) -> ClosedSeries:
+        """A revision of a series, by default the current one.
+
+        What came after it is not in it, also when it has been recorded meanwhile.
+        """
         row = self._session.one(
             "SELECT series.*, StudyInstanceUID FROM series"
             " JOIN studies ON studies.id = study_id WHERE series.id = ?",
             [series_id],
         )
+        revision = row["revision"] if revision is None else revision
         instances = list(
             self._session.query(
                 "SELECT SOPInstanceUID, sha256 FROM instances WHERE series_id = ?"
-                " ORDER BY InstanceNumber, SOPInstanceUID",
-                [series_id],
+                " AND revision <= ? ORDER BY InstanceNumber, SOPInstanceUID",
+                [series_id, revision],
             )
         )
         return ClosedSeries(
             id=series_id,
             key=SeriesKey(row["StudyInstanceUID"], row["SeriesInstanceUID"]),
-            revision=row["revision"],
+            revision=revision,
             grade=row["grade"],
             evidence=row["evidence"],
             sop_instance_uids=tuple(i["SOPInstanceUID"] for i in instances),
@@ -151,7 +159,7 @@ class Work:
             row["rule"],
             decode_steps(row["steps"]),
             row["tries"] + 1,
-            self.closed_series(row["series_id"]),
+            self.closed_series(row["series_id"], row["revision"]),
         )
 
     def finish(self, job: ClaimedJob, result: JobResult) -> None:

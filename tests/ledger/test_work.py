@@ -128,6 +128,22 @@ def test_what_comes_late_supersedes_the_earlier_jobs_and_keeps_their_outputs(
     assert [output.kind for output in old.outputs] == ["preview"]
 
 
+def test_a_job_gets_the_instances_of_its_revision_and_none_that_came_later(
+    record, arrival, close, decide, ledger
+):
+    record(arrival("1"))
+    closed = close()
+    decide(closed, "k1")
+    record(arrival("2"))  # the series is arriving again while its job waits
+    (job,) = ledger.work.claim(1)
+    assert job.series == closed
+    later = close()
+    decide(later, "k2")
+    ledger.work.retry(job, "disk full", -1)
+    for again in ledger.work.claim(5):
+        assert again.series == {"k1": closed, "k2": later}[again.key]
+
+
 def test_a_job_that_ends_after_its_series_was_closed_anew_is_superseded(
     one_job, record, arrival, close, decide, ledger, path, result
 ):
