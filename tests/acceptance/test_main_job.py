@@ -72,7 +72,12 @@ def test_affine_and_voxels_of_real_scans_equal_the_reference(daemon, test_data, 
         nibabel.load(folder / "ref_dcm2niix" / f"{name}.nii.gz") for name in REFERENCES[source]
     ]
     storescu(folder / "dicom", port=node.port, called="SAFELIGHT")
-    node.wait_until(lambda: len(node.series()) >= len(references), "the series to arrive")
+    spooled = len(list((node.data / "spool" / "instances").rglob("*.dcm")))
+
+    def all_recorded():
+        return sum(row.instances for row in node.series().values()) == spooled
+
+    node.wait_until(all_recorded, "every instance to be grouped")
     rows = node.wait_for_ended(len(node.series()))
     published = [nibabel.load(path) for row in rows.values() for path in node.outputs(row, "nifti")]
     for name, reference in zip(REFERENCES[source], references, strict=True):
