@@ -31,7 +31,7 @@ def make_app(context: WebContext) -> web.Application:
     """
     app = web.Application(middlewares=[friendly_errors, guard], client_max_size=BODY_BYTES_MAX)
     app[CONTEXT] = context
-    set_up_templates(app, context.version)
+    set_up_templates(app, context)
     app.on_response_prepare.append(add_security_headers)
     app.cleanup_ctx.append(_ledger_open)
     app.cleanup_ctx.append(hub_running)

@@ -188,7 +188,8 @@ async def events(request: web.Request) -> web.StreamResponse:
 
 def _topic(request: web.Request) -> Topic:
     kind, number = request.query.get("kind", ""), request.query.get("number", "")
-    if kind not in _KINDS or not (number.isascii() and number.isdecimal() and len(number) <= 18):
+    is_number = number.isascii() and number.isdecimal() and len(number) <= 18
+    if kind not in _KINDS or not (is_number and int(number)):
         raise web.HTTPNotFound
     return Topic(cast("Kind", kind), int(number))
 

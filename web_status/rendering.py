@@ -7,14 +7,15 @@ import jinja2
 from aiohttp import web
 from markupsafe import Markup
 
+from web_status.context import WebContext
 from web_status.views import Fragment
 from web_status.words import FILTERS
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def set_up_templates(app: web.Application, version: str) -> None:
-    """Let `app` render our templates; `version` is shown and makes static files new."""
+def set_up_templates(app: web.Application, context: WebContext) -> None:
+    """Let `app` render our templates; the version is shown and makes static files new."""
     environment = aiohttp_jinja2.setup(
         app,
         loader=jinja2.FileSystemLoader(_TEMPLATES),
@@ -24,7 +25,8 @@ def set_up_templates(app: web.Application, version: str) -> None:
         lstrip_blocks=True,
         filters=FILTERS,
     )
-    environment.globals["version"] = version
+    environment.globals["version"] = context.version
+    environment.globals["identity"] = context.identity
 
 
 def html_of(app: web.Application, fragment: Fragment) -> Markup:

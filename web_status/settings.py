@@ -30,7 +30,8 @@ class WebSettings:
     listen: str = "127.0.0.1:8080"
 
     def __post_init__(self) -> None:
-        if not (self._is_loopback() and self._port_text.isdecimal() and self.port <= 65535):
+        digits = self._port_text.isascii() and self._port_text.isdecimal()
+        if not (self._is_loopback() and digits and self.port <= 65535):
             raise BadListenAddress(
                 "listen: expected a loopback address and a port, such as 127.0.0.1:8080 or"
                 f" [::1]:8080 (the page has no logins yet), got {self.listen!r}"

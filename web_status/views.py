@@ -12,7 +12,14 @@ from typing import Literal
 
 from ledger.errors import NotInLedger
 from ledger.reader import LedgerReader
-from ledger.rows import JobRow, Overview, SeriesRow
+from ledger.rows import (
+    AssociationRow,
+    JobRow,
+    Overview,
+    QuarantineRow,
+    RefusalRow,
+    SeriesRow,
+)
 from web_status.context import Progress, WebContext
 from web_status.details import entries
 from web_status.now import EMPTY, PAGE_SIZE, Now, Running, gather, running_jobs
@@ -88,28 +95,29 @@ def view_of(reader: LedgerReader, topic: Topic, context: WebContext, progress: P
         return _now_view(gather(reader, topic.number, progress), topic, context)
     state = _state(reader.overview(), context)
     if topic.kind == "alarms":
-        return _alarms_view(reader, state)
+        return _alarms_view(state, Alarms.of(reader))
     if topic.kind == "study":
         return _study_view(reader, topic, state, progress)
     return _series_view(reader, topic, state, progress)
 
 
 def view_without_ledger(topic: Topic, context: WebContext) -> View:
-    """The page while there is no ledger: the first one is empty, there is no other.
+    """The page while there is no ledger: the first one and the alarms are empty.
 
     Raises
     ------
     NotInLedger
         Any other page was asked for.
     """
+    if topic.kind == "alarms":
+        return _alarms_view(_state(EMPTY.overview, context), Alarms())
     if topic.kind != "now":
         raise NotInLedger(f"no {topic.kind} {topic.number}")
     return _now_view(EMPTY, topic, context)
 
 
 def _state(overview: Overview, context: WebContext) -> Fragment:
-    values = {"now": overview, "disk": disk_of(context.data), "identity": context.identity}
-    return Fragment("state", "_state.html", values)
+    return Fragment("state", "_state.html", {"now": overview, "disk": disk_of(context.data)})
 
 
 @dataclass(frozen=True)
@@ -162,12 +170,30 @@ def _study_view(reader: LedgerReader, topic: Topic, state: Fragment, progress: P
     return View(f"Study {topic.number}", fragments, _listed(rows))
 
 
-def _alarms_view(reader: LedgerReader, state: Fragment) -> View:
+@dataclass(frozen=True)
+class Alarms:
+    """The latest that was refused and set aside, and the latest associations."""
+
+    refusals: tuple[RefusalRow, ...] = ()
+    quarantine: tuple[QuarantineRow, ...] = ()
+    senders: tuple[AssociationRow, ...] = ()
+
+    @classmethod
+    def of(cls, reader: LedgerReader) -> "Alarms":
+        """What the ledger says."""
+        return cls(
+            reader.refusals(limit=_LISTED),
+            reader.quarantine(limit=_LISTED),
+            reader.associations(limit=_LISTED),
+        )
+
+
+def _alarms_view(state: Fragment, alarms: Alarms) -> View:
     fragments = (
         state,
-        Fragment("refusals", "_refusals.html", {"refusals": reader.refusals(limit=_LISTED)}),
-        Fragment("quarantine", "_quarantine.html", {"files": reader.quarantine(limit=_LISTED)}),
-        Fragment("senders", "_senders.html", {"senders": reader.associations(limit=_LISTED)}),
+        Fragment("refusals", "_refusals.html", {"refusals": alarms.refusals}),
+        Fragment("quarantine", "_quarantine.html", {"files": alarms.quarantine}),
+        Fragment("senders", "_senders.html", {"senders": alarms.senders}),
     )
     return View("Alarms", fragments)
 
@@ -177,7 +203,6 @@ def _series_view(reader: LedgerReader, topic: Topic, state: Fragment, progress: 
     fragments = (
         state,
         Fragment("head", "_head.html", {"row": row}),
-        Fragment("facts", "_facts.html", {"row": row}),
         Fragment("decision", "_decision.html", {"decision": reader.decision(row.id), "row": row}),
         Fragment("jobs", "_jobs.html", {"row": row} | _jobs(reader.jobs_of(row.id), progress)),
         Fragment("history", "_history.html", {"history": reader.history(row.id)}),

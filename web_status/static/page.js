@@ -2,7 +2,8 @@
 "use strict";
 
 const offline = document.getElementById("offline");
-const formatTime = new Intl.DateTimeFormat(undefined, {
+// Swedish writes ISO 8601: the order of day and month is never in doubt.
+const formatTime = new Intl.DateTimeFormat("sv-SE", {
   year: "numeric", month: "2-digit", day: "2-digit",
   hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
 });

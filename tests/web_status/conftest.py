@@ -1,0 +1,286 @@
+"""A running page over a real ledger, and a small hand for writing what happens into it.
+
+The server runs in a thread with an event loop of its own, on a port from the operating system.
+"""
+
+import asyncio
+import hashlib
+import http.client
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from aiohttp import web
+from PIL import Image
+
+from ledger.reader import LedgerReader
+from ledger.records import ClaimedJob, ClosedSeries, NewJob
+from ledger.writer import LedgerWriter
+from listener.journal import AssociationEvent, now
+from listener.part10 import Header, Identity, Origin
+from listener.series import Arrival, Closure
+from listener.spool import SeriesKey
+from listener.watcher import Findings
+from processor.model import JobResult, Output, StepResult
+from rules.model import Decision, Reason, Rule, RuleReason, Step
+from web_status.app import WebContext, make_app, serve
+from web_status.settings import WebSettings
+
+MR_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
+EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
+
+STEPS = tuple(Step(name, {}) for name in ("convert", "qc", "preview", "metadata"))
+QC_DETAILS = {
+    "low_quality": 0,
+    "low_quality_ratio": 0.0417,
+    "qc_mode": "full",
+    "images": [
+        {"uid": f"1.2.9.{n}", "low": 0, "reason": "Normal", "measured": {"std": 120.5 + n}}
+        for n in range(8)
+    ],
+    "header": {"spacing_range_mm": [3.0, 3.0], "missing_positions": 0},
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server sent."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+class Chronicle:
+    """Writes what happens to series into the ledger, as the daemon would."""
+
+    def __init__(self, ledger: LedgerWriter, results: Path) -> None:
+        self._ledger = ledger
+        self._results = results
+        self._instances = 0
+
+    def event(self, event: str, association: str = "a1", **values: object) -> None:
+        given = {"calling_ae": "PACS1", "called_ae": "SAFELIGHT", "address": "10.1.2.3"}
+        self._record(events=(AssociationEvent(event, now(), association, **(given | values)),))
+
+    def arrive(self, series: str = "1.2.3", count: int = 1, study: str = "1.2", **elements) -> None:
+        """`count` more instances of a series; `elements` are keywords with their values."""
+        values = {
+            "PatientID": "P0042",
+            "PatientName": "DOE^JANE",
+            "AccessionNumber": "00012345",
+            "StudyDate": "20261103",
+            "StudyDescription": "Spine",
+            "Modality": "MR",
+            "SeriesNumber": 7.0,
+            "SeriesDescription": "T2 TSE sagittal",
+        } | elements
+        self._record(arrivals=tuple(self._one(series, study, values) for _ in range(count)))
+
+    def _one(self, series: str, study: str, values: dict[str, object]) -> Arrival:
+        self._instances += 1
+        uid = f"{series}.{self._instances}"
+        header = Header(
+            Identity(study, series, uid, MR_STORAGE),
+            EXPLICIT_LITTLE,
+            Origin("PACS1", "SAFELIGHT", "a1"),
+            {keyword: (value,) for keyword, value in values.items()},
+        )
+        sha256 = hashlib.sha256(uid.encode()).hexdigest()
+        return Arrival(SeriesKey(study, series), header, Path(f"{uid}.dcm"), 526_336, sha256)
+
+    def _record(self, events=(), arrivals=()) -> None:
+        self._ledger.intake.record(Findings(events, arrivals, (), 0, {}))
+
+    def close(
+        self,
+        series: str = "1.2.3",
+        study: str = "1.2",
+        grade: str = "released",
+        evidence: str = "association released, then quiet for 10 s",
+    ) -> ClosedSeries:
+        return self._ledger.work.close_series(Closure(SeriesKey(study, series), grade, evidence))
+
+    def decide(self, series: ClosedSeries, outcome: str = "process", **changes) -> None:
+        """A decision after a rule that missed and a rule that matched."""
+        reasons = (
+            RuleReason(
+                "Leave out", "no", (Reason("ImageType = ORIGINAL: contains DERIVED", "no"),)
+            ),
+            RuleReason("Everything", "yes", (Reason("instances = 24: at least 20", "yes"),)),
+        )
+        summary = "Everything -> convert, qc, preview, metadata"
+        values = {"summary": summary, "reasons": reasons} | changes
+        rules = (Rule("Everything", None, STEPS),) if outcome == "process" else ()
+        job = NewJob(f"key-{series.id}-{series.revision}", "Everything", STEPS)
+        self._ledger.work.record_decision(
+            series,
+            Decision(outcome, values["summary"], rules, values["reasons"]),
+            [job] if outcome == "process" else [],
+        )
+
+    def claim(self) -> ClaimedJob:
+        (job,) = self._ledger.work.claim(1)
+        return job
+
+    def finish(self, job: ClaimedJob, *, qc: str = "Normal", picture: bytes = b"") -> Path:
+        """Publish a NIfTI and a picture, and record them; return the job's folder."""
+        folder = Path(f"study/{job.id:03d}_T2-{job.key}")
+        (self._results / folder).mkdir(parents=True)
+        nifti = self._publish(folder, "007_T2.nii.gz", "nifti", b"\x1f\x8b not for unpacking")
+        drawn = self._publish(folder, "preview.png", "preview", picture or png())
+        count = len(job.series.sop_instance_uids)
+        steps = (
+            StepResult(
+                "convert",
+                "done",
+                f"nifti ok ({count}/{count} frames verified)",
+                {"shape": [320, 320, count], "spacing_mm": [0.75, 0.75, 4.0]},
+                (nifti,),
+            ),
+            StepResult("qc", "done", qc, QC_DETAILS),
+            StepResult("preview", "done", "896 x 896 pixels", {}, (drawn,)),
+            StepResult("metadata", "done", f"{count} rows, 96 columns", {"rows": count}),
+        )
+        self.record(job, folder, steps)
+        return self._results / folder
+
+    def record(self, job: ClaimedJob, folder: Path, steps: tuple[StepResult, ...]) -> None:
+        self._ledger.work.finish(job, JobResult(job.key, folder, steps, 3.21))
+
+    def _publish(self, folder: Path, name: str, kind: str, content: bytes) -> Output:
+        (self._results / folder / name).write_bytes(content)
+        return Output(name, kind, len(content), hashlib.sha256(content).hexdigest())
+
+    def bury(self, job: ClaimedJob, error: str) -> None:
+        self._ledger.work.bury(job, error)
+
+    def retry(self, job: ClaimedJob, error: str) -> None:
+        self._ledger.work.retry(job, error, 60)
+
+    def workbook(self, series: ClosedSeries, content: bytes) -> None:
+        (self._results / "study").mkdir(exist_ok=True)
+        (self._results / "study" / "metadata.xlsx").write_bytes(content)
+        self._ledger.work.record_workbook(series.id, "study/metadata.xlsx")
+
+    def whole_series(self, count: int = 2, *, qc: str = "Normal", **arriving) -> ClosedSeries:
+        """A series from its first instance to its results."""
+        self.arrive(count=count, **arriving)
+        where = {name: arriving[name] for name in ("series", "study") if name in arriving}
+        closed = self.close(**where)
+        self.decide(closed)
+        self.finish(self.claim(), qc=qc)
+        return closed
+
+
+def png() -> bytes:
+    """A picture of a gradient."""
+    ramp = np.add.outer(np.arange(96), np.arange(96)).astype(np.uint8)
+    buffer = BytesIO()
+    Image.fromarray(ramp).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@dataclass
+class Page:
+    """A running page."""
+
+    port: int
+    context: WebContext
+    progress: dict[str, tuple[str, float]]
+    runner: web.AppRunner
+    call: Callable[..., object]
+    open_streams: list[http.client.HTTPConnection] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def get(self, path: str, method: str = "GET", body: bytes | None = None, **headers) -> Answer:
+        """Ask for `path` exactly as it is written."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, body, named)
+            response = connection.getresponse()
+            return Answer(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+
+    def stream(self, path: str) -> http.client.HTTPResponse:
+        """Open a stream that is closed when the test ends."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        self.open_streams.append(connection)
+        connection.request("GET", path)
+        return connection.getresponse()
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> WebContext:
+    """A node whose ledger does not exist yet."""
+    (tmp_path / "results").mkdir()
+    progress: dict[str, tuple[str, float]] = {}
+    return WebContext(
+        ledger=tmp_path / "ledger.sqlite",
+        results=tmp_path / "results",
+        data=tmp_path,
+        progress=lambda: progress,
+        identity="SAFELIGHT @ 0.0.0.0:11112",
+        version="0.1.0",
+    )
+
+
+@pytest.fixture
+def page(context: WebContext) -> Iterator[Page]:
+    """The page, served."""
+    with serving(context) as running:
+        yield running
+
+
+@contextmanager
+def serving(context: WebContext) -> Iterator[Page]:
+    """Serve in a thread until the context ends."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    def call(coroutine: object) -> object:
+        future: Future[object] = asyncio.run_coroutine_threadsafe(coroutine, loop)
+        return future.result(timeout=20)
+
+    runner = call(serve(make_app(context), WebSettings("127.0.0.1:0")))
+    running = Page(runner.addresses[0][1], context, context.progress(), runner, call)
+    try:
+        yield running
+    finally:
+        for connection in running.open_streams:
+            connection.close()
+        call(runner.cleanup())
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture
+def chronicle(context: WebContext) -> Iterator[Chronicle]:
+    """The hand that writes the ledger, which exists from now on."""
+    with LedgerWriter(context.ledger) as ledger:
+        yield Chronicle(ledger, context.results)
+
+
+@pytest.fixture
+def reader(context: WebContext, chronicle: Chronicle) -> Iterator[LedgerReader]:
+    """The ledger, read beside the page."""
+    reader = LedgerReader(context.ledger)
+    yield reader
+    reader.close()
