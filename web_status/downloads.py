@@ -64,7 +64,7 @@ def file_below(results: Path, relative: str) -> Path:
 
 
 def _file(path: Path, *, inline: bool) -> web.FileResponse:
-    """The file as it is: a type of our own keeps a `.gz` from being unpacked by the browser."""
+    """The file as it is. A type that is not ours to know is bytes: never a page, never a script."""
     headers = {
         "Content-Type": _TYPES.get(path.suffix, "application/octet-stream"),
         "Cache-Control": "private, no-cache",

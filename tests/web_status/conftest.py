@@ -19,7 +19,6 @@ import pytest
 from aiohttp import web
 from PIL import Image
 
-from ledger.reader import LedgerReader
 from ledger.records import ClaimedJob, ClosedSeries, NewJob
 from ledger.writer import LedgerWriter
 from listener.journal import AssociationEvent, now
@@ -276,11 +275,3 @@ def chronicle(context: WebContext) -> Iterator[Chronicle]:
     """The hand that writes the ledger, which exists from now on."""
     with LedgerWriter(context.ledger) as ledger:
         yield Chronicle(ledger, context.results)
-
-
-@pytest.fixture
-def reader(context: WebContext, chronicle: Chronicle) -> Iterator[LedgerReader]:
-    """The ledger, read beside the page."""
-    reader = LedgerReader(context.ledger)
-    yield reader
-    reader.close()

@@ -111,6 +111,15 @@ def test_a_path_in_the_address_leads_nowhere(page, published, path):
     assert b"root:" not in answer.body
 
 
+def test_a_result_is_never_a_page_of_ours(page, chronicle, context):
+    record_output(chronicle, "report.html")
+    (context.results / "study").mkdir()
+    (context.results / "study" / "report.html").write_text("<script>alert(1)</script>")
+    answer = page.get("/outputs/1")
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    assert answer.headers["Content-Disposition"].startswith("attachment")
+
+
 def test_a_neighbour_whose_name_begins_like_the_results_is_outside(tmp_path):
     (tmp_path / "results").mkdir()
     (tmp_path / "results-old").mkdir()

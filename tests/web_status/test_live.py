@@ -103,6 +103,12 @@ def test_a_page_that_connects_again_gets_what_it_missed(page, chronicle):
     Events(page.stream(NOW)).until("4 instances so far")
 
 
+def test_a_second_tab_of_the_same_page_gets_everything_too(page, chronicle):
+    chronicle.arrive(count=2)
+    first = Events(page.stream(NOW)).next()
+    assert Events(page.stream(NOW)).next() == first
+
+
 def test_a_quiet_connection_is_kept_by_comments(page, monkeypatch):
     monkeypatch.setattr(live, "KEEP_ALIVE_SECONDS", 0.1)
     events = Events(page.stream(NOW))
@@ -120,9 +126,10 @@ def test_a_page_that_is_closed_is_forgotten(page, wait_until):
 
 
 def test_open_pages_do_not_hold_up_the_end(page):
-    events = Events(page.stream(NOW))
-    events.next()
+    response = page.stream(NOW)
+    Events(response).next()
     page.call(page.runner.cleanup())
+    response.read()  # raises IncompleteRead where the stream was cut off instead of ended
     assert hub(page).clients == 0
 
 
