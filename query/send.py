@@ -13,8 +13,8 @@ from pydicom.uid import MediaStorageDirectoryStorage
 from pynetdicom import _config, build_context
 from pynetdicom.association import Association
 
-from query.association import associated
-from query.errors import AssociationAborted, ServiceNotOffered
+from query.association import associated, responses_from
+from query.errors import ServiceNotOffered
 from query.settings import PacsSettings
 
 MAXIMUM_CONTEXTS = 128  # PS3.8 9.3.2.2: their identifiers are the odd numbers from 1 to 255
@@ -157,15 +157,16 @@ def _batches(files: Sequence[DicomFile]) -> Iterator[list[DicomFile]]:
 def _send(association: Association, file: DicomFile, receiver: PacsSettings) -> Sent:
     # pynetdicom then sends the file's own bytes and decodes nothing, but believes the file meta.
     _config.STORE_SEND_CHUNKED_DATASET = True
+    what = file.path if file.is_consistent else dcmread(file.path)
     try:
-        what = file.path if file.is_consistent else dcmread(file.path)
-        status = association.send_c_store(what)
+        ((status, _),) = responses_from(
+            lambda: [(association.send_c_store(what), None)],
+            receiver,
+            service="C-STORE",
+            dimse_seconds=receiver.response_seconds,
+        )
     except ValueError:
         return Sent(file, accepted=False, reason=_not_offered(file))
-    except RuntimeError as error:
-        raise _ended(receiver) from error
-    if "Status" not in status:
-        raise _ended(receiver)
     accepted = status.Status in _ACCEPTED
     return Sent(file, accepted, "" if accepted else _refusal(status))
 
@@ -180,11 +181,4 @@ def _not_offered(file: DicomFile) -> str:
     return (
         f"the receiver does not take SOP class {file.SOPClassUID}"
         f" in transfer syntax {file.TransferSyntaxUID}"
-    )
-
-
-def _ended(receiver: PacsSettings) -> AssociationAborted:
-    return AssociationAborted(
-        f"{receiver.ae_title} at {receiver.host}:{receiver.port} ended the association before all"
-        " was sent; its log says why"
     )

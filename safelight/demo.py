@@ -184,7 +184,11 @@ def _send_and_follow(console: Console, config: Config, files: tuple[DicomFile, .
         def send() -> None:
             dicom = config.dicom
             us = PacsSettings(
-                name="demo", ae_title=dicom.ae_title, host="127.0.0.1", port=dicom.port
+                name="demo",
+                ae_title=dicom.ae_title,
+                host="127.0.0.1",
+                port=dicom.port,
+                response_seconds=_START_SECONDS,
             )
             try:
                 outcome.append(send_files(files, us, calling_ae="DEMO", on_sent=advance))

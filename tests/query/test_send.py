@@ -1,5 +1,6 @@
 """Sending files, to DCMTK's storescp. Sending to our own listener: tests/acceptance."""
 
+import threading
 from pathlib import Path
 
 import pydicom
@@ -9,7 +10,7 @@ from pynetdicom import evt
 from pynetdicom.sop_class import CTImageStorage
 
 from listener.part10 import silence_dicom_libraries
-from query.errors import AssociationAborted, PacsUnreachable
+from query.errors import AssociationAborted, PacsTimeout, PacsUnreachable
 from query.send import dicom_files, send_files
 
 silence_dicom_libraries()
@@ -107,8 +108,23 @@ def test_an_association_that_ends_early_is_an_error(scripted_pacs):
         {evt.EVT_C_STORE: lambda event: event.assoc.abort() or 0x0000}, services=[CTImageStorage]
     )
     files, _ = dicom_files(Path(get_testdata_file("CT_small.dcm")))
-    with pytest.raises(AssociationAborted, match="before all was sent"):
+    with pytest.raises(AssociationAborted, match="before its C-STORE response was complete"):
         send_files(files, receiver, calling_ae="US")
+
+
+def test_a_receiver_that_does_not_answer_is_a_timeout(scripted_pacs):
+    answering = threading.Event()
+    receiver = scripted_pacs(
+        {evt.EVT_C_STORE: lambda _: answering.wait(30) and 0x0000},
+        services=[CTImageStorage],
+        response_seconds=0.5,
+    )
+    files, _ = dicom_files(Path(get_testdata_file("CT_small.dcm")))
+    try:
+        with pytest.raises(PacsTimeout, match="did not answer the C-STORE"):
+            send_files(files, receiver, calling_ae="US")
+    finally:
+        answering.set()
 
 
 def test_nobody_there_is_an_error_with_a_remedy(settings, free_port):
