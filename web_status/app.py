@@ -57,10 +57,11 @@ async def serve(app: web.Application, settings: WebSettings) -> web.AppRunner:
     OSError
         The port is taken.
     """
+    # Handlers are not cancelled when a browser goes away: aiohttp would leave the file open
+    # that it was just opening for it. A closed page is noticed at the next keep-alive.
     runner = web.AppRunner(
         app,
         access_log=None,
-        handler_cancellation=True,
         keepalive_timeout=_KEEP_ALIVE_SECONDS,
         shutdown_timeout=_SHUTDOWN_SECONDS,
     )

@@ -116,7 +116,8 @@ def test_a_quiet_connection_is_kept_by_comments(page, monkeypatch):
         pass
 
 
-def test_a_page_that_is_closed_is_forgotten(page, wait_until):
+def test_a_page_that_is_closed_is_forgotten(page, wait_until, monkeypatch):
+    monkeypatch.setattr(live, "KEEP_ALIVE_SECONDS", 0.1)
     response = page.stream(NOW)
     Events(response).next()
     assert hub(page).clients == 1
