@@ -29,10 +29,6 @@ class Grouper:
         self._open_associations: set[str] = set()
         self._endings: dict[str, EventName] = {}
 
-    def is_open(self, key: SeriesKey) -> bool:
-        """Whether instances of the series are still being waited for."""
-        return key in self._series
-
     def holds(self, key: SeriesKey, sop_instance_uid: str) -> bool:
         """Whether the instance arrived since the series was opened."""
         return key in self._series and sop_instance_uid in self._series[key].instances

@@ -4,14 +4,18 @@ from pathlib import Path
 
 import click
 
+from processor.errors import TemplateError
+from processor.templates import check_templates
+from rules.model import Rule
 from safelight.config import Config
 from safelight.daemon import Supervisor
+from safelight.errors import ConfigError
 from safelight.rules_file import load_site_rules
 
 
 def serve(config: Config) -> None:
     """Run the daemon until it is told to stop."""
-    rules = load_site_rules(config)
+    rules = _read_site(config)
 
     def announce() -> None:
         dicom = config.dicom
@@ -26,7 +30,7 @@ def serve(config: Config) -> None:
 
 def check(config: Config, file: Path | None) -> None:
     """Say where the configuration comes from and that it and the rules are good."""
-    rules = load_site_rules(config)
+    rules = _read_site(config)
     click.echo(f"configuration: {file or 'embedded defaults'}")
     click.echo(f"DICOM          {config.dicom.ae_title} @ {config.dicom.host}:{config.dicom.port}")
     for accept in config.dicom.accept:
@@ -39,3 +43,12 @@ def check(config: Config, file: Path | None) -> None:
     click.echo(f"page           http://{config.web.listen}")
     click.echo(f"rules          {', '.join(rule.name for rule in rules) or 'none'}")
     click.echo("no errors found")
+
+
+def _read_site(config: Config) -> tuple[Rule, ...]:
+    """The site's rules, once its metadata templates are known to be usable."""
+    try:
+        check_templates(config.output.templates)
+    except TemplateError as error:
+        raise ConfigError(f"configuration: [output] templates: {error}") from error
+    return load_site_rules(config)

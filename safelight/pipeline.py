@@ -9,7 +9,7 @@ import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -53,7 +53,7 @@ class _Counts:
 
     instances: int = 0
     series: int = 0
-    jobs: int = field(default=0)
+    jobs: int = 0
 
     def __str__(self) -> str:
         return f"{self.instances} instances, {self.series} series closed, {self.jobs} jobs done"

@@ -114,6 +114,16 @@ def test_a_rule_error_names_file_rule_and_key_and_ends_with_2(tmp_path):
     assert 'rules.toml: rule "A": run.convertt: unknown processor (did you mean' in result.stderr
 
 
+def test_a_template_that_cannot_be_used_is_found_before_any_series_needs_it(tmp_path):
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "ct.json").write_text('["Modality", "KVPP"]')
+    (tmp_path / "safelight.toml").write_text('[output]\ntemplates = "templates"\n')
+    result = safelight("config", "check", "--config", tmp_path / "safelight.toml")
+    assert result.returncode == 2
+    assert "[output] templates: ct.json" in result.stderr
+    assert "KVPP" in result.stderr
+
+
 def test_a_good_configuration_is_shown(tmp_path):
     result = safelight("config", "check", cwd=tmp_path)
     assert result.returncode == 0

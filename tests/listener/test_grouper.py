@@ -107,7 +107,7 @@ def test_a_modality_may_have_a_quiet_time_of_its_own():
 def test_a_closed_series_opens_anew_with_a_late_instance():
     grouper = grouper_with((KEY, "1", "", "CT", 100.0))
     grouper.close(KEY)
-    assert not grouper.is_open(KEY)
+    assert not grouper.holds(KEY, "1")
     grouper.arrived(KEY, "2", "", "CT", 200.0)
     assert grouper.holds(KEY, "2")
     assert not grouper.holds(KEY, "1")
