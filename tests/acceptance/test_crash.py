@@ -6,6 +6,7 @@ Power loss is not covered; that every answer follows fsync is shown in tests/lis
 import hashlib
 import threading
 
+import numpy as np
 import psutil
 import pydicom
 import pytest
@@ -139,7 +140,9 @@ def test_a_job_that_always_takes_too_long_is_given_up_after_three_tries_and_cost
     daemon, stack, storescu
 ):
     node = daemon(toml="[processing]\ntime_limit_seconds = 0.05")
-    storescu(stack()[0].parent, port=node.port, called="SAFELIGHT")
+    noise = np.random.default_rng(1).bytes(512 * 512 * 2)  # seconds of work on any machine
+    long = stack(slices=60, Rows=512, Columns=512, PixelData=noise)
+    storescu(long[0].parent, port=node.port, called="SAFELIGHT")
     (row,) = node.wait_for_ended(1).values()
     assert row.state == "attention"
     reader = node.reader()
