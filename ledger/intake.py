@@ -38,6 +38,18 @@ class Intake:
         )
         return frozenset(row["SOPInstanceUID"] for row in rows)
 
+    def series_of(self, sop_instance_uid: str) -> frozenset[SeriesKey]:
+        """The series that hold an instance of this UID: one, or none."""
+        rows = self._session.query(
+            "SELECT StudyInstanceUID, SeriesInstanceUID FROM instances"
+            " JOIN series ON series.id = series_id JOIN studies ON studies.id = study_id"
+            " WHERE SOPInstanceUID = ?",
+            [sop_instance_uid],
+        )
+        return frozenset(
+            SeriesKey(row["StudyInstanceUID"], row["SeriesInstanceUID"]) for row in rows
+        )
+
     def journal_offsets(self) -> Mapping[str, int]:
         """How far each file of the association journal was read."""
         return {row["file"]: row["offset"] for row in self._session.table("journal_offsets").rows}
@@ -74,8 +86,8 @@ class Intake:
         if event.event == "started":
             self._session.execute(
                 "UPDATE associations SET state = 'lost', ended_at = ?,"
-                " reason = 'the receiver ended' WHERE state = 'open'",
-                [event.at],
+                " reason = 'the receiver ended' WHERE state = 'open' AND receiver = ?",
+                [event.at, event.receiver],
             )
         elif event.event == "refused":
             self._session.table("refusals").insert(
@@ -88,8 +100,8 @@ class Intake:
         ended = event.event in ENDINGS or event.event == "rejected"
         row = _only(
             event,
-            *("association_id", "calling_ae", "called_ae", "address", "stored", "duplicates"),
-            *("quarantined", "refused", "bytes", "reason"),
+            *("association_id", "receiver", "calling_ae", "called_ae", "address", "stored"),
+            *("duplicates", "quarantined", "refused", "bytes", "reason"),
         )
         row["state"] = event.event if ended else "open"
         began = list(

@@ -156,3 +156,10 @@ def m001_initial(db: Database) -> None:
     """Studies, series, instances, associations, decisions, jobs, outputs."""
     for statement in _INITIAL:
         db.execute(statement)
+
+
+@migrations()
+def m002_receivers(db: Database) -> None:
+    """Several receiver processes; an instance is found by its UID alone."""
+    db.execute("ALTER TABLE associations ADD COLUMN receiver TEXT NOT NULL DEFAULT ''")
+    db.execute("CREATE INDEX instances_by_uid ON instances(SOPInstanceUID)")

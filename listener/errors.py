@@ -5,7 +5,13 @@ ListenerError
 │   └── MismatchedInstance  the command and the dataset name different instances
 ├── UnreadableInstance    a file in the spool is not a readable Part 10 file
 ├── SpoolUnavailable      the spool cannot be written now
-└── PortTaken             another process listens on the DICOM port
+├── PortTaken             another process listens on the DICOM port
+├── TlsUnusable           a certificate or key cannot be used
+└── AssociationEnded      the association is over
+    ├── ConnectionLost    the connection ended without release or abort
+    ├── PeerAborted       the peer sent A-ABORT
+    ├── TooSlow           a deadline passed
+    └── ProtocolViolation the peer broke the protocol
 """
 
 
@@ -31,3 +37,27 @@ class SpoolUnavailable(ListenerError, OSError):
 
 class PortTaken(ListenerError, OSError):
     """Another process listens on the port."""
+
+
+class TlsUnusable(ListenerError, ValueError):
+    """A certificate or key of ``[dicom.tls]`` cannot be used."""
+
+
+class AssociationEnded(ListenerError, ConnectionError):
+    """The association is over."""
+
+
+class ConnectionLost(AssociationEnded):
+    """The connection ended without a release or an abort."""
+
+
+class PeerAborted(AssociationEnded):
+    """The peer sent an A-ABORT."""
+
+
+class TooSlow(AssociationEnded):
+    """The peer let a deadline pass."""
+
+
+class ProtocolViolation(AssociationEnded, ValueError):
+    """The peer sent what the protocol does not allow."""

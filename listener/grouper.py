@@ -26,7 +26,7 @@ class Grouper:
     def __init__(self, settings: GroupingSettings) -> None:
         self._settings = settings
         self._series: dict[SeriesKey, _OpenSeries] = {}
-        self._open_associations: set[str] = set()
+        self._open_associations: dict[str, str] = {}  # and which receiver has them
         self._endings: dict[str, EventName] = {}
 
     def holds(self, key: SeriesKey, sop_instance_uid: str) -> bool:
@@ -55,13 +55,14 @@ class Grouper:
     def note(self, event: AssociationEvent) -> None:
         """Note what happened to an association."""
         if event.event == "started":
-            for association_id in self._open_associations:
-                self._endings[association_id] = "lost"
-            self._open_associations.clear()
+            for association_id, receiver in tuple(self._open_associations.items()):
+                if receiver == event.receiver:
+                    del self._open_associations[association_id]
+                    self._endings[association_id] = "lost"
         elif event.event == "accepted":
-            self._open_associations.add(event.association_id)
+            self._open_associations[event.association_id] = event.receiver
         elif event.event in ENDINGS:
-            self._open_associations.discard(event.association_id)
+            self._open_associations.pop(event.association_id, None)
             self._endings[event.association_id] = event.event
 
     def due(self, now: float) -> Iterator[Closure]:
@@ -77,7 +78,7 @@ class Grouper:
         self._forget_endings()
 
     def _closure(self, key: SeriesKey, series: _OpenSeries, quiet: float) -> Closure | None:
-        if series.associations & self._open_associations:
+        if series.associations & self._open_associations.keys():
             if quiet < self._settings.open_association_seconds:
                 return None
             return Closure(key, "quiet", f"quiet for {quiet:.0f} s; its association is still open")

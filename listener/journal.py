@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 EventName = Literal["started", "accepted", "rejected", "refused", "released", "aborted", "lost"]
 """
-started     a receiver process began: whatever it had open before is lost
+started     a receiver process began: whatever one of its name had open before is lost
 accepted    an association was accepted
 rejected    an association was rejected (PS3.8 9.3.4), with the reason
 refused     an instance or a presentation context was refused, with the reason
@@ -39,7 +39,9 @@ class AssociationEvent:
     at
         When, ISO 8601 in UTC.
     association_id
-        The association it is about; of ``started``, the receiver process.
+        The association it is about; of ``started``, of nothing else.
+    receiver
+        The name of the receiver process.
     calling_ae, called_ae, address
         Who; empty where not known.
     stored, duplicates, quarantined, refused
@@ -53,6 +55,7 @@ class AssociationEvent:
     event: EventName
     at: str
     association_id: str
+    receiver: str = ""
     calling_ae: str = ""
     called_ae: str = ""
     address: str = ""

@@ -8,19 +8,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from struct import pack
 from typing import BinaryIO, cast
 
 import pydicom.config
 from pydicom import dcmread
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
-from pydicom.filewriter import write_file_meta_info
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+)
 
+from listener.elements import find_elements
 from listener.errors import MismatchedInstance, UnreadableInstance, UnusableInstance
 
 IMPLEMENTATION_CLASS_UID = UID("2.25.228931457163120186290183516271954338561")
@@ -31,6 +36,8 @@ ASSOCIATION_CREATOR_UID = UID("2.25.330216484613519872063450131976210446713")
 _PREAMBLE = b"\0" * 128 + b"DICM"
 _UID_PATTERN = re.compile(r"[0-9]+(\.[0-9]+)*")
 _INFLATE_LIMIT = 1 << 20
+_BOMB_BYTES = 1 << 26
+_BOMB_RATIO = 100
 _LONGEST_VALUE = 1024
 
 Value = str | float
@@ -86,15 +93,42 @@ def require_uid(value: object, keyword: str) -> str:
     return uid
 
 
-def read_identity(dataset: bytes, transfer_syntax_uid: str) -> Identity:
-    """The UIDs of an encoded dataset, read from its first elements only.
+def read_identity(beginning: bytes | memoryview, transfer_syntax_uid: str) -> Identity | None:
+    """The UIDs of an encoded dataset, from its first bytes.
 
     Parameters
     ----------
-    dataset
-        The dataset as it came over the network, undecoded.
+    beginning
+        The dataset as it came over the network, undecoded, or its first part.
     transfer_syntax_uid
         How it is encoded.
+
+    Returns
+    -------
+    Identity or None
+        None where `beginning` does not reach far enough, or holds what only
+        `read_identity_of_file` can read.
+
+    Raises
+    ------
+    UnusableInstance
+        A UID is missing or invalid.
+    """
+    if transfer_syntax_uid == ExplicitVRBigEndian:
+        return None
+    if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+        beginning = _inflate_beginning(beginning)
+    is_implicit = transfer_syntax_uid == ImplicitVRLittleEndian
+    found = find_elements(beginning, _IDENTITY_TAGS, is_implicit=is_implicit)
+    if found is None:
+        return None
+    uids = (found.get(tag, b"").decode("latin-1") for tag in _IDENTITY_TAGS)
+    sop_class, sop_instance, study, series = uids
+    return _identity(study, series, sop_instance, sop_class)
+
+
+def read_identity_of_file(path: str, offset: int, transfer_syntax_uid: str) -> Identity:
+    """The UIDs of the dataset that begins at `offset`, read by pydicom as far as they reach.
 
     Raises
     ------
@@ -102,32 +136,45 @@ def read_identity(dataset: bytes, transfer_syntax_uid: str) -> Identity:
         A UID is missing or invalid, or the elements before it cannot be parsed.
     """
     syntax = UID(transfer_syntax_uid)
-    if syntax == DeflatedExplicitVRLittleEndian:
-        dataset = _inflate_beginning(dataset)
     try:
-        head = read_dataset(
-            BytesIO(dataset),
-            is_implicit_VR=syntax.is_implicit_VR,
-            is_little_endian=syntax.is_little_endian,
-            stop_when=_is_after_series_uid,
-            specific_tags=list(_IDENTITY_TAGS),
-        )
+        with open(path, "rb") as file:  # noqa: PTH123 - the receive path keeps names as text
+            file.seek(offset)
+            source: BinaryIO = file
+            if syntax == DeflatedExplicitVRLittleEndian:
+                source = BytesIO(_inflate_beginning(file.read(_INFLATE_LIMIT)))
+            head = read_dataset(
+                source,
+                is_implicit_VR=syntax.is_implicit_VR,
+                is_little_endian=syntax.is_little_endian,
+                stop_when=_is_after_series_uid,
+                specific_tags=list(_IDENTITY_TAGS),
+            )
     except _PARSE_ERRORS as error:
         raise UnusableInstance("the first elements of the dataset cannot be parsed") from error
     return _identity_of(head)
 
 
+# SOP class, SOP instance, study, series; in the order they stand in.
 _IDENTITY_TAGS = tuple(map(BaseTag, (0x00080016, 0x00080018, 0x0020000D, 0x0020000E)))
 # What pydicom raises on damaged data.
 _PARSE_ERRORS = (EOFError, InvalidDicomError, NotImplementedError, RecursionError, ValueError)
 
 
 def _identity_of(dataset: Dataset) -> Identity:
+    return _identity(
+        dataset.get("StudyInstanceUID"),
+        dataset.get("SeriesInstanceUID"),
+        dataset.get("SOPInstanceUID"),
+        dataset.get("SOPClassUID"),
+    )
+
+
+def _identity(study: object, series: object, sop_instance: object, sop_class: object) -> Identity:
     return Identity(
-        require_uid(dataset.get("StudyInstanceUID"), "StudyInstanceUID"),
-        require_uid(dataset.get("SeriesInstanceUID"), "SeriesInstanceUID"),
-        require_uid(dataset.get("SOPInstanceUID"), "SOPInstanceUID"),
-        require_uid(dataset.get("SOPClassUID"), "SOPClassUID"),
+        require_uid(study, "StudyInstanceUID"),
+        require_uid(series, "SeriesInstanceUID"),
+        require_uid(sop_instance, "SOPInstanceUID"),
+        require_uid(sop_class, "SOPClassUID"),
     )
 
 
@@ -135,12 +182,34 @@ def _is_after_series_uid(tag: BaseTag, vr: str | None, length: int) -> bool:  # 
     return bool(tag > 0x0020000E)
 
 
-def _inflate_beginning(deflated: bytes) -> bytes:
+def _inflate_beginning(deflated: bytes | memoryview) -> bytes:
     """At most 1 MiB of a deflated dataset: enough for the UIDs, too little for a bomb."""
     try:
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(deflated, _INFLATE_LIMIT)
     except zlib.error as error:
         raise UnusableInstance("the deflated dataset cannot be inflated") from error
+
+
+def require_bounded_inflation(path: str, offset: int) -> None:
+    """Raise `UnusableInstance` where a deflated dataset inflates beyond any use.
+
+    That is over 64 MiB and over 100 times its size. It is inflated piece by piece and nothing
+    of it is kept.
+    """
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+    inflated = 0
+    with open(path, "rb") as file:  # noqa: PTH123 - the receive path keeps names as text
+        size = file.seek(0, 2) - offset
+        file.seek(offset)
+        while piece := inflate.unconsumed_tail or file.read(_INFLATE_LIMIT):
+            try:
+                inflated += len(inflate.decompress(piece, _INFLATE_LIMIT))
+            except zlib.error as error:
+                raise UnusableInstance("the deflated dataset cannot be inflated") from error
+            if inflated > max(_BOMB_BYTES, _BOMB_RATIO * size):
+                raise UnusableInstance("the deflated dataset inflates beyond any use")
+            if inflate.eof:
+                return
 
 
 def require_same_instance(identity: Identity, sop_class_uid: str, sop_instance_uid: str) -> None:
@@ -149,24 +218,37 @@ def require_same_instance(identity: Identity, sop_class_uid: str, sop_instance_u
         raise MismatchedInstance("the C-STORE command and its dataset name different instances")
 
 
-def encode_file_meta(identity: Identity, transfer_syntax_uid: str, origin: Origin) -> bytes:
+def encode_file_meta(
+    sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, origin: Origin
+) -> bytes:
     """Preamble, prefix and file meta information of a Part 10 file (PS3.10 7.1)."""
-    meta = FileMetaDataset()
-    meta.FileMetaInformationVersion = b"\0\1"
-    meta.MediaStorageSOPClassUID = UID(identity.SOPClassUID)
-    meta.MediaStorageSOPInstanceUID = UID(identity.SOPInstanceUID)
-    meta.TransferSyntaxUID = UID(transfer_syntax_uid)
-    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION
-    meta.SourceApplicationEntityTitle = origin.calling_ae
-    meta.SendingApplicationEntityTitle = origin.calling_ae
-    meta.ReceivingApplicationEntityTitle = origin.called_ae
-    meta.PrivateInformationCreatorUID = ASSOCIATION_CREATOR_UID
-    meta.PrivateInformation = origin.association_id.encode("ascii")
-    buffer = DicomBytesIO()
-    buffer.write(_PREAMBLE)
-    write_file_meta_info(buffer, meta)
-    return buffer.getvalue()
+    body = b"".join(
+        (
+            b"\2\0\1\0OB\0\0\2\0\0\0\0\1",
+            _meta(0x0002, b"UI", sop_class_uid, b"\0"),
+            _meta(0x0003, b"UI", sop_instance_uid, b"\0"),
+            _meta(0x0010, b"UI", transfer_syntax_uid, b"\0"),
+            _meta(0x0012, b"UI", IMPLEMENTATION_CLASS_UID, b"\0"),
+            _meta(0x0013, b"SH", IMPLEMENTATION_VERSION, b" "),
+            _meta(0x0016, b"AE", origin.calling_ae, b" "),
+            _meta(0x0017, b"AE", origin.calling_ae, b" "),
+            _meta(0x0018, b"AE", origin.called_ae, b" "),
+            _meta(0x0100, b"UI", ASSOCIATION_CREATOR_UID, b"\0"),
+            b"\2\0\2\1OB\0\0" + _sized(origin.association_id, b"\0", "I"),
+        )
+    )
+    return _PREAMBLE + b"\2\0\0\0UL\4\0" + len(body).to_bytes(4, "little") + body
+
+
+def _meta(element: int, vr: bytes, text: str, padding: bytes) -> bytes:
+    return pack("<HH2s", 2, element, vr) + _sized(text, padding, "H")
+
+
+def _sized(text: str, padding: bytes, size: str) -> bytes:
+    value = text.encode("latin-1", "replace")
+    if len(value) % 2:
+        value += padding
+    return pack("<" + size, len(value)) + value
 
 
 def dataset_offset(file: BinaryIO) -> int:

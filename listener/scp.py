@@ -1,69 +1,77 @@
-"""The storage SCP: receives instances into the spool. It decides nothing about them.
+"""The storage SCP: takes connections and gives each a thread. It decides nothing about instances.
 
-pynetdicom negotiates and speaks; this module says who may send and what becomes of an instance.
+Several processes may share the listening sockets; `listener.roster` counts over all of them.
 """
 
+import contextlib
 import logging
+import socket
+import ssl
+import struct
+import threading
 import time
 import uuid
-from dataclasses import dataclass, replace
-from typing import Any, cast
+from dataclasses import dataclass
 
-from pydicom._uid_dict import UID_dictionary
-from pydicom.dataset import Dataset
-from pydicom.uid import AllTransferSyntaxes
-from pynetdicom import AE, AllStoragePresentationContexts, _config, evt
-from pynetdicom.association import Association
-from pynetdicom.pdu_primitives import A_ASSOCIATE
-from pynetdicom.service_class import StorageServiceClass
-from pynetdicom.sop_class import register_uid, uid_to_service_class
-from pynetdicom.transport import ThreadedAssociationServer
-
-from listener.errors import MismatchedInstance, PortTaken, SpoolUnavailable, UnusableInstance
-from listener.journal import AssociationEvent, EventName, JournalWriter, now
-from listener.part10 import (
-    IMPLEMENTATION_CLASS_UID,
-    IMPLEMENTATION_VERSION,
-    Origin,
-    encode_file_meta,
-    read_identity,
-    require_same_instance,
-)
+from listener.association import Association, Node, Peer
+from listener.commitment import CommitmentDesk, CommitmentStore
+from listener.errors import PortTaken
+from listener.journal import AssociationEvent, JournalWriter, now
+from listener.negotiation import Gate
+from listener.roster import Roster
 from listener.settings import ReceiverSettings
 from listener.spool import Spool
+from listener.tls import server_context
 
 logger = logging.getLogger(__name__)
 
-# PS3.4 Table B.2-1, C-STORE Response Status Values
-SUCCESS = 0x0000
-OUT_OF_RESOURCES = 0xA700
-DATASET_MISMATCH = 0xA900
-CANNOT_UNDERSTAND = 0xC000
-
-# PS3.8 Table 9-21, A-ASSOCIATE-RJ: result, source, reason
-CALLING_AE_NOT_RECOGNIZED = (0x01, 0x01, 0x03)
-CALLED_AE_NOT_RECOGNIZED = (0x01, 0x01, 0x07)
-
-VERIFICATION = "1.2.840.10008.1.1"  # PS3.4 A.4
-
+_BACKLOG = 512
 _POLL_SECONDS = 0.05
-_STORAGE_ROOT = "1.2.840.10008.5.1.4.1.1."
+_TICK_SECONDS = 0.25
+_REFUSAL_SECONDS = 0.2
+_JOIN_SECONDS = 3.0
+_LINGER_SECONDS = 1.0
 
 
-@dataclass
-class _Tally:
-    """What one association did so far; only its own thread changes it."""
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket, which several receivers may share.
 
-    opening: AssociationEvent
-    stored: int = 0
-    duplicates: int = 0
-    quarantined: int = 0
-    refused: int = 0
-    bytes: int = 0
+    Raises
+    ------
+    PortTaken
+        Another process has the port, or we may not have it.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise PortTaken(error.errno, f"port {port}: {error.strerror}") from error
+    return listening
+
+
+@dataclass(eq=False)
+class _Connection:
+    """A TCP connection and the thread that serves it."""
+
+    peer: socket.socket
+    address: str
+    row: int | None
+    opened: float
+    association: Association | None = None
+    is_associated: bool = False
+
+    def cut(self) -> None:
+        """End it; its thread notices."""
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self.peer, socket.SHUT_RDWR)  # under TLS too, at once
 
 
 class Receiver:
-    """A storage SCP with Verification, on one port.
+    """A storage SCP with Verification and Storage Commitment.
 
     Parameters
     ----------
@@ -71,230 +79,253 @@ class Receiver:
         Who we are, where we listen and who may send.
     spool
         Where instances are kept.
+    roster
+        The connections of all receiver processes; without one, there is this one only.
+    process
+        The number of this process among them.
     """
 
-    def __init__(self, settings: ReceiverSettings, spool: Spool) -> None:
+    def __init__(
+        self,
+        settings: ReceiverSettings,
+        spool: Spool,
+        roster: Roster | None = None,
+        process: int = 0,
+    ) -> None:
         self._settings = settings
-        self._spool = spool
-        self._journal = JournalWriter(spool.journal)
-        self._tallies: dict[Association, _Tally] = {}
-        self._ae = self._application_entity()
-        self._server: ThreadedAssociationServer | None = None
+        self._name = f"receiver-{process}"
+        journal = JournalWriter(spool.journal)
+        desk = CommitmentDesk(CommitmentStore(spool.root))
+        self._node = Node(settings, Gate(settings), spool, journal, desk, self._name)
+        self._tls = None if settings.tls is None else server_context(settings.tls)
+        self._rows = (roster or Roster(1, settings.maximum_associations)).part(process)
+        self._connections: dict[threading.Thread, _Connection] = {}
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._doors: list[tuple[socket.socket, threading.Thread]] = []
 
     @property
     def port(self) -> int:
         """The port it listens on."""
         return self._settings.port
 
-    def start(self) -> None:
-        """Listen.
+    def start(
+        self, plain: socket.socket | None = None, secure: socket.socket | None = None
+    ) -> None:
+        """Take connections.
+
+        Parameters
+        ----------
+        plain, secure
+            Sockets that listen already, to be shared with others; without them it listens
+            itself.
 
         Raises
         ------
         PortTaken
             Another process has the port.
         """
-        self._journal.write(AssociationEvent("started", now(), uuid.uuid4().hex))
-        handlers: list[evt.EventHandlerType] = [
-            (evt.EVT_REQUESTED, self._on_requested),
-            (evt.EVT_ACCEPTED, self._on_accepted),
-            (evt.EVT_REJECTED, self._on_rejected),
-            (evt.EVT_RELEASED, self._on_released),
-            (evt.EVT_ABORTED, self._on_aborted),
-            (evt.EVT_C_STORE, self._on_store),
-            (evt.EVT_C_ECHO, _on_echo),
-        ]
-        address = (self._settings.host, self._settings.port)
-        try:
-            self._server = self._ae.start_server(address, block=False, evt_handlers=handlers)
-        except OSError as error:
-            raise PortTaken(error.errno, f"port {address[1]}: {error.strerror}") from error
+        settings = self._settings
+        plain = plain or listen(settings.host, settings.port)
+        if settings.tls is not None:
+            secure = secure or listen(settings.host, settings.tls.port)
+        self._node.journal.write(
+            AssociationEvent("started", now(), uuid.uuid4().hex, receiver=self._name)
+        )
+        self._open_door(plain, None)
+        if secure is not None and self._tls is not None:
+            self._open_door(secure, self._tls)
 
     def heartbeat(self) -> int:
-        """Note associations whose thread ended without a word; return how many are open."""
-        for association in [a for a in list(self._tallies) if not a.is_alive()]:
-            self._end(association, "lost", "the connection ended without a release")
-        return len(self._tallies)
+        """Cut connections that never asked for an association; return how many have one."""
+        limit = time.monotonic() - self._settings.pdu_seconds
+        with self._lock:
+            for connection in self._connections.values():
+                if not connection.is_associated and connection.opened < limit:
+                    connection.cut()
+            return sum(connection.is_associated for connection in self._connections.values())
 
     def stop(self) -> None:
         """Stop accepting, let running associations go on for a bounded time, abort the rest."""
-        if self._server is not None:
-            self._server.shutdown()
-            self._server = None
+        self._stopping.set()
+        for listening, thread in self._doors:
+            thread.join()
+            listening.close()
+        self._cut_unassociated()
         deadline = time.monotonic() + self._settings.drain_seconds
-        while self.heartbeat() and time.monotonic() < deadline:
+        while self._connections and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
-        for association in list(self._tallies):
-            self._end(association, "aborted", "the receiver stopped")
-            association.abort(block=False)
+        self._end_all()
 
-    def _application_entity(self) -> AE:
-        # The command and the dataset are checked in the handler, against each other.
-        _config.LOG_HANDLER_LEVEL = "none"
-        ae = AE(ae_title=self._settings.ae_title)
-        ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-        ae.implementation_version_name = IMPLEMENTATION_VERSION
-        ae.maximum_associations = self._settings.maximum_associations
-        ae.maximum_pdu_size = self._settings.maximum_pdu_bytes
-        ae.network_timeout = self._settings.idle_seconds
-        ae.acse_timeout = self._settings.idle_seconds
-        ae.dimse_timeout = self._settings.idle_seconds
-        for sop_class_uid in (*storage_sop_classes(), *self._settings.extra_sop_classes):
-            _register_as_storage(sop_class_uid)
-            ae.add_supported_context(sop_class_uid, AllTransferSyntaxes)
-        ae.add_supported_context(VERIFICATION)
-        return ae
+    def _open_door(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
+        _return_after(listening, _TICK_SECONDS)
+        name = "door" if tls is None else "tls-door"
+        thread = threading.Thread(target=self._accept, args=(listening, tls), name=name)
+        self._doors.append((listening, thread))
+        thread.start()
 
-    def _on_requested(self, event: evt.Event) -> None:
-        """Reject whom no ``[[dicom.accept]]`` table lets in (PS3.8 9.3.4)."""
-        association = event.assoc
-        primitive = cast("A_ASSOCIATE", association.requestor.primitive)
-        opening = AssociationEvent(
-            "accepted",
-            now(),
-            uuid.uuid4().hex,
-            calling_ae=str(primitive.calling_ae_title).strip(),
-            called_ae=str(primitive.called_ae_title).strip(),
-            address=str(association.requestor.address),
-        )
-        refusal = self._refusal(opening)
-        if refusal is None:
-            self._tallies[association] = _Tally(opening)
-            return
-        code, reason = refusal
-        self._journal.write(replace(opening, event="rejected", reason=reason))
-        logger.warning("association %s rejected: %s", opening.association_id, reason)
-        association.acse.send_reject(*code)
-        association.kill()
+    def _accept(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
+        """Take connections until the end; what cannot be taken now waits in the backlog."""
+        while not self._stopping.is_set():
+            try:
+                peer, (address, *_) = listening.accept()
+            except (BlockingIOError, TimeoutError, ConnectionAbortedError):
+                continue
+            except OSError as error:  # such as no descriptor being left
+                logger.warning("a connection cannot be taken now: %s", error.strerror)
+                self._stopping.wait(_REFUSAL_SECONDS)
+                continue
+            self._admit(peer, address, tls)
 
-    def _refusal(self, opening: AssociationEvent) -> tuple[tuple[int, int, int], str] | None:
-        if opening.called_ae != self._settings.ae_title:
-            return CALLED_AE_NOT_RECOGNIZED, (
-                f"it called {opening.called_ae!r}; our AE title is {self._settings.ae_title!r}"
+    def _admit(self, peer: socket.socket, address: str, tls: ssl.SSLContext | None) -> None:
+        """Give a connection a thread, where its address and we have room for one more."""
+        with self._lock:
+            row = self._enter(address)
+            if row is None:
+                peer.close()
+                logger.warning("a connection from %s was closed: too many are open", address)
+                return
+            connection = _Connection(peer, address, row, time.monotonic())
+            thread = threading.Thread(
+                target=self._serve, args=(connection, tls), name=f"peer-{row}", daemon=True
             )
-        known = [rule for rule in self._settings.accept if rule.knows(opening.calling_ae)]
-        if not known:
-            return CALLING_AE_NOT_RECOGNIZED, (
-                f"no [[dicom.accept]] names calling AE title {opening.calling_ae!r}"
-            )
-        if not any(rule.reaches(opening.address) for rule in known):
-            return CALLING_AE_NOT_RECOGNIZED, (
-                f"no [[dicom.accept]] opens address {opening.address} to {opening.calling_ae!r}"
-            )
-        return None
-
-    def _on_accepted(self, event: evt.Event) -> None:
-        tally = self._tallies[event.assoc]
-        self._journal.write(tally.opening)
-        for context in event.assoc.rejected_contexts:
-            reason = (
-                f"presentation context refused: SOP class {context.abstract_syntax} is not known;"
-                " [dicom] extra_sop_classes can add it"
-            )
-            self._journal.write(replace(tally.opening, event="refused", at=now(), reason=reason))
-
-    def _on_rejected(self, event: evt.Event) -> None:
-        """Note a rejection by pynetdicom itself: the limit of associations is reached."""
-        self._end(event.assoc, "rejected", "as many associations as allowed are open")
-
-    def _on_released(self, event: evt.Event) -> None:
-        self._end(event.assoc, "released", "")
-
-    def _on_aborted(self, event: evt.Event) -> None:
-        self._end(event.assoc, "aborted", "the association was aborted")
-
-    def _end(self, association: Association, ending: EventName, reason: str) -> None:
-        tally = self._tallies.pop(association, None)
-        if tally is not None:
-            self._journal.write(
-                replace(
-                    tally.opening,
-                    event=ending,
-                    at=now(),
-                    stored=tally.stored,
-                    duplicates=tally.duplicates,
-                    quarantined=tally.quarantined,
-                    refused=tally.refused,
-                    bytes=tally.bytes,
-                    reason=reason,
-                )
-            )
-
-    def _on_store(self, event: evt.Event) -> Dataset:
-        """Answer a C-STORE request (PS3.4 B.2.3).
-
-        Returns
-        -------
-        Dataset
-            Status, with the reason as Error Comment when it is a failure (PS3.7 9.3.1.2):
-            0x0000 the instance is durable, in its series or in quarantine; 0xA700 the spool
-            cannot be written now; 0xA900 command and dataset name different instances;
-            0xC000 a UID is missing or unusable, or the dataset cannot be parsed so far.
-        """
-        tally = self._tallies[event.assoc]
+            self._connections[thread] = connection
         try:
-            self._keep(event, tally)
-        except MismatchedInstance as error:
-            return self._refuse(tally, DATASET_MISMATCH, str(error))
-        except UnusableInstance as error:
-            return self._refuse(tally, CANNOT_UNDERSTAND, str(error))
-        except SpoolUnavailable as error:
-            return self._refuse(tally, OUT_OF_RESOURCES, f"spool: {error.strerror}")
-        except Exception as error:  # noqa: BLE001 - the C-STORE boundary: never a hang
-            return self._refuse(tally, CANNOT_UNDERSTAND, f"unexpected {type(error).__name__}")
-        return _response(SUCCESS)
+            thread.start()
+        except RuntimeError:
+            logger.warning("a connection from %s was closed: no thread is left", address)
+            self._leave(thread)
 
-    def _keep(self, event: evt.Event, tally: _Tally) -> None:
-        request = cast("Any", event.request)
-        dataset = request.DataSet.getvalue() if request.DataSet else b""
-        transfer_syntax_uid = str(event.context.transfer_syntax)
-        identity = read_identity(dataset, transfer_syntax_uid)
-        require_same_instance(
-            identity, str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)
-        )
-        opening = tally.opening
-        origin = Origin(opening.calling_ae, opening.called_ae, opening.association_id)
-        meta = encode_file_meta(identity, transfer_syntax_uid, origin)
-        outcome = self._spool.store(identity, meta, dataset)
-        tally.bytes += len(dataset)
-        tally.stored += outcome == "kept"
-        tally.duplicates += outcome == "duplicate"
-        tally.quarantined += outcome == "quarantined"
+    def _enter(self, address: str) -> int | None:
+        """Take a row of the roster; a connection without association gives way to a newer one."""
+        limit = self._settings.maximum_connections_per_address
+        if self._rows.connections_from(address) >= limit:
+            self._evict(address)
+        row = self._rows.enter(address)
+        if row is None and self._evict(None):
+            row = self._rows.enter(address)
+        return row
 
-    def _refuse(self, tally: _Tally, status: int, reason: str) -> Dataset:
-        tally.refused += 1
-        noted = f"0x{status:04X}: {reason}"
-        self._journal.write(replace(tally.opening, event="refused", at=now(), reason=noted))
-        logger.warning("association %s: instance refused: %s", tally.opening.association_id, noted)
-        return _response(status, reason)
+    def _evict(self, address: str | None) -> bool:
+        """Cut the oldest connection without association; of one address, or of any."""
+        for connection in self._connections.values():  # in the order they came
+            is_idle = not connection.is_associated and connection.row is not None
+            if is_idle and address in (None, connection.address):
+                connection.cut()
+                self._give_back(connection)
+                return True
+        return False
+
+    def _give_back(self, connection: _Connection) -> None:
+        row, connection.row = connection.row, None
+        if row is not None:
+            self._rows.leave(row)
+
+    def _associate(self, connection: _Connection) -> bool:
+        """Note that a connection has an association, where there is room for one."""
+        settings = self._settings
+        with self._lock:
+            row = connection.row
+            if (
+                row is None
+                or self._rows.associations() >= settings.maximum_associations
+                or self._rows.connections_from(connection.address)
+                > settings.maximum_connections_per_address
+            ):
+                return False
+            self._rows.associate(row)
+            connection.is_associated = True
+            return True
+
+    def _serve(self, connection: _Connection, tls: ssl.SSLContext | None) -> None:
+        """Serve one connection to its end; the thread of it does nothing else."""
+        try:
+            self._prepare(connection, tls)
+            peer = Peer(
+                connection.peer,
+                connection.address,
+                tls is not None,
+                lambda: self._associate(connection),
+            )
+            connection.association = Association(self._node, peer)
+            connection.association.run()
+            connection.is_associated = False
+            _close_gently(connection.peer)
+        except OSError as error:  # of the handshake, or of a connection that was cut
+            reason = getattr(error, "reason", None) or error.strerror or type(error).__name__
+            logger.info("a connection from %s ended: %s", connection.address, reason)
+        except Exception as error:  # noqa: BLE001 - the boundary of this thread
+            logger.error("a connection ended unexpectedly: %s", type(error).__name__)  # noqa: TRY400
+        finally:
+            self._leave(threading.current_thread())
+
+    def _prepare(self, connection: _Connection, tls: ssl.SSLContext | None) -> None:
+        """Make reads return now and then; shake hands, off the thread that accepts."""
+        peer = connection.peer
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is None:
+            _return_after(peer, _TICK_SECONDS)
+            _give_up_sending_after(peer, self._settings.pdu_seconds)
+            return
+        peer.settimeout(self._settings.pdu_seconds)
+        connection.peer = tls.wrap_socket(peer, server_side=True, do_handshake_on_connect=False)
+        connection.peer.do_handshake()
+        connection.peer.settimeout(_TICK_SECONDS)
+
+    def _leave(self, thread: threading.Thread) -> None:
+        with self._lock:
+            connection = self._connections.pop(thread)
+            self._give_back(connection)
+        connection.peer.close()
+
+    def _cut_unassociated(self) -> None:
+        with self._lock:
+            for connection in self._connections.values():
+                if not connection.is_associated:
+                    connection.cut()
+
+    def _end_all(self) -> None:
+        """Abort what is left, and wait for it for a bounded time."""
+        with self._lock:
+            left = dict(self._connections)
+        for connection in left.values():
+            if connection.association is not None:
+                connection.association.stop()
+        deadline = time.monotonic() + _JOIN_SECONDS
+        for thread in left:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        for connection in left.values():
+            connection.cut()
 
 
-def storage_sop_classes() -> tuple[str, ...]:
-    """Every storage SOP class of the standard; archives still hold the retired ones."""
-    current = [str(context.abstract_syntax) for context in AllStoragePresentationContexts]
-    named = [
-        uid
-        for uid, entry in UID_dictionary.items()
-        if uid.startswith(_STORAGE_ROOT) and "Storage" in entry[0]
-    ]
-    return tuple(dict.fromkeys([*current, *named]))
+def _return_after(peer: socket.socket, seconds: float) -> None:
+    """Let calls that wait for bytes return without any after `seconds`.
+
+    Unlike a timeout of Python's, this costs no call of its own before each read.
+    """
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(seconds))
 
 
-def _register_as_storage(sop_class_uid: str) -> None:
-    """Make pynetdicom serve a class it does not know as storage; else it aborts at a C-STORE."""
-    if not issubclass(uid_to_service_class(sop_class_uid), StorageServiceClass):
-        keyword = "Storage_" + sop_class_uid.replace(".", "_")
-        register_uid(sop_class_uid, keyword, StorageServiceClass)
+def _give_up_sending_after(peer: socket.socket, seconds: float) -> None:
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(seconds))
 
 
-def _response(status: int, comment: str = "") -> Dataset:
-    response = Dataset()
-    response.Status = status
-    if comment:
-        response.ErrorComment = comment[:64]  # LO
-    return response
+def _timeval(seconds: float) -> bytes:
+    whole = int(seconds)
+    return struct.pack("ll", whole, int((seconds - whole) * 1_000_000))
 
 
-def _on_echo(event: evt.Event) -> int:  # noqa: ARG001 - the signature is pynetdicom's
-    """Answer a C-ECHO request (PS3.4 A.4)."""
-    return SUCCESS
+def _close_gently(peer: socket.socket) -> None:
+    """Let the peer read our last PDU before it sees the end (PS3.8 9.2, state 13).
+
+    To close while bytes of the peer are unread would reset the connection.
+    """
+    deadline = time.monotonic() + _LINGER_SECONDS
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(peer, socket.SHUT_WR)
+        while time.monotonic() < deadline:
+            try:
+                if not peer.recv(1 << 16):
+                    return
+            except (BlockingIOError, TimeoutError):
+                continue

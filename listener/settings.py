@@ -1,9 +1,11 @@
 """Settings of the RECEIVE and GROUP steps; `safelight.config` fills them."""
 
+import hmac
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
@@ -36,9 +38,12 @@ def require_ae_title(value: str, key: str = "ae_title") -> str:
     return value.strip()
 
 
+Permission = Literal["echo", "store", "commit"]
+
+
 @dataclass(frozen=True)
 class AcceptRule:
-    """One ``[[dicom.accept]]`` table: who may send.
+    """One ``[[dicom.accept]]`` table: who may associate with us, and for what.
 
     Attributes
     ----------
@@ -46,10 +51,28 @@ class AcceptRule:
         The sender's AE title, or ``*`` for any.
     addresses
         Networks it may come from, such as ``10.1.2.0/24``.
+    called_ae
+        The AE titles it may call; empty for ``[dicom] ae_title``.
+    may
+        What it may do: ``echo`` (Verification), ``store``, ``commit`` (Storage Commitment).
+    tls
+        Whether it must come over TLS.
+    username, passcode
+        The user identity it must give (PS3.7 D.3.3.7); empty for none. A username alone is
+        believed, as the standard has it.
+    report_to
+        ``host:port`` to which storage commitment results go on a new association; empty for
+        the association of the request.
     """
 
     calling_ae: str
     addresses: tuple[str, ...]
+    called_ae: tuple[str, ...] = ()
+    may: tuple[Permission, ...] = ("echo", "store", "commit")
+    tls: bool = False
+    username: str = ""
+    passcode: str = field(default="", repr=False)
+    report_to: str = ""
 
     def __post_init__(self) -> None:
         for network in self.addresses:
@@ -61,6 +84,12 @@ class AcceptRule:
                 ) from error
         if self.calling_ae != "*":
             require_ae_title(self.calling_ae, "calling_ae")
+        for title in self.called_ae:
+            require_ae_title(title, "called_ae")
+        if self.passcode and not self.username:
+            raise ValueError("username: missing; a passcode belongs to one")
+        if self.report_to:
+            host_and_port(self.report_to, "report_to")
 
     @cached_property
     def _networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
@@ -74,8 +103,49 @@ class AcceptRule:
         """Whether `address` is in one of the networks."""
         return any(ipaddress.ip_address(address) in network for network in self._networks)
 
+    def answers_to(self, called_ae: str, ae_title: str) -> bool:
+        """Whether it may call `called_ae`, where `ae_title` is ours."""
+        return called_ae in (self.called_ae or (ae_title,))
 
-LOOPBACK = AcceptRule("*", ("127.0.0.0/8", "::1/128"))
+    def recognizes(self, username: str, passcode: str) -> bool:
+        """Whether a user identity is the one that is asked for."""
+        given = f"{username}\0{passcode}" if self.passcode else username
+        wanted = f"{self.username}\0{self.passcode}" if self.passcode else self.username
+        return not wanted or hmac.compare_digest(given.encode(), wanted.encode())
+
+
+def host_and_port(value: str, key: str) -> tuple[str, int]:
+    """Split ``host:port``; an IPv6 address stands in brackets.
+
+    Raises
+    ------
+    ValueError
+        It is not one; the message begins with `key`.
+    """
+    host, _, port = value.rpartition(":")
+    if not (host and port.isdecimal() and 0 < int(port) < 65536):
+        raise ValueError(f"{key}: expected host:port, such as 10.1.2.3:104, got {value!r}")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+@dataclass(frozen=True)
+class TlsSettings:
+    """The ``[dicom.tls]`` table: a second port that speaks TLS (PS3.15 B.12).
+
+    Attributes
+    ----------
+    certificate, private_key
+        Our certificate with what leads to its authority, and its key; PEM files.
+    authorities
+        Whose certificates senders must have, a PEM file; without it none is asked for.
+    port
+        Where it listens; 2762 is registered for DICOM over TLS.
+    """
+
+    certificate: Path
+    private_key: Path
+    authorities: Path | None = None
+    port: Port = 2762
 
 
 @dataclass(frozen=True)
@@ -85,15 +155,29 @@ class ReceiverSettings:
     Attributes
     ----------
     ae_title
-        Our AE title; an association that calls another is rejected.
+        Our AE title.
     host, port
         Where the receiver listens.
+    tls
+        A second port that speaks TLS.
     accept
-        Who may send. Anyone else is rejected. The default opens the machine itself only.
+        Who may associate with us. Anyone else is rejected.
+    processes
+        Receiver processes that share the port.
     maximum_associations
-        Associations at the same time; one more is rejected as a transient failure.
+        Associations at the same time, over all processes; one more is rejected as a
+        transient failure.
+    maximum_connections_per_address
+        TCP connections from one address, over all processes.
     maximum_pdu_bytes
-        The largest P-DATA-TF PDU we ask for.
+        The largest P-DATA-TF PDU we take.
+    maximum_instance_bytes
+        The largest dataset we take; a larger one is answered with 0xA700.
+    pdu_seconds
+        How long a PDU may take from its first byte to its last, a new connection until it
+        asks for an association (PS3.8 9.1.5, ARTIM), and a TLS handshake.
+    instance_seconds
+        How long an instance may take from its first byte to its last.
     idle_seconds
         An association that sends nothing for this long is aborted.
     drain_seconds
@@ -105,9 +189,15 @@ class ReceiverSettings:
     ae_title: str = "SAFELIGHT"
     host: str = "0.0.0.0"  # noqa: S104 - a PACS must reach it; `accept` says who may send
     port: Port = 11112
-    accept: tuple[AcceptRule, ...] = (LOOPBACK,)
+    tls: TlsSettings | None = None
+    accept: tuple[AcceptRule, ...] = ()
+    processes: Annotated[int, Ge(1), Le(16)] = 2
     maximum_associations: Annotated[int, Ge(1), Le(500)] = 50
+    maximum_connections_per_address: Annotated[int, Ge(1), Le(500)] = 20
     maximum_pdu_bytes: Annotated[int, Ge(4096), Le(1 << 20)] = 1 << 17
+    maximum_instance_bytes: Annotated[int, Ge(1 << 20)] = 1 << 32
+    pdu_seconds: Seconds = 30.0
+    instance_seconds: Seconds = 600.0
     idle_seconds: Seconds = 60.0
     drain_seconds: Seconds = 20.0
     extra_sop_classes: tuple[str, ...] = (SIEMENS_CSA_NON_IMAGE,)

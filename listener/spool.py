@@ -2,21 +2,23 @@
 
     <root>/instances/<StudyInstanceUID>/<SeriesInstanceUID>/<SOPInstanceUID>.dcm
     <root>/quarantine/<name>.dcm with <name>.json, the reason
-    <root>/incoming/     temporary files; what is there at the start is left over
+    <root>/incoming/<writer>/   temporary files; what is there at the start is left over
     <root>/journal/      see `listener.journal`
 
 The spool decodes nothing and knows nothing of series being complete.
 """
 
+import contextlib
 import errno
 import hashlib
 import json
 import os
+import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 from listener.errors import SpoolUnavailable
 from listener.part10 import Identity, dataset_offset
@@ -43,10 +45,14 @@ class SpoolSettings:
         The spool's folder; temporary and final files share its filesystem.
     free_bytes_min
         Instances are refused with 0xA700 when less than this is free.
+    durable
+        Whether everything is fsynced before it counts as kept. Only a benchmark, which
+        compares with receivers that never do it, turns this off.
     """
 
     root: Path
     free_bytes_min: int = 1 << 28
+    durable: bool = True
 
 
 class Spool:
@@ -55,17 +61,29 @@ class Spool:
     A file is written under a temporary name, fsynced, linked to its final name and the
     folder fsynced. Linking rather than renaming makes two senders of the same instance
     safe: a rename would silently replace what was acknowledged before.
+
+    Parameters
+    ----------
+    settings
+        Where it is.
+    writer
+        The name of the process that writes; its temporary files lie apart from others'.
     """
 
-    def __init__(self, settings: SpoolSettings) -> None:
+    def __init__(self, settings: SpoolSettings, writer: str = "main") -> None:
+        self.root = settings.root
         self.instances = settings.root / "instances"
         self.quarantine = settings.root / "quarantine"
-        self.incoming = settings.root / "incoming"
+        self.incoming = settings.root / "incoming" / writer
         self.journal = settings.root / "journal"
         self._free_bytes_min = settings.free_bytes_min
-        self._durable: set[Path] = set()
+        self._fsync = os.fsync if settings.durable else _leave
+        self._durable_folders: set[str] = set()
         for folder in (self.instances, self.quarantine, self.incoming, self.journal):
             folder.mkdir(parents=True, exist_ok=True)
+        self.sync_folder(str(settings.root))
+        self._instances = str(self.instances)
+        self._incoming = str(self.incoming)
 
     def discard_incoming(self) -> int:
         """Remove what an earlier run left unfinished, and so unacknowledged. Return how many."""
@@ -74,42 +92,15 @@ class Spool:
             path.unlink()
         return len(left_over)
 
+    def receive(self, file_meta: bytes) -> "Incoming":
+        """Begin an instance; nothing is written until its first bytes come."""
+        return Incoming(self, f"{self._incoming}/{uuid.uuid4().hex}", file_meta)
+
     def store(self, identity: Identity, file_meta: bytes, dataset: bytes) -> StoreOutcome:
-        """Keep one instance durably.
-
-        Parameters
-        ----------
-        identity
-            The instance's UIDs, checked to be safe as file names.
-        file_meta
-            Preamble and file meta information.
-        dataset
-            The dataset as it was received.
-
-        Returns
-        -------
-        StoreOutcome
-            ``kept``: it is in its series. ``duplicate``: the same bytes were there already.
-            ``quarantined``: other bytes were there under this UID; the first stay, these are
-            kept apart. All three may be acknowledged.
-
-        Raises
-        ------
-        SpoolUnavailable
-            The disk is full or failing; nothing partial remains.
-        """
-        final = self.path_of(identity)
-        try:
-            self._require_space(len(dataset))
-            temporary = self._write(file_meta, dataset)
-            try:
-                return self._place(temporary, final, dataset)
-            finally:
-                temporary.unlink(missing_ok=True)
-        except SpoolUnavailable:
-            raise
-        except OSError as error:
-            raise SpoolUnavailable(error.errno, os.strerror(error.errno or 0)) from error
+        """Keep an instance that is whole in memory; see `Incoming.keep`."""
+        incoming = self.receive(file_meta)
+        incoming.write([memoryview(dataset)])
+        return incoming.keep(identity)
 
     def path_of(self, identity: Identity) -> Path:
         """Where an instance lies once it is kept."""
@@ -136,62 +127,85 @@ class Spool:
             target = self._quarantine_name(path.stem, hashlib.file_digest(file, "sha256"))
         self._write_reason(target, reason, {"SeriesInstanceUID": path.parent.name})
         path.replace(target)
-        _sync_folder(self.quarantine)
-        _sync_folder(path.parent)
+        self.sync_folder(str(self.quarantine))
+        self.sync_folder(str(path.parent))
         return target
 
-    def _require_space(self, needed: int) -> None:
-        status = os.statvfs(self.incoming)
+    def require_space(self, needed: int) -> None:
+        """Raise `SpoolUnavailable` where less than the floor would stay free."""
+        status = os.statvfs(self._incoming)
         if status.f_bavail * status.f_frsize < self._free_bytes_min + needed:
             raise SpoolUnavailable(errno.ENOSPC, "less space is free than [storage] free_bytes_min")
 
-    def _write(self, head: bytes, body: bytes) -> Path:
-        """Write a temporary file, durably."""
-        temporary = self.incoming / uuid.uuid4().hex
-        try:
-            with temporary.open("xb", buffering=0) as file:
-                _write_all(file.fileno(), head)
-                _write_all(file.fileno(), body)
-                os.fsync(file.fileno())
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
-        return temporary
+    def place(self, temporary: str, identity: Identity, offset: int) -> StoreOutcome:
+        """Give a temporary file, written and fsynced, its final name durably.
 
-    def _place(self, temporary: Path, final: Path, dataset: bytes) -> StoreOutcome:
-        self._make_folders(final.parent)
+        Parameters
+        ----------
+        temporary
+            The file; it is left where it is.
+        identity
+            Its UIDs, checked to be safe as file names.
+        offset
+            Where its dataset begins.
+        """
+        series = self._series_folder(identity)
+        final = f"{series}/{identity.SOPInstanceUID}.dcm"
         try:
             os.link(temporary, final)
         except FileExistsError:
-            if _holds(final, dataset):
-                # Its first sender may still wait for this folder's fsync.
-                _sync_folder(final.parent)
-                return "duplicate"
-            self._quarantine_second(temporary, final, dataset)
-            return "quarantined"
-        _sync_folder(final.parent)
+            return self._place_second(temporary, final, offset)
+        except FileNotFoundError:  # somebody removed the folder
+            self._durable_folders.discard(series)
+            raise
+        self.sync_folder(series)
         return "kept"
 
-    def _make_folders(self, series: Path) -> None:
+    def sync_file(self, descriptor: int) -> None:
+        """Make a file's content durable."""
+        self._fsync(descriptor)
+
+    def sync_folder(self, folder: str) -> None:
+        """Make the names in a folder durable."""
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self._fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _series_folder(self, identity: Identity) -> str:
         """Make study and series folders; their names are durable before they are used.
 
         A folder that another sender has just made may not be durable yet, so whoever uses a
         series for the first time syncs, and not only who made it.
         """
-        known = series in self._durable
-        for folder in (series.parent, series):
-            if _made(folder) or not known:
-                _sync_folder(folder.parent)
-        if len(self._durable) >= _REMEMBERED:
-            self._durable.clear()
-        self._durable.add(series)
+        study = f"{self._instances}/{identity.StudyInstanceUID}"
+        series = f"{study}/{identity.SeriesInstanceUID}"
+        if series in self._durable_folders:
+            return series
+        for folder, parent in ((study, self._instances), (series, study)):
+            _make(folder)
+            self.sync_folder(parent)
+        if len(self._durable_folders) >= _REMEMBERED:
+            self._durable_folders.clear()
+        self._durable_folders.add(series)
+        return series
 
-    def _quarantine_second(self, temporary: Path, final: Path, dataset: bytes) -> None:
-        """Keep the second version of an instance; sent again, it is there already."""
-        target = self._quarantine_name(final.stem, hashlib.sha256(dataset))
-        if target.exists():
-            _sync_folder(self.quarantine)
-            return
+    def _place_second(self, temporary: str, final: str, offset: int) -> StoreOutcome:
+        """Keep the first version of an instance; put other bytes into quarantine."""
+        if _same_dataset(temporary, offset, final):
+            # Its first sender may still wait for this folder's fsync.
+            self.sync_folder(os.path.dirname(final))  # noqa: PTH120
+            return "duplicate"
+        with open(temporary, "rb") as file:  # noqa: PTH123
+            file.seek(offset)
+            target = self._quarantine_name(Path(final).stem, _rest_digest(file))
+        if not target.exists():  # sent again, it is there already
+            self._quarantine_second(temporary, Path(final), target)
+        self.sync_folder(str(self.quarantine))
+        return "quarantined"
+
+    def _quarantine_second(self, temporary: str, final: Path, target: Path) -> None:
         where = {
             "StudyInstanceUID": final.parent.parent.name,
             "SeriesInstanceUID": final.parent.name,
@@ -199,25 +213,123 @@ class Spool:
         self._write_reason(
             target, "other bytes were kept before under this SOP Instance UID", where
         )
-        temporary.replace(target)
-        _sync_folder(self.quarantine)
+        with contextlib.suppress(FileExistsError):  # the same bytes on two associations
+            os.link(temporary, target)
 
     def _quarantine_name(self, stem: str, digest: "hashlib._Hash") -> Path:
         return self.quarantine / f"{stem}-{digest.hexdigest()[:16]}.dcm"
 
     def _write_reason(self, target: Path, reason: str, details: Mapping[str, str]) -> None:
         """Write beside `target` why it is in quarantine; a reader finds it whole or not at all."""
-        temporary = self._write(json.dumps({"reason": reason, **details}).encode(), b"")
+        temporary = self.incoming / uuid.uuid4().hex
+        with temporary.open("xb") as file:
+            file.write(json.dumps({"reason": reason, **details}).encode())
+            file.flush()
+            self.sync_file(file.fileno())
         temporary.replace(target.with_suffix(".json"))
 
 
-def _made(folder: Path) -> bool:
-    """Make a folder unless it is there; return whether it was made now."""
-    try:
-        folder.mkdir()
-    except FileExistsError:
-        return False
-    return True
+def discard_incoming(root: Path) -> None:
+    """Remove what all earlier writers of a spool left unfinished; none may be running."""
+    shutil.rmtree(root / "incoming", ignore_errors=True)
+
+
+class Incoming:
+    """An instance on its way into the spool.
+
+    Parameters
+    ----------
+    spool
+        Where it goes.
+    temporary
+        The file it is written to.
+    file_meta
+        Preamble and file meta information, written first.
+    """
+
+    def __init__(self, spool: Spool, temporary: str, file_meta: bytes) -> None:
+        self._spool = spool
+        self.temporary = temporary
+        self._file_meta = file_meta
+        self._descriptor: int | None = None
+        self.size = 0
+
+    @property
+    def offset(self) -> int:
+        """Where the dataset begins in the file."""
+        return len(self._file_meta)
+
+    def write(self, pieces: list[memoryview]) -> None:
+        """Append pieces of the dataset.
+
+        Raises
+        ------
+        SpoolUnavailable
+            The disk is full or failing; the temporary file is gone.
+        """
+        try:
+            if self._descriptor is None:
+                self._spool.require_space(sum(map(len, pieces)))
+                self._descriptor = os.open(self.temporary, _CREATE, 0o666)
+                pieces = [memoryview(self._file_meta), *pieces]
+            _write_all(self._descriptor, pieces)
+        except OSError as error:
+            self.discard()
+            raise _unavailable(error) from error
+
+    def keep(self, identity: Identity) -> StoreOutcome:
+        """Make the instance durable under its final name.
+
+        Returns
+        -------
+        StoreOutcome
+            ``kept``: it is in its series. ``duplicate``: the same bytes were there already.
+            ``quarantined``: other bytes were there under this UID; the first stay, these are
+            kept apart. All three may be acknowledged.
+
+        Raises
+        ------
+        SpoolUnavailable
+            The disk is full or failing; nothing partial remains.
+        """
+        try:
+            self._seal()
+            return self._spool.place(self.temporary, identity, self.offset)
+        except OSError as error:
+            raise _unavailable(error) from error
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Remove the temporary file; the instance is in its place, or was never here."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+        with contextlib.suppress(OSError):
+            os.unlink(self.temporary)  # noqa: PTH108
+
+    def _seal(self) -> None:
+        if self._descriptor is None:
+            raise OSError(errno.ENODATA, "nothing was written")
+        self._spool.sync_file(self._descriptor)
+
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+
+def _leave(descriptor: int) -> None:
+    """In place of fsync."""
+
+
+def _unavailable(error: OSError) -> SpoolUnavailable:
+    if isinstance(error, SpoolUnavailable):
+        return error
+    return SpoolUnavailable(error.errno, os.strerror(error.errno or 0))
+
+
+def _make(folder: str) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder)  # noqa: PTH102
 
 
 def _folders(parent: Path | str) -> Iterator[os.DirEntry[str]]:
@@ -225,28 +337,35 @@ def _folders(parent: Path | str) -> Iterator[os.DirEntry[str]]:
         yield from (entry for entry in entries if entry.is_dir())
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+def _write_all(descriptor: int, pieces: Sequence[memoryview]) -> None:
+    """Write all pieces, of which the kernel may take only a part at a time."""
+    written = os.writev(descriptor, pieces)
+    for piece in pieces:
+        if written >= len(piece):
+            written -= len(piece)
+            continue
+        rest = piece[written:]
+        written = 0
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _holds(path: Path, dataset: bytes) -> bool:
-    """Whether the file's dataset is `dataset`; the file meta may differ by its sender."""
-    with path.open("rb") as file:
-        offset = dataset_offset(file)
-        if path.stat().st_size - offset != len(dataset):
+def _same_dataset(path: str, offset: int, other: str) -> bool:
+    """Whether two files hold the same dataset; their file meta may differ by the sender."""
+    with open(path, "rb") as first, open(other, "rb") as second:  # noqa: PTH123
+        second_offset = dataset_offset(second)
+        if first.seek(0, 2) - offset != second.seek(0, 2) - second_offset:
             return False
-        file.seek(offset)
-        return all(
-            file.read(_CHUNK) == dataset[start : start + _CHUNK]
-            for start in range(0, len(dataset), _CHUNK)
-        )
+        first.seek(offset)
+        second.seek(second_offset)
+        while piece := first.read(_CHUNK):
+            if piece != second.read(_CHUNK):
+                return False
+        return True
+
+
+def _rest_digest(file: BinaryIO) -> "hashlib._Hash":
+    digest = hashlib.sha256()
+    while piece := file.read(_CHUNK):
+        digest.update(piece)
+    return digest

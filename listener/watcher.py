@@ -42,6 +42,8 @@ class Known:
     ----------
     sop_instance_uids
         The instances of a series that are recorded.
+    series_of
+        The series that hold an instance of a SOP Instance UID.
     counts
         How many instances each series has; a folder with as many files needs no reading.
     journal_offsets
@@ -49,6 +51,7 @@ class Known:
     """
 
     sop_instance_uids: Callable[[SeriesKey], frozenset[str]]
+    series_of: Callable[[str], frozenset[SeriesKey]]
     counts: Callable[[], Mapping[SeriesKey, int]]
     journal_offsets: Mapping[str, int]
 
@@ -229,11 +232,12 @@ class Watcher:
         """Read a batch of pending files, so that recording them never waits for long."""
         batch = sorted(self._pending)[:_BATCH]
         self._pending.difference_update(batch)
-        arrivals = []
+        arrivals: list[Arrival] = []
+        kept: dict[str, SeriesKey] = {}
         set_aside = 0
         for path in self._new_files(batch):
             try:
-                arrivals.append(self._read(path))
+                arrivals.append(self._read(path, kept))
             except UnreadableInstance as error:
                 target = self._spool.set_aside(path, str(error))
                 logger.warning("spool: %s set aside: %s", target.name, error)
@@ -253,12 +257,18 @@ class Watcher:
             if path.stem not in recorded[key]:
                 yield path
 
-    def _read(self, path: Path) -> Arrival:
+    def _read(self, path: Path, kept: dict[str, SeriesKey]) -> Arrival:
+        """Read a file; `kept` says which series the others of its batch are in."""
         header = read_header(path)
         key = SeriesKey(header.identity.StudyInstanceUID, header.identity.SeriesInstanceUID)
         if self._spool.path_of(header.identity) != path:
             raise UnreadableInstance(
                 "the file lies in another series' folder or has another's name"
+            )
+        uid = header.identity.SOPInstanceUID
+        if {*self._known.series_of(uid), kept.setdefault(uid, key)} != {key}:
+            raise UnreadableInstance(
+                "an instance of this SOP Instance UID was kept before in another series"
             )
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from listener.errors import TlsUnusable
+from listener.tls import server_context
 from processor.errors import TemplateError
 from processor.templates import check_templates
 from rules.model import Rule
@@ -33,8 +35,13 @@ def check(config: Config, file: Path | None) -> None:
     rules = _read_site(config)
     click.echo(f"configuration: {file or 'embedded defaults'}")
     click.echo(f"DICOM          {config.dicom.ae_title} @ {config.dicom.host}:{config.dicom.port}")
+    if config.dicom.tls is not None:
+        click.echo(f"  TLS          port {config.dicom.tls.port}")
     for accept in config.dicom.accept:
-        click.echo(f"  accepts      {accept.calling_ae} from {', '.join(accept.addresses)}")
+        over = " over TLS" if accept.tls else ""
+        networks = ", ".join(accept.addresses)
+        may = ", ".join(accept.may)
+        click.echo(f"  accepts      {accept.calling_ae} from {networks}{over}: {may}")
     if not config.dicom.accept:
         click.echo("  accepts      nobody: [[dicom.accept]] says who may send")
     for pacs in config.pacs:
@@ -46,7 +53,12 @@ def check(config: Config, file: Path | None) -> None:
 
 
 def _read_site(config: Config) -> tuple[Rule, ...]:
-    """The site's rules, once its metadata templates are known to be usable."""
+    """The site's rules, once its certificates and metadata templates are known to be usable."""
+    try:
+        if config.dicom.tls is not None:
+            server_context(config.dicom.tls)
+    except TlsUnusable as error:
+        raise ConfigError(f"configuration: [dicom.tls] {error}") from error
     try:
         check_templates(config.output.templates)
     except TemplateError as error:

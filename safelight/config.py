@@ -18,7 +18,7 @@ from dotenv import dotenv_values
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from listener.settings import GroupingSettings, ReceiverSettings
+from listener.settings import GroupingSettings, ReceiverSettings, TlsSettings
 from processor.settings import (
     DEFAULT_THRESHOLDS,
     PoolSettings,
@@ -296,7 +296,19 @@ def _anchored(config: Config, folder: Path) -> Config:
     storage = dataclasses.replace(config.storage, data=folder / config.storage.data)
     rules = dataclasses.replace(config.rules, file=_under(folder, config.rules.file))
     output = dataclasses.replace(config.output, templates=_under(folder, config.output.templates))
-    return dataclasses.replace(config, storage=storage, rules=rules, output=output)
+    dicom = dataclasses.replace(config.dicom, tls=_anchored_tls(config.dicom.tls, folder))
+    return dataclasses.replace(config, dicom=dicom, storage=storage, rules=rules, output=output)
+
+
+def _anchored_tls(tls: TlsSettings | None, folder: Path) -> TlsSettings | None:
+    if tls is None:
+        return None
+    return dataclasses.replace(
+        tls,
+        certificate=folder / tls.certificate,
+        private_key=folder / tls.private_key,
+        authorities=_under(folder, tls.authorities),
+    )
 
 
 def _under(folder: Path, path: Path | None) -> Path | None:

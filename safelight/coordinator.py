@@ -1,6 +1,7 @@
 """The coordinator process: the pipeline in a thread of its own, the status page beside it."""
 
 import asyncio
+import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +14,12 @@ from safelight.pipeline import Pipeline
 from safelight.version import __version__
 from web_status.app import WebContext, make_app, serve
 
+_NICE = 5  # reception comes first where the processors are busy; workers inherit it
+
 
 def run_coordinator(config: Config, report: Reporter, stop: threading.Event) -> None:
     """Watch, decide, process, record and show until `stop` is set."""
+    os.nice(_NICE)
     asyncio.run(_coordinate(config, report, stop))
 
 

@@ -1,4 +1,4 @@
-"""The supervisor: starts the receiver and the coordinator, keeps them alive, stops them in order.
+"""The supervisor: starts receivers and coordinator, keeps them alive, stops them in order.
 
 It does nothing else, so that nothing else can stop it.
 """
@@ -8,21 +8,26 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from types import FrameType
 
+from listener.roster import Roster
+from listener.scp import listen
+from listener.spool import discard_incoming
 from safelight.child import Target, child_main
 from safelight.config import Config
 from safelight.coordinator import run_coordinator
 from safelight.errors import ChildFailed, SpoolInUse
 from safelight.notify import Notifier
 from safelight.ports import require_free
-from safelight.receiver import run_receiver
+from safelight.receiver import Share, run_receiver
 
 logger = logging.getLogger(__name__)
 
@@ -72,10 +77,8 @@ class Supervisor:
         self._stopping = False
         self._announced = False
         self._next_ping = 0.0
-        self._children = [
-            _Child("coordinator", run_coordinator, _STOP_SECONDS),
-            _Child("receiver", run_receiver, config.dicom.drain_seconds + _STOP_SECONDS),
-        ]
+        self._doors: list[socket.socket] = []
+        self._children = [_Child("coordinator", run_coordinator, _STOP_SECONDS)]
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT.
@@ -91,7 +94,8 @@ class Supervisor:
         """
         lock = lock_data(self._config.storage.data)
         try:
-            self._require_ports()
+            self._open_doors()
+            discard_incoming(self._config.storage.spool)
             signal.signal(signal.SIGTERM, self._request_stop)
             signal.signal(signal.SIGINT, self._request_stop)
             self._supervise()
@@ -99,10 +103,22 @@ class Supervisor:
             self._stop_all()
             os.close(lock)
 
-    def _require_ports(self) -> None:
+    def _open_doors(self) -> None:
+        """Listen, on behalf of all receivers: while one restarts, the others take connections."""
         dicom, web = self._config.dicom, self._config.web
-        require_free(dicom.host, dicom.port, "choose another with [dicom] port or --port")
         require_free(web.host, web.port, "choose another with [web] listen or --web")
+        require_free(dicom.host, dicom.port, "choose another with [dicom] port or --port")
+        plain, secure = listen(dicom.host, dicom.port), None
+        self._doors.append(plain)
+        if dicom.tls is not None:
+            require_free(dicom.host, dicom.tls.port, "choose another with [dicom.tls] port")
+            secure = listen(dicom.host, dicom.tls.port)
+            self._doors.append(secure)
+        roster = Roster(dicom.processes, dicom.maximum_associations)
+        for process in range(dicom.processes):
+            target = partial(run_receiver, Share(process, plain, secure, roster))
+            seconds = dicom.drain_seconds + _STOP_SECONDS
+            self._children.append(_Child(f"receiver-{process}", target, seconds))
 
     def _request_stop(self, signum: int, frame: FrameType | None) -> None:
         del signum, frame
@@ -188,16 +204,27 @@ class Supervisor:
             self._notifier.send(WATCHDOG=1, STATUS=status)
 
     def _stop_all(self) -> None:
-        """Stop the receiver first, so that what it still takes in is recorded."""
+        """Stop the receivers first, so that what they still take in is recorded."""
         self._notifier.send(STOPPING=1)
-        for child in reversed(self._children):
-            if child.process is not None:
-                child.process.terminate()
-                child.process.join(child.stop_seconds)
-                if child.process.is_alive():
-                    logger.error("%s did not stop in time and is killed", child.name)
-                    child.process.kill()
-                    child.process.join()
+        for door in self._doors:
+            door.close()
+        coordinator, *receivers = self._children
+        for children in (receivers, [coordinator]):
+            for child in children:
+                if child.process is not None:
+                    child.process.terminate()
+            for child in children:
+                _join(child)
+
+
+def _join(child: _Child) -> None:
+    if child.process is None:
+        return
+    child.process.join(child.stop_seconds)
+    if child.process.is_alive():
+        logger.error("%s did not stop in time and is killed", child.name)
+        child.process.kill()
+        child.process.join()
 
 
 def lock_data(data: Path) -> int:

@@ -75,12 +75,15 @@ class Pipeline:
         self._intake = ledger.intake
         self._work = ledger.work
         self._rules = load_site_rules(config)
-        self._spool = Spool(SpoolSettings(config.storage.spool, config.storage.free_bytes_min))
+        self._spool = Spool(
+            SpoolSettings(config.storage.spool, config.storage.free_bytes_min), "coordinator"
+        )
         self._watcher = Watcher(
             self._spool,
             config.series,
             Known(
                 self._intake.sop_instance_uids,
+                self._intake.series_of,
                 self._intake.counts,
                 self._intake.journal_offsets(),
             ),

@@ -20,6 +20,11 @@ from listener.part10 import silence_dicom_libraries
 
 silence_dicom_libraries()
 
+ANYONE_HERE = """
+[[dicom.accept]]
+calling_ae = "*"
+addresses = ["127.0.0.0/8"]
+"""
 ENDED = {"done", "kept", "dropped", "attention"}
 
 
@@ -105,14 +110,15 @@ def daemon(tmp_path, free_port, wait_until):
     """Factory: ``daemon(toml="...")`` starts one; the same `name` again uses the same folders."""
     running = []
 
-    def start(toml="", name="site", quiet=0.5, port=None):
+    def start(toml="", name="site", quiet=0.5, port=None, dicom=""):
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         port, web = port or free_port(), f"127.0.0.1:{free_port()}"
         config = folder / "safelight.toml"
         config.write_text(
-            f'[dicom]\nport = {port}\n[web]\nlisten = "{web}"\n[storage]\ndata = "data"\n'
-            f"[series]\nquiet_seconds = {quiet}\n{toml}"
+            f'[dicom]\nport = {port}\n{dicom}\n[web]\nlisten = "{web}"\n[storage]\ndata = "data"\n'
+            f"[series]\nquiet_seconds = {quiet}\n{toml}\n"
+            + ("" if "dicom.accept" in toml else ANYONE_HERE)
         )
         with (folder / "log").open("a") as log:
             process = subprocess.Popen(

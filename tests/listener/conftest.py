@@ -12,10 +12,12 @@ from pynetdicom.dsutils import encode
 from listener.journal import JournalReader
 from listener.part10 import Identity, Origin, encode_file_meta, silence_dicom_libraries
 from listener.scp import Receiver
-from listener.settings import LOOPBACK, ReceiverSettings
+from listener.settings import AcceptRule, ReceiverSettings
 from listener.spool import Spool, SpoolSettings
 
 silence_dicom_libraries()
+
+LOOPBACK = AcceptRule("*", ("127.0.0.0/8", "::1/128"))
 
 
 @pytest.fixture
@@ -65,7 +67,9 @@ def land(spool):
             instance.SOPClassUID,
         )
         origin = Origin(calling_ae, "SAFELIGHT", association_id)
-        meta = encode_file_meta(identity, ExplicitVRLittleEndian, origin)
+        meta = encode_file_meta(
+            identity.SOPClassUID, identity.SOPInstanceUID, ExplicitVRLittleEndian, origin
+        )
         outcome = spool.store(identity, meta, encode(instance, False, True))
         return outcome, spool.path_of(identity)
 

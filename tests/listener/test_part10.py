@@ -1,5 +1,7 @@
 """Part 10 files: file meta, identity and header. Pixel data and the network are not covered."""
 
+import contextlib
+import struct
 import zlib
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
 from pydicom.uid import (
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
@@ -26,22 +29,34 @@ from listener.part10 import (
     encode_file_meta,
     read_header,
     read_identity,
+    read_identity_of_file,
+    require_bounded_inflation,
     require_same_instance,
     require_uid,
 )
 
 IDENTITY = Identity("1.2.3", "1.2.3.4", "1.2.3.4.5", CTImageStorage)
 ORIGIN = Origin("PACS1", "SAFELIGHT", "0123456789abcdef")
+META = encode_file_meta(CTImageStorage, "1.2.3.4.5", ExplicitVRLittleEndian, ORIGIN)
 
 
 @pytest.mark.parametrize(
     "syntax",
     [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, JPEG2000Lossless],
 )
-def test_the_identity_is_read_in_every_encoding(make_instance, syntax):
+def test_the_identity_is_read_in_every_encoding(make_instance, tmp_path, syntax):
     instance = make_instance(SOPInstanceUID="1.9")
     data = encode(instance, syntax.is_implicit_VR, syntax.is_little_endian)
-    assert read_identity(data, syntax) == Identity("1.2.3", "1.2.3.4", "1.9", CTImageStorage)
+    expected = Identity("1.2.3", "1.2.3.4", "1.9", CTImageStorage)
+    assert identity_in_file(tmp_path, data, syntax) == expected
+    if syntax != ExplicitVRBigEndian:  # left to pydicom
+        assert read_identity(data, syntax) == expected
+
+
+def identity_in_file(folder, data, syntax, offset=7):
+    path = folder / "dataset"
+    path.write_bytes(b"x" * offset + data)
+    return read_identity_of_file(str(path), offset, syntax)
 
 
 def test_the_identity_of_a_deflated_dataset_is_read_from_its_beginning(make_instance):
@@ -79,11 +94,100 @@ def test_a_dataset_without_one_of_its_uids_is_refused_by_name(make_instance, key
         read_identity(encode(instance, False, True), ExplicitVRLittleEndian)
 
 
+@pytest.mark.filterwarnings("ignore:Expected explicit VR")
 @given(st.binary(max_size=300))
-def test_bytes_that_are_no_dataset_are_refused_and_nothing_else_happens(data):
+def test_bytes_that_are_no_dataset_are_refused_and_nothing_else_happens(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("noise")
     for syntax in (ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian):
         with pytest.raises(UnusableInstance):
-            read_identity(data, syntax)
+            identity_in_file(folder, data, syntax)
+        with contextlib.suppress(UnusableInstance):
+            assert read_identity(data, syntax) is None
+
+
+def test_a_beginning_that_does_not_reach_far_enough_says_nothing(make_instance):
+    data = encode(make_instance(), False, True)
+    end = data.index(b"\x20\0\x0e\0")
+    assert read_identity(data[:end], ExplicitVRLittleEndian) is None
+    assert read_identity(data, ExplicitVRLittleEndian) is not None
+
+
+UIDS = st.lists(st.integers(0, 999), min_size=2, max_size=8).map(
+    lambda parts: ".".join(map(str, parts))
+)
+
+
+@st.composite
+def datasets(draw):
+    """Datasets with what stands before the UIDs in the field: text, private data, sequences."""
+    instance = Dataset()
+    instance.SOPClassUID, instance.SOPInstanceUID = draw(UIDS), draw(UIDS)
+    instance.StudyInstanceUID, instance.SeriesInstanceUID = draw(UIDS), draw(UIDS)
+    instance.Modality, instance.InstanceNumber = "MR", draw(st.integers(0, 9999))
+    instance.StudyDescription = draw(st.text("abc ^ÄÖ", max_size=40))
+    instance.add_new(0x00091001, "UN", draw(st.binary(max_size=40).map(lambda b: b + b)))
+    instance.ReferencedStudySequence = draw(st.lists(items(), max_size=2))
+    instance.add_new("PixelData", "OW", bytes(8))
+    return instance
+
+
+def items(depth=2):
+    """Items that hold the very UIDs that are looked for, nested and of either length."""
+
+    @st.composite
+    def item(draw):
+        inner = Dataset()
+        inner.StudyInstanceUID, inner.SOPInstanceUID = draw(UIDS), draw(UIDS)
+        if depth:
+            inner.ReferencedSeriesSequence = draw(st.lists(items(depth - 1), max_size=2))
+            inner["ReferencedSeriesSequence"].is_undefined_length = draw(st.booleans())
+        inner.is_undefined_length_sequence_item = draw(st.booleans())
+        return inner
+
+    return item()
+
+
+@given(datasets(), st.booleans(), st.booleans())
+def test_the_fast_reader_agrees_with_pydicom(tmp_path_factory, instance, undefined, implicit):
+    instance["ReferencedStudySequence"].is_undefined_length = undefined
+    data = encode(instance, implicit, True)
+    syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    folder = tmp_path_factory.mktemp("agrees")
+    assert read_identity(data, syntax) == identity_in_file(folder, data, syntax)
+
+
+@pytest.mark.parametrize("depth", [300, 20_000])
+def test_sequences_nested_without_end_are_passed_over(depth):
+    opening = b"\x08\0\x11\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\xff\xff\xff\xff"
+    closing = b"\xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0"
+    uids = [(0x0016, CTImageStorage), (0x0018, "1.9")]
+    head = b"".join(element(0x0008, number, uid) for number, uid in uids)
+    tail = element(0x0020, 0x000D, "1.2") + element(0x0020, 0x000E, "1.3")
+    data = head + opening * depth + closing * depth + tail + element(0x0020, 0x0010, "1" * 12)
+    expected = Identity("1.2", "1.3", "1.9", CTImageStorage)
+    assert read_identity(data, ExplicitVRLittleEndian) == expected
+
+
+def element(group, number, uid):
+    value = uid.encode() + b"\0" * (len(uid) % 2)
+    return struct.pack("<HH2sH", group, number, b"UI", len(value)) + value
+
+
+def deflated(data):
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return deflater.compress(data) + deflater.flush()
+
+
+def test_a_deflated_dataset_may_be_large_but_not_a_bomb(tmp_path):
+    path = tmp_path / "deflated"
+    path.write_bytes(deflated(bytes(60_000_000)))  # blank, but no more than a large image
+    require_bounded_inflation(str(path), 0)
+    path.write_bytes(deflated(bytes(70_000_000)))
+    with pytest.raises(UnusableInstance, match="inflates beyond any use"):
+        require_bounded_inflation(str(path), 0)
+    path.write_bytes(b"no deflate")
+    with pytest.raises(UnusableInstance, match="cannot be inflated"):
+        require_bounded_inflation(str(path), 0)
 
 
 def test_command_and_dataset_must_name_the_same_instance():
@@ -95,7 +199,7 @@ def test_command_and_dataset_must_name_the_same_instance():
 def test_the_file_meta_says_how_it_is_encoded_and_who_sent_it(tmp_path, make_instance):
     dataset = encode(make_instance(SOPInstanceUID="1.2.3.4.5"), False, True)
     path = tmp_path / "a.dcm"
-    path.write_bytes(encode_file_meta(IDENTITY, ExplicitVRLittleEndian, ORIGIN) + dataset)
+    path.write_bytes(META + dataset)
     meta = pydicom.dcmread(path).file_meta
     assert meta.TransferSyntaxUID == ExplicitVRLittleEndian
     assert meta.MediaStorageSOPInstanceUID == "1.2.3.4.5"
@@ -109,9 +213,7 @@ def test_the_file_meta_says_how_it_is_encoded_and_who_sent_it(tmp_path, make_ins
 def test_the_header_has_origin_and_plain_values_but_nothing_binary(tmp_path, make_instance):
     instance = make_instance(SOPInstanceUID="1.2.3.4.5", ImageType=["ORIGINAL", "PRIMARY"])
     path = tmp_path / "a.dcm"
-    path.write_bytes(
-        encode_file_meta(IDENTITY, ExplicitVRLittleEndian, ORIGIN) + encode(instance, False, True)
-    )
+    path.write_bytes(META + encode(instance, False, True))
     header = read_header(path)
     assert header.identity == IDENTITY
     assert header.origin == ORIGIN

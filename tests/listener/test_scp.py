@@ -185,7 +185,12 @@ def test_a_full_spool_is_answered_with_out_of_resources(
     tmp_path, free_port, associate, make_instance
 ):
     spool = Spool(SpoolSettings(tmp_path / "full", free_bytes_min=1 << 60))
-    receiver = Receiver(ReceiverSettings(host="127.0.0.1", port=free_port()), spool)
+    receiver = Receiver(
+        ReceiverSettings(
+            host="127.0.0.1", port=free_port(), accept=(AcceptRule("*", ("127.0.0.0/8",)),)
+        ),
+        spool,
+    )
     receiver.start()
     try:
         association = associate(receiver)
@@ -248,9 +253,10 @@ def test_the_acknowledgement_follows_fsync_link_and_fsync_of_the_folder(
     script = (
         "import sys, threading; from pathlib import Path;"
         "from listener.scp import *; from listener.settings import *; from listener.spool import *;"
-        f"Receiver(ReceiverSettings(host='127.0.0.1', port={port}),"
-        f" Spool(SpoolSettings(Path({str(tmp_path / 'traced')!r}), 0))).start();"
-        "print('listening', flush=True); sys.stdin.read()"
+        f"receiver = Receiver(ReceiverSettings(host='127.0.0.1', port={port},"
+        " accept=(AcceptRule('*', ('127.0.0.0/8',)),)),"
+        f" Spool(SpoolSettings(Path({str(tmp_path / 'traced')!r}), 0))); receiver.start();"
+        "print('listening', flush=True); sys.stdin.read(); receiver.stop()"
     )
     command = [program("strace"), "-f", "-y", "-o", str(trace), "-e"]
     command += ["trace=fsync,link,linkat,sendto", sys.executable, "-c", script]

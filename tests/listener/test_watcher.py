@@ -29,6 +29,7 @@ class Recorded:
     def known(self):
         return Known(
             lambda key: frozenset(self.instances.get(key, ())),
+            lambda uid: frozenset(key for key, uids in self.instances.items() if uid in uids),
             lambda: {key: len(uids) for key, uids in self.instances.items()},
             self.offsets,
         )
