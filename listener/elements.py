@@ -3,11 +3,10 @@
 What it does not understand it leaves to pydicom, by saying that it found nothing.
 """
 
-from collections.abc import Collection
-from struct import Struct
+from struct import Struct, error
 
 _UNDEFINED = 0xFFFFFFFF
-_ITEM = 0xFFFEE000
+_ITEM_GROUP = 0xFFFE
 _DELIMITERS = (0xFFFEE00D, 0xFFFEE0DD)
 _LONG_VRS = frozenset(
     {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
@@ -26,7 +25,7 @@ class _NotUnderstood(Exception):
 
 
 def find_elements(
-    data: bytes | memoryview, tags: Collection[int], *, is_implicit: bool
+    data: bytes | memoryview, tags: frozenset[int], *, is_implicit: bool
 ) -> dict[int, bytes] | None:
     """The values of the top-level elements `tags`.
 
@@ -60,7 +59,7 @@ def find_elements(
             if tag in tags:
                 found[tag] = bytes(data[position : position + length])
             position += length
-    except _NotUnderstood:
+    except (_NotUnderstood, error):  # struct's error: the data ends within a header
         return None
 
 
@@ -81,17 +80,13 @@ def _after_sequence(data: bytes | memoryview, position: int, *, is_implicit: boo
 
 def _implicit_header(data: bytes | memoryview, position: int) -> tuple[int, int, int]:
     """Tag, length, and where the value begins."""
-    if position + 8 > len(data):
-        raise _NotUnderstood
     group, element, length = _IMPLICIT.unpack_from(data, position)
     return group << 16 | element, length, position + 8
 
 
 def _explicit_header(data: bytes | memoryview, position: int) -> tuple[int, int, int]:
-    if position + 12 > len(data):
-        raise _NotUnderstood
     group, element, vr, length = _SHORT.unpack_from(data, position)
-    if group == 0xFFFE:  # items and delimiters have no VR
+    if group == _ITEM_GROUP:  # items and delimiters have no VR
         return _implicit_header(data, position)
     if vr in _SHORT_VRS:
         return group << 16 | element, length, position + 8

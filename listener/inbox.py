@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from struct import Struct
 from typing import NamedTuple
 
 from listener.errors import ConnectionLost, PeerAborted, ProtocolViolation, TooSlow
@@ -17,6 +18,8 @@ BUFFER_BYTES = 1 << 20
 _MOST_FRAGMENTS = 512  # of one hand-over; the kernel takes 1,024 in one writev
 _COMMAND_BYTES = 1 << 16
 _NEVER = float("inf")
+_PDU_OF_ONE_FRAGMENT = Struct(">BxIIH")
+_HEADERS = _PDU_OF_ONE_FRAGMENT.size
 
 Sink = Callable[[list[memoryview]], None]
 
@@ -150,7 +153,7 @@ class Inbox:
             The peer is gone, too slow, or sends something else.
         """
         pieces: list[memoryview] = []
-        while True:
+        while not self._take_whole_pdus(context_id, pieces):
             fragment = self._next_fragment(pieces, sink)
             if fragment.is_command or fragment.context_id != context_id:
                 raise ProtocolViolation("a fragment does not belong to the message")
@@ -166,6 +169,36 @@ class Inbox:
         if pieces:
             sink(pieces)
         self.end_message()
+
+    def _take_whole_pdus(self, context_id: int, pieces: list[memoryview]) -> bool:
+        """Take the PDUs of one fragment each that lie in the buffer whole: the hot loop.
+
+        Returns
+        -------
+        bool
+            Whether the last fragment of the dataset was among them. What is not so plain is
+            left where it is.
+        """
+        view, position, end = self._view, self._start, self._end
+        longest, plain = self._maximum, (context_id << 8, context_id << 8 | LAST)
+        unpack, append = _PDU_OF_ONE_FRAGMENT.unpack_from, pieces.append
+        is_last = False
+        if self._pdu_left:
+            return is_last
+        while end - position >= _HEADERS and not is_last and len(pieces) < _MOST_FRAGMENTS:
+            kind, length, size, header = unpack(view, position)
+            after = position + length + PDU_HEADER.size
+            if kind != P_DATA_TF or length != size + 4 or header not in plain:
+                break
+            if after > end or length > longest or size < 2:
+                break
+            append(view[position + _HEADERS : after])
+            position = after
+            is_last = header == plain[1]
+        if position != self._start:
+            self._start = position
+            self._end_pdu()
+        return is_last
 
     def end_message(self) -> None:
         """Note that the message is whole: its deadline is over."""

@@ -119,7 +119,7 @@ def read_identity(beginning: bytes | memoryview, transfer_syntax_uid: str) -> Id
     if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
         beginning = _inflate_beginning(beginning)
     is_implicit = transfer_syntax_uid == ImplicitVRLittleEndian
-    found = find_elements(beginning, _IDENTITY_TAGS, is_implicit=is_implicit)
+    found = find_elements(beginning, _WANTED, is_implicit=is_implicit)
     if found is None:
         return None
     uids = (found.get(tag, b"").decode("latin-1") for tag in _IDENTITY_TAGS)
@@ -147,7 +147,7 @@ def read_identity_of_file(path: str, offset: int, transfer_syntax_uid: str) -> I
                 is_implicit_VR=syntax.is_implicit_VR,
                 is_little_endian=syntax.is_little_endian,
                 stop_when=_is_after_series_uid,
-                specific_tags=list(_IDENTITY_TAGS),
+                specific_tags=[BaseTag(tag) for tag in _IDENTITY_TAGS],
             )
     except _PARSE_ERRORS as error:
         raise UnusableInstance("the first elements of the dataset cannot be parsed") from error
@@ -155,7 +155,8 @@ def read_identity_of_file(path: str, offset: int, transfer_syntax_uid: str) -> I
 
 
 # SOP class, SOP instance, study, series; in the order they stand in.
-_IDENTITY_TAGS = tuple(map(BaseTag, (0x00080016, 0x00080018, 0x0020000D, 0x0020000E)))
+_IDENTITY_TAGS = (0x00080016, 0x00080018, 0x0020000D, 0x0020000E)
+_WANTED = frozenset(_IDENTITY_TAGS)
 # What pydicom raises on damaged data.
 _PARSE_ERRORS = (EOFError, InvalidDicomError, NotImplementedError, RecursionError, ValueError)
 

@@ -11,6 +11,7 @@ The spool decodes nothing and knows nothing of series being complete.
 import contextlib
 import errno
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -77,10 +78,11 @@ class Spool:
         self.incoming = settings.root / "incoming" / writer
         self.journal = settings.root / "journal"
         self._free_bytes_min = settings.free_bytes_min
-        self._fsync = os.fsync if settings.durable else _leave
         self._durable_folders: set[str] = set()
+        self._numbers = itertools.count()  # of temporary files; next() is atomic
         for folder in (self.instances, self.quarantine, self.incoming, self.journal):
             folder.mkdir(parents=True, exist_ok=True)
+        self._is_durable = settings.durable
         self.sync_folder(str(settings.root))
         self._instances = str(self.instances)
         self._incoming = str(self.incoming)
@@ -94,7 +96,7 @@ class Spool:
 
     def receive(self, file_meta: bytes) -> "Incoming":
         """Begin an instance; nothing is written until its first bytes come."""
-        return Incoming(self, f"{self._incoming}/{uuid.uuid4().hex}", file_meta)
+        return Incoming(self, f"{self._incoming}/{next(self._numbers)}", file_meta)
 
     def store(self, identity: Identity, file_meta: bytes, dataset: bytes) -> StoreOutcome:
         """Keep an instance that is whole in memory; see `Incoming.keep`."""
@@ -163,13 +165,16 @@ class Spool:
 
     def sync_file(self, descriptor: int) -> None:
         """Make a file's content durable."""
-        self._fsync(descriptor)
+        if self._is_durable:
+            os.fsync(descriptor)
 
     def sync_folder(self, folder: str) -> None:
         """Make the names in a folder durable."""
+        if not self._is_durable:
+            return
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            self._fsync(descriptor)
+            os.fsync(descriptor)
         finally:
             os.close(descriptor)
 
@@ -315,10 +320,6 @@ class Incoming:
 
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-
-
-def _leave(descriptor: int) -> None:
-    """In place of fsync."""
 
 
 def _unavailable(error: OSError) -> SpoolUnavailable:

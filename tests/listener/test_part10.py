@@ -94,7 +94,7 @@ def test_a_dataset_without_one_of_its_uids_is_refused_by_name(make_instance, key
         read_identity(encode(instance, False, True), ExplicitVRLittleEndian)
 
 
-@pytest.mark.filterwarnings("ignore:Expected explicit VR")
+@pytest.mark.filterwarnings("ignore:Expected (explicit|implicit) VR")
 @given(st.binary(max_size=300))
 def test_bytes_that_are_no_dataset_are_refused_and_nothing_else_happens(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("noise")
