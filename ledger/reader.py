@@ -13,6 +13,7 @@ from ledger.rows import (
     DecisionRow,
     HistoryRow,
     JobRow,
+    KeptInstance,
     OutputRow,
     Overview,
     QuarantineRow,
@@ -104,6 +105,17 @@ class LedgerReader:
         """The series, those that moved last first."""
         query = f"{_SERIES} ORDER BY last_arrival_at DESC, series.id DESC LIMIT ? OFFSET ?"
         return self._series(query, [limit, offset])
+
+    def instance(self, sop_instance_uid: str) -> KeptInstance | None:
+        """The instance of this UID; None where the ledger has none."""
+        names = ", ".join(field.name for field in fields(KeptInstance))
+        found = self._records(
+            KeptInstance,
+            f"SELECT {names} FROM instances JOIN series ON series.id = series_id"
+            " JOIN studies ON studies.id = study_id WHERE SOPInstanceUID = ?",
+            [sop_instance_uid],
+        )
+        return found[0] if found else None
 
     def one_series(self, series_id: int) -> SeriesRow:
         """One series.

@@ -169,3 +169,14 @@ class DecisionRow:
     summary: str
     reasons: list[dict[str, Any]]
     decided_at: str
+
+
+@dataclass(frozen=True)
+class KeptInstance:
+    """An instance of the spool: where it lies, and the digest it had when it came."""
+
+    StudyInstanceUID: str
+    SeriesInstanceUID: str
+    SOPInstanceUID: str
+    SOPClassUID: str
+    sha256: str

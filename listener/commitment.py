@@ -11,7 +11,9 @@ The result goes out on the request's own association, by the receiver, or on a n
 """
 
 import json
+import logging
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -38,6 +40,8 @@ from listener.statuses import (
     PROCESSING_FAILURE,
 )
 from listener.storing import Answer
+
+logger = logging.getLogger(__name__)
 
 COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"
 """The well-known instance of the Push Model (PS3.4 J.3.5)."""
@@ -120,9 +124,15 @@ class CommitmentStore:
     def requests(self) -> Iterator[CommitmentRequest]:
         """Every request that is kept, oldest first."""
         for path in sorted(self._folder.glob("*" + _REQUEST), key=_modified):
-            content = json.loads(path.read_bytes())
-            references = tuple(Reference(**entry) for entry in content.pop("references"))
-            yield CommitmentRequest(references=references, **content)
+            try:
+                content = json.loads(path.read_bytes())
+                references = tuple(Reference(**entry) for entry in content.pop("references"))
+                yield CommitmentRequest(references=references, **content)
+            except FileNotFoundError:  # a receiver has just reported it
+                continue
+            except (ValueError, TypeError, KeyError):
+                logger.error("commitment %s: damaged on disk; set aside", path.name)  # noqa: TRY400
+                path.rename(path.with_suffix(".damaged"))
 
     def conclude(self, request: CommitmentRequest, failed: tuple[Failed, ...]) -> None:
         """Keep the result of a request durably."""
@@ -137,6 +147,10 @@ class CommitmentStore:
         return tuple(
             Failed(Reference(**entry["reference"]), entry["reason"]) for entry in content["failed"]
         )
+
+    def age_seconds(self, request: CommitmentRequest) -> float:
+        """How long ago a request came."""
+        return time.time() - _modified(self._folder / (request.name + _REQUEST))
 
     def remove(self, request: CommitmentRequest) -> None:
         """Forget a request whose result the peer has taken."""
@@ -158,7 +172,10 @@ class CommitmentStore:
 
 
 def _modified(path: Path) -> float:
-    return path.stat().st_mtime
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # a receiver has just reported it
+        return 0.0
 
 
 class CommitmentDesk:

@@ -58,12 +58,16 @@ class Known:
 
 @dataclass(frozen=True)
 class Findings:
-    """What one look at the spool brought, in the order it must be recorded."""
+    """What one look at the spool brought, in the order it must be recorded.
+
+    `waiting` files were seen and are left for the next look.
+    """
 
     events: tuple[AssociationEvent, ...]
     arrivals: tuple[Arrival, ...]
     closures: tuple[Closure, ...]
     set_aside: int
+    waiting: int
     journal_offsets: Mapping[str, int]
 
 
@@ -165,7 +169,9 @@ class Watcher:
         for event in events:
             self._grouper.note(event)
         closures = () if self._pending else tuple(self._close_due())
-        return Findings(events, arrivals, closures, set_aside, self._journal.offsets)
+        return Findings(
+            events, arrivals, closures, set_aside, len(self._pending), self._journal.offsets
+        )
 
     def _close_due(self) -> Iterator[Closure]:
         """Close what is due, unless its folder holds a file that was not seen yet."""

@@ -16,6 +16,7 @@ from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
 from pynetdicom.events import EventHandlerType
 from pynetdicom.pdu import A_ASSOCIATE_RJ
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 
 from listener.settings import require_ae_title
@@ -41,6 +42,7 @@ def associated(
     *,
     calling_ae: str,
     dimse_seconds: float,
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
 ) -> Iterator[Association]:
     """Hold one association for one operation: released at the end, aborted on any exception.
 
@@ -54,6 +56,8 @@ def associated(
         Our AE title.
     dimse_seconds : float
         Wait for each response.
+    roles : sequence of SCP_SCU_RoleSelectionNegotiation
+        Where we are the SCP although we ask (PS3.7 D.3.3.4).
 
     Yields
     ------
@@ -69,7 +73,7 @@ def associated(
     """
     ae = _ae(pacs, require_ae_title(calling_ae), dimse_seconds)
     with closing(_Connection()) as connection:
-        association = _request(pacs, ae, contexts, connection)
+        association = _request(pacs, ae, contexts, roles, connection)
         try:
             yield association
         except BaseException:
@@ -191,6 +195,7 @@ def _request(
     pacs: PacsSettings,
     ae: AE,
     contexts: Sequence[PresentationContext],
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation],
     connection: _Connection,
 ) -> Association:
     started = time.monotonic()
@@ -200,6 +205,7 @@ def _request(
             pacs.port,
             contexts=list(contexts),
             ae_title=pacs.ae_title,
+            ext_neg=list(roles),
             evt_handlers=connection.handlers(),
         )
     except (socket.gaierror, UnicodeError) as error:

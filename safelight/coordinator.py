@@ -4,11 +4,13 @@ import asyncio
 import os
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ledger.writer import LedgerWriter
 from processor.job import progress_of
 from safelight.child import Reporter
+from safelight.commitments import Commitments
 from safelight.config import Config
 from safelight.pipeline import Pipeline
 from safelight.version import __version__
@@ -35,8 +37,24 @@ async def _coordinate(config: Config, report: Reporter, stop: threading.Event) -
 
 
 def _run_pipeline(config: Config, report: Reporter, stop: threading.Event) -> None:
-    with LedgerWriter(config.storage.ledger) as ledger, Pipeline(config, ledger) as pipeline:
-        pipeline.run(stop, report.alive)
+    """Run the pipeline, and storage commitment beside it; an error of either ends both."""
+    with (
+        LedgerWriter(config.storage.ledger) as ledger,
+        Pipeline(config, ledger) as pipeline,
+        ThreadPoolExecutor(1, "commitments") as beside,
+    ):
+        commitments = Commitments(config, pipeline.spool, lambda: pipeline.is_caught_up)
+        running = beside.submit(commitments.run, stop)
+
+        def alive(status: str) -> None:
+            if running.done():
+                running.result()
+            report.alive(status)
+
+        try:
+            pipeline.run(stop, alive)
+        finally:
+            stop.set()
 
 
 def _web_context(config: Config) -> WebContext:

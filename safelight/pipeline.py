@@ -75,11 +75,11 @@ class Pipeline:
         self._intake = ledger.intake
         self._work = ledger.work
         self._rules = load_site_rules(config)
-        self._spool = Spool(
+        self.spool = Spool(
             SpoolSettings(config.storage.spool, config.storage.free_bytes_min), "coordinator"
         )
         self._watcher = Watcher(
-            self._spool,
+            self.spool,
             config.series,
             Known(
                 self._intake.sop_instance_uids,
@@ -92,6 +92,12 @@ class Pipeline:
         self._running: dict[Future[JobResult] | Future[Path], _Running] = {}
         self._ended: SimpleQueue[Future[JobResult] | Future[Path]] = SimpleQueue()
         self._counts = _Counts()
+        self._waiting = 0
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether all that was seen in the spool is in the ledger."""
+        return self._waiting == 0
 
     def __enter__(self) -> Self:
         return self
@@ -119,6 +125,7 @@ class Pipeline:
         while not stop.is_set():
             findings = self._watcher.look(_LOOK_SECONDS)
             self._record(findings)
+            self._waiting = findings.waiting
             for closure in findings.closures:
                 self._decide(self._work.close_series(closure))
                 self._counts.series += 1
@@ -145,7 +152,7 @@ class Pipeline:
 
     def _record_quarantine(self) -> None:
         entries = []
-        for path in self._spool.quarantine.glob("*.json"):
+        for path in self.spool.quarantine.glob("*.json"):
             reason = json.loads(path.read_text(encoding="utf-8"))
             entries.append((path.stem, reason["reason"], reason["SeriesInstanceUID"]))
         new = self._intake.record_quarantine(entries)
@@ -188,7 +195,7 @@ class Pipeline:
         return decide(SeriesFacts(header.values, facts), self._rules)
 
     def _files(self, series: ClosedSeries) -> tuple[Path, ...]:
-        folder = self._spool.folder_of(SeriesKey(*series.key))
+        folder = self.spool.folder_of(SeriesKey(*series.key))
         return tuple(folder / f"{uid}.dcm" for uid in series.sop_instance_uids)
 
     def _start_jobs(self) -> None:
