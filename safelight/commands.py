@@ -14,6 +14,8 @@ from safelight.daemon import Supervisor
 from safelight.errors import ConfigError
 from safelight.rules_file import load_site_rules
 
+_NOBODY = "nobody may send yet: [[dicom.accept]] in the configuration says who may"
+
 
 def serve(config: Config) -> None:
     """Run the daemon until it is told to stop."""
@@ -26,6 +28,8 @@ def serve(config: Config) -> None:
             f"     page http://{config.web.listen}     data {config.storage.data}"
             f"     rules {len(rules)}"
         )
+        if not dicom.accept:
+            click.echo(_NOBODY)
 
     Supervisor(config, announce).run()
 
@@ -43,7 +47,7 @@ def check(config: Config, file: Path | None) -> None:
         may = ", ".join(accept.may)
         click.echo(f"  accepts      {accept.calling_ae} from {networks}{over}: {may}")
     if not config.dicom.accept:
-        click.echo("  accepts      nobody: [[dicom.accept]] says who may send")
+        click.echo(f"  accepts      {_NOBODY}")
     for pacs in config.pacs:
         click.echo(f"PACS           {pacs.name}: {pacs.ae_title} @ {pacs.host}:{pacs.port}")
     click.echo(f"data           {config.storage.data}")

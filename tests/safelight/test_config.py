@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from listener.settings import LOOPBACK
 from safelight.config import Config, load_config
 from safelight.errors import ConfigError
 
@@ -29,7 +28,7 @@ def test_without_a_file_the_embedded_defaults_are_in_force(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     config = load_config(None, {})
     assert (config.dicom.ae_title, config.dicom.port) == ("SAFELIGHT", 11112)
-    assert config.dicom.accept == (LOOPBACK,)
+    assert config.dicom.accept == ()
     assert config.web.listen == "127.0.0.1:8080"
     assert config.storage.data == tmp_path / "safelight-data"
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from listener.settings import AcceptRule
+from listener.settings import AcceptRule, TlsSettings
 from query.settings import PacsSettings
 from safelight.cli import cli
 from safelight.config import Config, load_config
@@ -55,9 +55,11 @@ def test_command_line_finds_no_error_in_it(capsys):
 def test_every_default_it_shows_is_the_default(load):
     shown, default = load(UNCOMMENTED), Config()
     for table in ("dicom", "series", "storage", "processing", "output", "web"):
-        for key in set(tomllib.loads(UNCOMMENTED)[table]) - {"accept", "data", "templates"}:
+        for key in set(tomllib.loads(UNCOMMENTED)[table]) - {"accept", "tls", "data", "templates"}:
             found = getattr(getattr(shown, table), key)
             assert found == getattr(getattr(default, table), key), f"[{table}] {key}"
+    tls = TlsSettings(shown.dicom.tls.certificate, shown.dicom.tls.private_key)
+    assert shown.dicom.tls.port == tls.port
     assert shown.qc == {modality: default.qc[modality] for modality in shown.qc}
     (pacs,) = shown.pacs
     assert pacs == PacsSettings(pacs.name, pacs.ae_title, pacs.host, pacs.port)
@@ -77,3 +79,4 @@ def test_every_key_of_a_table_is_shown(table):
 def test_examples_of_senders_are_ready_to_be_used(load):
     config = load(re.sub(r"^#   (?=\{)", "", SHIPPED.read_text(), flags=re.MULTILINE))
     assert AcceptRule("PACS1", ("10.1.2.0/24",)) in config.dicom.accept
+    assert len(config.dicom.accept) == SHIPPED.read_text().count("#   { calling_ae")
