@@ -157,18 +157,23 @@ class Inbox:
             fragment = self._next_fragment(pieces, sink)
             if fragment.is_command or fragment.context_id != context_id:
                 raise ProtocolViolation("a fragment does not belong to the message")
-            while self._fragment_left:
-                size = min(self._fragment_left, self._end - self._start)
-                if size:
-                    pieces.append(self._view[self._start : self._start + size])
-                    self._take(size)
-                if self._fragment_left:
-                    self._receive(pieces, sink)
+            self._take_fragment(pieces, sink)
             if fragment.is_last:
                 break
         if pieces:
             sink(pieces)
         self.end_message()
+
+    def _take_fragment(self, pieces: list[memoryview], sink: Sink) -> None:
+        """Take what is left of a fragment, which may be nothing, as it comes."""
+        while True:
+            size = min(self._fragment_left, self._end - self._start)
+            if size:
+                pieces.append(self._view[self._start : self._start + size])
+            self._take(size)
+            if not self._fragment_left:
+                return
+            self._receive(pieces, sink)
 
     def _take_whole_pdus(self, context_id: int, pieces: list[memoryview]) -> bool:
         """Take the PDUs of one fragment each that lie in the buffer whole: the hot loop.
