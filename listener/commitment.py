@@ -28,9 +28,9 @@ from pynetdicom.dsutils import encode
 from listener.associate import AgreedContext
 from listener.dimse import Command, encode_event_report
 from listener.errors import ProtocolViolation, UnusableInstance
+from listener.identity import require_uid
 from listener.journal import AssociationEvent
 from listener.negotiation import STORAGE_COMMITMENT
-from listener.part10 import require_uid
 from listener.settings import AcceptRule
 from listener.statuses import (
     COMMITMENT_TAKEN,

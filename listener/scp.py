@@ -7,50 +7,30 @@ import contextlib
 import logging
 import socket
 import ssl
-import struct
 import threading
 import time
 import uuid
 from dataclasses import dataclass
 
-from listener.association import Association, Node, Peer
+from listener.association import Association, Peer
 from listener.commitment import CommitmentDesk, CommitmentStore
-from listener.errors import PortTaken
 from listener.journal import AssociationEvent, JournalWriter, now
 from listener.negotiation import Gate
 from listener.roster import Roster
+from listener.services import Node
 from listener.settings import ReceiverSettings
+from listener.sockets import close_gently, give_up_sending_after, listen, return_after
 from listener.spool import Spool
 from listener.tls import server_context
 
+__all__ = ["Receiver", "listen"]
+
 logger = logging.getLogger(__name__)
 
-_BACKLOG = 512
 _POLL_SECONDS = 0.05
 _TICK_SECONDS = 0.25
 _REFUSAL_SECONDS = 0.2
 _JOIN_SECONDS = 3.0
-_LINGER_SECONDS = 1.0
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket, which several receivers may share.
-
-    Raises
-    ------
-    PortTaken
-        Another process has the port, or we may not have it.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen(_BACKLOG)
-    except OSError as error:
-        listening.close()
-        raise PortTaken(error.errno, f"port {port}: {error.strerror}") from error
-    return listening
 
 
 @dataclass(eq=False)
@@ -158,7 +138,7 @@ class Receiver:
         self._end_all()
 
     def _open_door(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
-        _return_after(listening, _TICK_SECONDS)
+        return_after(listening, _TICK_SECONDS)
         name = "door" if tls is None else "tls-door"
         thread = threading.Thread(target=self._accept, args=(listening, tls), name=name)
         self._doors.append((listening, thread))
@@ -250,7 +230,7 @@ class Receiver:
             connection.association = Association(self._node, peer)
             connection.association.run()
             connection.is_associated = False
-            _close_gently(connection.peer)
+            close_gently(connection.peer)
         except OSError as error:  # of the handshake, or of a connection that was cut
             reason = getattr(error, "reason", None) or error.strerror or type(error).__name__
             logger.info("a connection from %s ended: %s", connection.address, reason)
@@ -264,8 +244,8 @@ class Receiver:
         peer = connection.peer
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is None:
-            _return_after(peer, _TICK_SECONDS)
-            _give_up_sending_after(peer, self._settings.pdu_seconds)
+            return_after(peer, _TICK_SECONDS)
+            give_up_sending_after(peer, self._settings.pdu_seconds)
             return
         peer.settimeout(self._settings.pdu_seconds)
         connection.peer = tls.wrap_socket(peer, server_side=True, do_handshake_on_connect=False)
@@ -296,36 +276,3 @@ class Receiver:
             thread.join(max(0.0, deadline - time.monotonic()))
         for connection in left.values():
             connection.cut()
-
-
-def _return_after(peer: socket.socket, seconds: float) -> None:
-    """Let calls that wait for bytes return without any after `seconds`.
-
-    Unlike a timeout of Python's, this costs no call of its own before each read.
-    """
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(seconds))
-
-
-def _give_up_sending_after(peer: socket.socket, seconds: float) -> None:
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(seconds))
-
-
-def _timeval(seconds: float) -> bytes:
-    whole = int(seconds)
-    return struct.pack("ll", whole, int((seconds - whole) * 1_000_000))
-
-
-def _close_gently(peer: socket.socket) -> None:
-    """Let the peer read our last PDU before it sees the end (PS3.8 9.2, state 13).
-
-    To close while bytes of the peer are unread would reset the connection.
-    """
-    deadline = time.monotonic() + _LINGER_SECONDS
-    with contextlib.suppress(OSError):
-        socket.socket.shutdown(peer, socket.SHUT_WR)
-        while time.monotonic() < deadline:
-            try:
-                if not peer.recv(1 << 16):
-                    return
-            except (BlockingIOError, TimeoutError):
-                continue

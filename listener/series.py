@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from listener.part10 import Header
+from listener.header import Header
 from listener.spool import SeriesKey
 
 Grade = Literal["released", "quiet"]

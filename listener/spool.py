@@ -15,14 +15,14 @@ import itertools
 import json
 import os
 import shutil
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
 from listener.errors import SpoolUnavailable
-from listener.part10 import Identity, dataset_offset
+from listener.identity import Identity
+from listener.part10 import dataset_offset
 
 StoreOutcome = Literal["kept", "duplicate", "quarantined"]
 _CHUNK = 1 << 20
@@ -94,15 +94,9 @@ class Spool:
             path.unlink()
         return len(left_over)
 
-    def receive(self, file_meta: bytes) -> "Incoming":
-        """Begin an instance; nothing is written until its first bytes come."""
-        return Incoming(self, f"{self._incoming}/{next(self._numbers)}", file_meta)
-
-    def store(self, identity: Identity, file_meta: bytes, dataset: bytes) -> StoreOutcome:
-        """Keep an instance that is whole in memory; see `Incoming.keep`."""
-        incoming = self.receive(file_meta)
-        incoming.write([memoryview(dataset)])
-        return incoming.keep(identity)
+    def temporary_name(self) -> str:
+        """A new name in the folder of this writer's temporary files."""
+        return f"{self._incoming}/{next(self._numbers)}"
 
     def path_of(self, identity: Identity) -> Path:
         """Where an instance lies once it is kept."""
@@ -226,7 +220,7 @@ class Spool:
 
     def _write_reason(self, target: Path, reason: str, details: Mapping[str, str]) -> None:
         """Write beside `target` why it is in quarantine; a reader finds it whole or not at all."""
-        temporary = self.incoming / uuid.uuid4().hex
+        temporary = Path(self.temporary_name())
         with temporary.open("xb") as file:
             file.write(json.dumps({"reason": reason, **details}).encode())
             file.flush()
@@ -239,95 +233,6 @@ def discard_incoming(root: Path) -> None:
     shutil.rmtree(root / "incoming", ignore_errors=True)
 
 
-class Incoming:
-    """An instance on its way into the spool.
-
-    Parameters
-    ----------
-    spool
-        Where it goes.
-    temporary
-        The file it is written to.
-    file_meta
-        Preamble and file meta information, written first.
-    """
-
-    def __init__(self, spool: Spool, temporary: str, file_meta: bytes) -> None:
-        self._spool = spool
-        self.temporary = temporary
-        self._file_meta = file_meta
-        self._descriptor: int | None = None
-        self.size = 0
-
-    @property
-    def offset(self) -> int:
-        """Where the dataset begins in the file."""
-        return len(self._file_meta)
-
-    def write(self, pieces: list[memoryview]) -> None:
-        """Append pieces of the dataset.
-
-        Raises
-        ------
-        SpoolUnavailable
-            The disk is full or failing; the temporary file is gone.
-        """
-        try:
-            if self._descriptor is None:
-                self._spool.require_space(sum(map(len, pieces)))
-                self._descriptor = os.open(self.temporary, _CREATE, 0o666)
-                pieces = [memoryview(self._file_meta), *pieces]
-            _write_all(self._descriptor, pieces)
-        except OSError as error:
-            self.discard()
-            raise _unavailable(error) from error
-
-    def keep(self, identity: Identity) -> StoreOutcome:
-        """Make the instance durable under its final name.
-
-        Returns
-        -------
-        StoreOutcome
-            ``kept``: it is in its series. ``duplicate``: the same bytes were there already.
-            ``quarantined``: other bytes were there under this UID; the first stay, these are
-            kept apart. All three may be acknowledged.
-
-        Raises
-        ------
-        SpoolUnavailable
-            The disk is full or failing; nothing partial remains.
-        """
-        try:
-            self._seal()
-            return self._spool.place(self.temporary, identity, self.offset)
-        except OSError as error:
-            raise _unavailable(error) from error
-        finally:
-            self.discard()
-
-    def discard(self) -> None:
-        """Remove the temporary file; the instance is in its place, or was never here."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
-        with contextlib.suppress(OSError):
-            os.unlink(self.temporary)  # noqa: PTH108
-
-    def _seal(self) -> None:
-        if self._descriptor is None:
-            raise OSError(errno.ENODATA, "nothing was written")
-        self._spool.sync_file(self._descriptor)
-
-
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-
-
-def _unavailable(error: OSError) -> SpoolUnavailable:
-    if isinstance(error, SpoolUnavailable):
-        return error
-    return SpoolUnavailable(error.errno, os.strerror(error.errno or 0))
-
-
 def _make(folder: str) -> None:
     with contextlib.suppress(FileExistsError):
         os.mkdir(folder)  # noqa: PTH102
@@ -336,19 +241,6 @@ def _make(folder: str) -> None:
 def _folders(parent: Path | str) -> Iterator[os.DirEntry[str]]:
     with os.scandir(parent) as entries:
         yield from (entry for entry in entries if entry.is_dir())
-
-
-def _write_all(descriptor: int, pieces: Sequence[memoryview]) -> None:
-    """Write all pieces, of which the kernel may take only a part at a time."""
-    written = os.writev(descriptor, pieces)
-    for piece in pieces:
-        if written >= len(piece):
-            written -= len(piece)
-            continue
-        rest = piece[written:]
-        written = 0
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
 
 
 def _same_dataset(path: str, offset: int, other: str) -> bool:

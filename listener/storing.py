@@ -8,16 +8,16 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from listener.dimse import Command
 from listener.errors import MismatchedInstance, SpoolUnavailable, UnusableInstance
-from listener.part10 import (
+from listener.identity import (
     Identity,
-    Origin,
-    encode_file_meta,
     read_identity,
     read_identity_of_file,
     require_bounded_inflation,
     require_same_instance,
 )
-from listener.spool import Incoming, Spool
+from listener.incoming import Incoming
+from listener.part10 import Origin, encode_file_meta
+from listener.spool import Spool
 from listener.statuses import (
     CANNOT_UNDERSTAND,
     DATASET_MISMATCH,
@@ -136,7 +136,7 @@ class Reception:
         meta = encode_file_meta(
             command.sop_class_uid, command.sop_instance_uid, self._transfer_syntax_uid, self._origin
         )
-        self._incoming = self._spool.receive(meta)
+        self._incoming = Incoming(self._spool, meta)
 
     def _require_size(self) -> None:
         if self.is_too_large:

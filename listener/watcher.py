@@ -21,8 +21,8 @@ from watchdog.observers.polling import PollingObserver
 
 from listener.errors import UnreadableInstance
 from listener.grouper import Grouper
+from listener.header import Header, read_header
 from listener.journal import AssociationEvent, JournalReader
-from listener.part10 import Header, read_header
 from listener.series import Arrival, Closure
 from listener.settings import GroupingSettings
 from listener.spool import SeriesKey, Spool
@@ -67,8 +67,8 @@ class Findings:
     arrivals: tuple[Arrival, ...]
     closures: tuple[Closure, ...]
     set_aside: int
-    waiting: int
     journal_offsets: Mapping[str, int]
+    waiting: int = 0
 
 
 class _Landed(FileSystemEventHandler):
@@ -170,7 +170,7 @@ class Watcher:
             self._grouper.note(event)
         closures = () if self._pending else tuple(self._close_due())
         return Findings(
-            events, arrivals, closures, set_aside, len(self._pending), self._journal.offsets
+            events, arrivals, closures, set_aside, self._journal.offsets, len(self._pending)
         )
 
     def _close_due(self) -> Iterator[Closure]:

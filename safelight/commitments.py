@@ -24,7 +24,7 @@ from listener.commitment import (
     Reference,
     event_information,
 )
-from listener.part10 import Identity
+from listener.identity import Identity
 from listener.settings import host_and_port
 from listener.spool import Spool
 from query.commitment import report_commitment

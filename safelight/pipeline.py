@@ -18,7 +18,7 @@ from typing import Self
 from ledger.records import ClaimedJob, ClosedSeries, NewJob
 from ledger.writer import LedgerWriter
 from listener.errors import UnreadableInstance
-from listener.part10 import read_header
+from listener.header import read_header
 from listener.spool import SeriesKey, Spool, SpoolSettings
 from listener.watcher import Findings, Known, Watcher
 from processor.errors import ProcessorError, RetriableError

@@ -6,7 +6,7 @@ from pathlib import Path
 import pydicom
 
 from listener.errors import UnreadableInstance
-from listener.part10 import read_header
+from listener.header import read_header
 from query.send import DicomFile, dicom_files
 
 # Kept by pydicom to test how it reads what is broken.

@@ -6,8 +6,10 @@ import pytest
 
 from ledger.records import NewJob
 from ledger.writer import LedgerWriter
+from listener.header import Header
+from listener.identity import Identity
 from listener.journal import AssociationEvent, now
-from listener.part10 import Header, Identity, Origin
+from listener.part10 import Origin
 from listener.series import Arrival, Closure
 from listener.spool import SeriesKey
 from listener.watcher import Findings

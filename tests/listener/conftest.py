@@ -9,8 +9,10 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE
 from pynetdicom.dsutils import encode
 
+from listener.identity import Identity
+from listener.incoming import Incoming
 from listener.journal import JournalReader
-from listener.part10 import Identity, Origin, encode_file_meta, silence_dicom_libraries
+from listener.part10 import Origin, encode_file_meta, silence_dicom_libraries
 from listener.scp import Receiver
 from listener.settings import AcceptRule, ReceiverSettings
 from listener.spool import Spool, SpoolSettings
@@ -55,6 +57,13 @@ def spool(tmp_path):
     return Spool(SpoolSettings(tmp_path / "spool", free_bytes_min=0))
 
 
+def store(spool, identity, file_meta, dataset):
+    """Keep an instance as the receiver does."""
+    incoming = Incoming(spool, file_meta)
+    incoming.write([memoryview(dataset)])
+    return incoming.keep(identity)
+
+
 @pytest.fixture
 def land(spool):
     """Function that puts an instance into the spool as the receiver does."""
@@ -70,7 +79,7 @@ def land(spool):
         meta = encode_file_meta(
             identity.SOPClassUID, identity.SOPInstanceUID, ExplicitVRLittleEndian, origin
         )
-        outcome = spool.store(identity, meta, encode(instance, False, True))
+        outcome = store(spool, identity, meta, encode(instance, False, True))
         return outcome, spool.path_of(identity)
 
     return put

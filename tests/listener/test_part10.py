@@ -22,18 +22,16 @@ from pydicom.uid import (
 from pynetdicom.dsutils import encode
 
 from listener.errors import MismatchedInstance, UnreadableInstance, UnusableInstance
-from listener.part10 import (
+from listener.header import read_header
+from listener.identity import (
     Identity,
-    Origin,
-    dataset_offset,
-    encode_file_meta,
-    read_header,
     read_identity,
     read_identity_of_file,
     require_bounded_inflation,
     require_same_instance,
     require_uid,
 )
+from listener.part10 import Origin, dataset_offset, encode_file_meta
 
 IDENTITY = Identity("1.2.3", "1.2.3.4", "1.2.3.4.5", CTImageStorage)
 ORIGIN = Origin("PACS1", "SAFELIGHT", "0123456789abcdef")

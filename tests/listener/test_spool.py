@@ -7,7 +7,8 @@ import pydicom
 import pytest
 
 from listener.errors import SpoolUnavailable
-from listener.part10 import Identity
+from listener.identity import Identity
+from listener.incoming import Incoming
 from listener.spool import Spool, SpoolSettings
 
 
@@ -97,4 +98,6 @@ def test_a_file_set_aside_keeps_its_bytes_and_its_reason(spool):
 
 def land_in(spool, instance):
     identity = Identity("1.2.3", "1.2.3.4", instance.SOPInstanceUID, instance.SOPClassUID)
-    return spool.store(identity, b"", b"data")
+    incoming = Incoming(spool, b"")
+    incoming.write([memoryview(b"data")])
+    return incoming.keep(identity)

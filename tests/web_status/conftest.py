@@ -21,8 +21,10 @@ from PIL import Image
 
 from ledger.records import ClaimedJob, ClosedSeries, NewJob
 from ledger.writer import LedgerWriter
+from listener.header import Header
+from listener.identity import Identity
 from listener.journal import AssociationEvent, now
-from listener.part10 import Header, Identity, Origin
+from listener.part10 import Origin
 from listener.series import Arrival, Closure
 from listener.spool import SeriesKey
 from listener.watcher import Findings

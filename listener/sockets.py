@@ -1,0 +1,65 @@
+"""What the receiver asks of TCP sockets."""
+
+import contextlib
+import socket
+import struct
+import time
+
+from listener.errors import PortTaken
+
+_BACKLOG = 512
+_LINGER_SECONDS = 1.0
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket, which several receivers may share.
+
+    Raises
+    ------
+    PortTaken
+        Another process has the port, or we may not have it.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise PortTaken(error.errno, f"port {port}: {error.strerror}") from error
+    return listening
+
+
+def return_after(peer: socket.socket, seconds: float) -> None:
+    """Let calls that wait for bytes return without any after `seconds`.
+
+    Unlike a timeout of Python's, this costs no call of its own before each read.
+    """
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(seconds))
+
+
+def give_up_sending_after(peer: socket.socket, seconds: float) -> None:
+    """Let a send fail that the peer does not take within `seconds`."""
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(seconds))
+
+
+def _timeval(seconds: float) -> bytes:
+    whole = int(seconds)
+    return struct.pack("ll", whole, int((seconds - whole) * 1_000_000))
+
+
+def close_gently(peer: socket.socket) -> None:
+    """Wait for the peer to close, for a bounded time (PS3.8 9.2, state 13).
+
+    To close first, while bytes of the peer are unread, would reset the connection, and it may
+    not have read our last PDU yet.
+    """
+    deadline = time.monotonic() + _LINGER_SECONDS
+    with contextlib.suppress(OSError):
+        while time.monotonic() < deadline:
+            try:
+                if not peer.recv(1 << 16):
+                    return
+            except (BlockingIOError, TimeoutError):
+                continue
