@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from pynetdicom.dsutils import encode
+from pynetdicom.pdu import A_ASSOCIATE_RJ
 
 from listener.identity import Identity
 from listener.incoming import Incoming
@@ -111,7 +112,16 @@ def associate():
         ae = AE(calling_ae)
         for sop_class in sop_classes:
             ae.add_requested_context(sop_class, ExplicitVRLittleEndian)
-        association = ae.associate("127.0.0.1", receiver.port, ae_title=called_ae)
+        answers = []
+        association = ae.associate(
+            "127.0.0.1",
+            receiver.port,
+            ae_title=called_ae,
+            evt_handlers=[(evt.EVT_PDU_RECV, lambda event: answers.append(event.pdu))],
+        )
+        # pynetdicom takes an A-ASSOCIATE-RJ that comes at once for a failed connection.
+        rejections = (answer for answer in answers if isinstance(answer, A_ASSOCIATE_RJ))
+        association.rejection = next(rejections, None)
         opened.append(association)
         return association
 

@@ -144,9 +144,8 @@ def test_whom_nothing_lets_in_is_rejected_with_the_standards_reason(
     receiving, associate, journal_of, settings, titles, code, reason
 ):
     association = associate(receiving(**settings), **titles)
-    assert association.is_rejected
-    answer = association.acceptor.primitive
-    assert (answer.result, answer.result_source, answer.diagnostic) == (1, 1, code)
+    answer = association.rejection
+    assert (answer.result, answer.source, answer.reason_diagnostic) == (1, 1, code)
     (rejected,) = journal_of("rejected")
     assert reason in rejected.reason
 
@@ -156,7 +155,7 @@ def test_one_association_too_many_is_rejected_and_the_first_goes_on(
 ):
     receiver = receiving(maximum_associations=1)
     first = associate(receiver)
-    assert associate(receiver).is_rejected
+    assert associate(receiver).rejection is not None
     assert first.send_c_store(make_instance_with_meta(make_instance())).Status == 0x0000
     assert "as many associations as allowed" in journal_of("rejected")[0].reason
 
