@@ -99,6 +99,20 @@ imports: $(VENV)/.test  ## Check that imports go one way.
 unit: $(VENV)/.test  ## Run the tests: [ARGS="-k name"]
 	$(call step,pytest $(ARGS))
 
+.PHONY: crash
+crash: $(VENV)/.test peers  ## Kill the receiver at every step of storing and 200 random moments (minutes).
+	export SAFELIGHT_SWEEP=full
+	$(call step,pytest tests/sweeps/test_crash_sweep.py)
+
+.PHONY: fuzz
+fuzz: $(VENV)/.test  ## Send the receiver 100,000 mutated PDUs in each state (half an hour).
+	export SAFELIGHT_SWEEP=full
+	$(call step,pytest tests/sweeps/test_pdu_fuzz.py)
+
+.PHONY: bench-receive
+bench-receive: $(VENV)/.test peers  ## Compare receiving with other programs (20 minutes): [ARGS=--quick]
+	$(call step,python -m benchmarks.receive $(ARGS))
+
 .PHONY: install-test
 install-test: $(VENV)/.test  ## Install into a temporary folder and remove it again (minutes).
 	export SAFELIGHT_TEST_INSTALL=1

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from datetime import datetime
 
 from ledger.session import Row, Session
 from listener.journal import ENDINGS, AssociationEvent, now
@@ -17,14 +18,17 @@ class Intake:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def counts(self) -> Mapping[SeriesKey, int]:
-        """How many instances each series has."""
+    def counts(self) -> Mapping[SeriesKey, tuple[int, float]]:
+        """How many instances each series has, and when the last was recorded (epoch seconds)."""
         rows = self._session.query(
-            "SELECT StudyInstanceUID, SeriesInstanceUID, instances"
+            "SELECT StudyInstanceUID, SeriesInstanceUID, instances, last_arrival_at"
             " FROM series JOIN studies ON studies.id = study_id"
         )
         return {
-            SeriesKey(row["StudyInstanceUID"], row["SeriesInstanceUID"]): row["instances"]
+            SeriesKey(row["StudyInstanceUID"], row["SeriesInstanceUID"]): (
+                row["instances"],
+                datetime.fromisoformat(row["last_arrival_at"]).timestamp(),
+            )
             for row in rows
         }
 

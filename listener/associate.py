@@ -31,7 +31,7 @@ _USERNAME, _USERNAME_AND_PASSCODE = 1, 2
 # What pynetdicom raises on damaged PDUs.
 _DECODE_ERRORS = (
     *(ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError),
-    StructError,
+    *(StructError, AssertionError),
 )
 
 
@@ -161,6 +161,7 @@ def encode_acceptance(
     maximum_pdu_bytes: int,
     *,
     is_storage: Callable[[str], bool],
+    identity_checked: bool,
 ) -> bytes:
     """An A-ASSOCIATE-AC PDU (PS3.8 9.3.3) that answers `request`.
 
@@ -170,13 +171,18 @@ def encode_acceptance(
     for context in contexts:
         syntax = _item(0x40, context.transfer_syntax.encode("ascii", "replace"))
         items.append(_item(0x21, pack(">BxBx", context.context_id, context.result) + syntax))
-    items.append(_item(0x50, _user_information(request, maximum_pdu_bytes, is_storage)))
+    items.append(
+        _item(0x50, _user_information(request, maximum_pdu_bytes, is_storage, identity_checked))
+    )
     body = pack(">Hxx", 1) + request.titles + bytes(32) + b"".join(items)
     return pack(">BxI", 0x02, len(body)) + body
 
 
 def _user_information(
-    request: AssociationRequest, maximum_pdu_bytes: int, is_storage: Callable[[str], bool]
+    request: AssociationRequest,
+    maximum_pdu_bytes: int,
+    is_storage: Callable[[str], bool],
+    identity_checked: bool,  # noqa: FBT001 - passed on
 ) -> bytes:
     items = [
         _item(0x51, pack(">I", maximum_pdu_bytes)),
@@ -186,7 +192,7 @@ def _user_information(
     for uid in filter(is_storage, request.extended):
         name = uid.encode("ascii", "replace")
         items.append(_item(0x56, pack(">H", len(name)) + name + _STORAGE_SERVICE))
-    if request.wants_identity_response and request.username:
+    if request.wants_identity_response and identity_checked:
         items.append(_item(0x59, pack(">H", 0)))
     return b"".join(items)
 

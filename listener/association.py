@@ -73,6 +73,13 @@ class Association:
     def run(self) -> None:
         """Serve the peer to the end of the association. Raises nothing a peer can cause."""
         try:
+            self._run()
+        finally:
+            # We and the inbox know each other; the garbage collector would come for it late.
+            self._inbox.release()
+
+    def _run(self) -> None:
+        try:
             self._services = self._negotiate()
         except AssociationEnded as error:
             self._close_unaccepted(error)
@@ -128,7 +135,11 @@ class Association:
                 self._node.journal.write(replace(opening, event="refused", at=now(), reason=noted))
         self._send(
             encode_acceptance(
-                request, contexts, settings.maximum_pdu_bytes, is_storage=gate.is_storage
+                request,
+                contexts,
+                settings.maximum_pdu_bytes,
+                is_storage=gate.is_storage,
+                identity_checked=bool(rule.username),
             )
         )
         terms = Terms(opening, rule, accepted, request.maximum_pdu_bytes)

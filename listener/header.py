@@ -11,10 +11,15 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset, read_file_meta_info
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
-from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from listener.errors import UnreadableInstance, UnusableInstance
-from listener.identity import PARSE_ERRORS, Identity, identity_of, inflated_beginning
+from listener.identity import (
+    DEFLATED_SYNTAXES,
+    PARSE_ERRORS,
+    Identity,
+    identity_of,
+    inflated_beginning,
+)
 from listener.part10 import ASSOCIATION_CREATOR_UID, Origin, dataset_offset
 
 Value = str | float
@@ -80,7 +85,8 @@ def read_header(path: Path) -> Header:
 def _read(path: Path) -> tuple[Dataset, Dataset]:
     """File meta and the elements before the pixel data."""
     with path.open("rb") as file:
-        if str(DeflatedExplicitVRLittleEndian).encode() not in file.read(_META_BYTES):
+        beginning = file.read(_META_BYTES)
+        if not any(syntax.encode() in beginning for syntax in DEFLATED_SYNTAXES):
             file.seek(0)
             dataset = dcmread(file, stop_before_pixels=True)
             return dataset.file_meta, dataset

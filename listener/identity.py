@@ -11,12 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
-from pydicom.uid import (
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ImplicitVRLittleEndian,
-)
+from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from listener.elements import find_elements
 from listener.errors import MismatchedInstance, UnusableInstance
@@ -26,6 +21,15 @@ PARSE_ERRORS = (
     struct.error,
 )
 """What pydicom raises on damaged data."""
+
+DEFLATED_SYNTAXES = frozenset(
+    {
+        "1.2.840.10008.1.2.1.99",  # Deflated Explicit VR Little Endian
+        "1.2.840.10008.1.2.4.95",  # JPIP Referenced Deflate
+        "1.2.840.10008.1.2.4.205",  # JPIP HTJ2K Referenced Deflate
+    }
+)
+"""The transfer syntaxes whose whole dataset is deflated (PS3.5 A.5, A.7, A.9)."""
 
 _UID_PATTERN = re.compile(r"[0-9]+(\.[0-9]+)*")
 _INFLATE_LIMIT = 1 << 20
@@ -83,7 +87,7 @@ def read_identity(beginning: bytes | memoryview, transfer_syntax_uid: str) -> Id
     """
     if transfer_syntax_uid == ExplicitVRBigEndian:
         return None
-    if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+    if transfer_syntax_uid in DEFLATED_SYNTAXES:
         beginning = inflated_beginning(beginning)
     is_implicit = transfer_syntax_uid == ImplicitVRLittleEndian
     found = find_elements(beginning, _WANTED, is_implicit=is_implicit)
@@ -107,7 +111,7 @@ def read_identity_of_file(path: str, offset: int, transfer_syntax_uid: str) -> I
         with open(path, "rb") as file:  # noqa: PTH123 - the receive path keeps names as text
             file.seek(offset)
             source: BinaryIO = file
-            if syntax == DeflatedExplicitVRLittleEndian:
+            if syntax in DEFLATED_SYNTAXES:
                 source = BytesIO(inflated_beginning(file.read(_INFLATE_LIMIT)))
             head = read_dataset(
                 source,
@@ -116,9 +120,11 @@ def read_identity_of_file(path: str, offset: int, transfer_syntax_uid: str) -> I
                 stop_when=_is_after_series_uid,
                 specific_tags=[BaseTag(tag) for tag in _IDENTITY_TAGS],
             )
+        return identity_of(head)
+    except UnusableInstance:
+        raise
     except PARSE_ERRORS as error:
         raise UnusableInstance("the first elements of the dataset cannot be parsed") from error
-    return identity_of(head)
 
 
 # SOP class, SOP instance, study, series; in the order they stand in.

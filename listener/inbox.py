@@ -73,7 +73,7 @@ class Inbox:
         peer: socket.socket,
         deadlines: Deadlines,
         maximum_pdu_bytes: int,
-        on_tick: Callable[[], None] = lambda: None,
+        on_tick: Callable[[], None],
     ) -> None:
         self._peer = peer
         self._deadlines = deadlines
@@ -171,6 +171,9 @@ class Inbox:
             if size:
                 pieces.append(self._view[self._start : self._start + size])
             self._take(size)
+            if len(pieces) >= _MOST_FRAGMENTS:
+                sink(pieces)
+                pieces.clear()
             if not self._fragment_left:
                 return
             self._receive(pieces, sink)
@@ -220,6 +223,11 @@ class Inbox:
     def stop(self) -> None:
         """End the wait for bytes; may be called from any thread."""
         self._is_stopped = True
+
+    def release(self) -> None:
+        """Give the buffer back; nothing can be read any more."""
+        self._view = memoryview(b"")
+        self._on_tick = _nothing
 
     def stay_awake(self) -> None:
         """Begin the wait for bytes anew: the peer waits for us."""
@@ -279,7 +287,7 @@ class Inbox:
         self, pieces: list[memoryview] | None = None, sink: Sink | None = None, size: int = 1
     ) -> None:
         """Wait for bytes; hand on what is pending where its room is needed."""
-        if pieces and sink and (self._is_full(size) or len(pieces) >= _MOST_FRAGMENTS):
+        if pieces and sink and self._is_full(size):
             sink(pieces)
             pieces.clear()
         if not pieces and (self._start == self._end or self._is_full(size)):
@@ -329,6 +337,10 @@ class Inbox:
             raise TooSlow(f"a PDU took over {self._deadlines.pdu_seconds:g} s")
         if now - self._heard > self.idle_seconds:
             raise TooSlow(f"nothing came for {self.idle_seconds:g} s")
+
+
+def _nothing() -> None:
+    """In place of what was to be done while waiting."""
 
 
 def _interruption(kind: int) -> Exception:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from pydicom._uid_dict import UID_dictionary
-from pydicom.uid import AllTransferSyntaxes, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AllStoragePresentationContexts
 
 from listener.associate import (
@@ -24,6 +24,7 @@ from listener.statuses import (
 
 VERIFICATION = "1.2.840.10008.1.1"
 STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
+_NOT_FOR_FILES = ("1.2.840.10008.1.2.6.", "1.2.840.10008.1.2.7.", "1.2.840.10008.1.20")
 _STORAGE_ROOT = "1.2.840.10008.5.1.4.1.1."
 
 
@@ -36,6 +37,19 @@ def storage_sop_classes() -> tuple[str, ...]:
         if uid.startswith(_STORAGE_ROOT) and "Storage" in entry[0]
     ]
     return tuple(dict.fromkeys([*current, *named]))
+
+
+def transfer_syntaxes() -> tuple[str, ...]:
+    """Every transfer syntax of the standard in which an instance can be a Part 10 file.
+
+    We never decode what we store, so the retired ones are no less welcome. Left out are those
+    that are no encoding of a dataset by itself: MIME, XML, Papyrus and real-time video.
+    """
+    return tuple(
+        uid
+        for uid, entry in UID_dictionary.items()
+        if entry[1] == "Transfer Syntax" and not uid.startswith(_NOT_FOR_FILES)
+    )
 
 
 class Gate:
@@ -55,7 +69,7 @@ class Gate:
             STORAGE_COMMITMENT: "commit",
             **dict.fromkeys(storage, "store"),
         }
-        self._any_syntax = frozenset(str(syntax) for syntax in AllTransferSyntaxes)
+        self._any_syntax = frozenset(transfer_syntaxes())
 
     def admit(
         self, request: AssociationRequest, address: str, *, secure: bool

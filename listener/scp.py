@@ -255,6 +255,7 @@ class Receiver:
     def _leave(self, thread: threading.Thread) -> None:
         with self._lock:
             connection = self._connections.pop(thread)
+            connection.association = None
             self._give_back(connection)
         connection.peer.close()
 

@@ -1,6 +1,7 @@
 """The services of one association: C-ECHO, C-STORE and storage commitment (PS3.4 A, B, J)."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
@@ -87,6 +88,7 @@ class Services:
         self._message_ids = count(1)
         self._pending: list[PendingReport] = []
         self._reported: dict[int, PendingReport] = {}
+        self._patient_until = 0.0  # so long a peer may be silent that waits for a result
 
     def serve_message(self) -> None:
         """Serve the message that begins.
@@ -119,7 +121,8 @@ class Services:
     def on_tick(self) -> None:
         """Look between two waits for bytes whether a commitment result is to be reported."""
         if (self._pending or self._reported) and self._inbox.is_between_messages():
-            self._inbox.stay_awake()
+            if time.monotonic() < self._patient_until:
+                self._inbox.stay_awake()
             self._report()
 
     def _store(self, context: AgreedContext, command: Command) -> None:
@@ -171,6 +174,7 @@ class Services:
         )
         if pending is not None and not self.terms.rule.report_to:
             self._pending.append(pending)
+            self._patient_until = time.monotonic() + self._node.settings.instance_seconds
         if answer.comment:
             self._note_refusal(answer)
         self._respond(context.context_id, command, answer)

@@ -4,11 +4,10 @@ import logging
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pydicom.uid import DeflatedExplicitVRLittleEndian
-
 from listener.dimse import Command
 from listener.errors import MismatchedInstance, SpoolUnavailable, UnusableInstance
 from listener.identity import (
+    DEFLATED_SYNTAXES,
     Identity,
     read_identity,
     read_identity_of_file,
@@ -94,15 +93,13 @@ class Reception:
 
     def take(self, pieces: list[memoryview]) -> None:
         """Take the next pieces of the dataset."""
-        is_first = self.size == 0
         self.size += sum(map(len, pieces))
         if self.failure is not None:
             return
         try:
-            if is_first:
-                self._begin(pieces)
+            if self._incoming is None:
+                self._incoming = self._begin(pieces)
             self._require_size()
-            assert self._incoming is not None  # noqa: S101 - `_begin` made it
             self._incoming.write(pieces)
         except Exception as error:  # noqa: BLE001 - the C-STORE boundary: never a hang
             self._fail(error)
@@ -125,7 +122,7 @@ class Reception:
         if self._incoming is not None:
             self._incoming.discard()
 
-    def _begin(self, pieces: list[memoryview]) -> None:
+    def _begin(self, pieces: list[memoryview]) -> Incoming:
         """Judge the instance by its first bytes, where they reach, before any is written."""
         command = self._command
         self._identity = read_identity(pieces[0], self._transfer_syntax_uid)
@@ -136,7 +133,7 @@ class Reception:
         meta = encode_file_meta(
             command.sop_class_uid, command.sop_instance_uid, self._transfer_syntax_uid, self._origin
         )
-        self._incoming = Incoming(self._spool, meta)
+        return Incoming(self._spool, meta)
 
     def _require_size(self) -> None:
         if self.is_too_large:
@@ -154,7 +151,7 @@ class Reception:
                 incoming.temporary, incoming.offset, self._transfer_syntax_uid
             )
             self._require_same(self._identity)
-        if self._transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+        if self._transfer_syntax_uid in DEFLATED_SYNTAXES:
             require_bounded_inflation(incoming.temporary, incoming.offset)
         outcome = incoming.keep(self._identity)
         tally.stored += outcome == "kept"

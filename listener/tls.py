@@ -1,6 +1,9 @@
 """TLS of the DICOM port: the BCP 195 profile (PS3.15 B.12), and nothing older."""
 
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from listener.errors import TlsUnusable
 from listener.settings import TlsSettings
@@ -23,21 +26,28 @@ def server_context(settings: TlsSettings) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)
-    try:
-        context.load_cert_chain(settings.certificate, settings.private_key)
-    except (OSError, ssl.SSLError) as error:
-        raise TlsUnusable(
-            f"certificate: {settings.certificate} with private_key {settings.private_key}:"
-            f" {_reason(error)}"
-        ) from error
+    with _naming("certificate", settings.certificate):
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(settings.certificate)
+    with _naming("private_key", settings.private_key):
+        # An empty password: a key that needs one is refused, not asked for on the terminal.
+        context.load_cert_chain(settings.certificate, settings.private_key, password="")
     if settings.authorities is not None:
-        try:
+        with _naming("authorities", settings.authorities):
             context.load_verify_locations(settings.authorities)
-        except (OSError, ssl.SSLError) as error:
-            raise TlsUnusable(f"authorities: {settings.authorities}: {_reason(error)}") from error
         context.verify_mode = ssl.CERT_REQUIRED
     return context
 
 
+@contextmanager
+def _naming(key: str, path: Path) -> Iterator[None]:
+    """Say of which key and file an error is."""
+    try:
+        yield
+    except OSError as error:  # ssl.SSLError is one
+        raise TlsUnusable(f"{key}: {path}: {_reason(error)}") from error
+
+
 def _reason(error: OSError) -> str:
-    return (getattr(error, "reason", None) or error.strerror or type(error).__name__).lower()
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "not PEM, or it needs a password").lower().replace("_", " ")
+    return (error.strerror or type(error).__name__).lower()

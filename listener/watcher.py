@@ -45,14 +45,15 @@ class Known:
     series_of
         The series that hold an instance of a SOP Instance UID.
     counts
-        How many instances each series has; a folder with as many files needs no reading.
+        How many instances each series has, and when the last of them was recorded, in seconds
+        since the epoch; a folder with as many files and no later change needs no reading.
     journal_offsets
         How far each journal file was read.
     """
 
     sop_instance_uids: Callable[[SeriesKey], frozenset[str]]
     series_of: Callable[[str], frozenset[SeriesKey]]
-    counts: Callable[[], Mapping[SeriesKey, int]]
+    counts: Callable[[], Mapping[SeriesKey, tuple[int, float]]]
     journal_offsets: Mapping[str, int]
 
 
@@ -209,9 +210,11 @@ class Watcher:
         """Find what landed while nobody watched: folders that hold more than was recorded."""
         counts = self._known.counts()
         for key, entry in self._spool.series_folders():
-            self._folder_times[key] = entry.stat().st_mtime_ns
+            changed = entry.stat().st_mtime_ns
+            self._folder_times[key] = changed
             files = _instance_files(entry.path)
-            if len(files) != counts.get(key, 0):
+            count, recorded = counts.get(key, (0, 0.0))
+            if len(files) != count or changed / 1e9 > recorded:
                 self._pending |= self._unrecorded(key, files)
         self._next_rescan = self._clock() + self._settings.rescan_seconds
 

@@ -90,12 +90,16 @@ class Commitments:
             for reference in request.references:
                 if reference not in verified and not stop.is_set():
                     kept = reader.instance(reference.sop_instance_uid)
-                    if kept is not None or is_late:
+                    if kept is not None or (is_late and not self._is_on_its_way(reference)):
                         verified[reference] = self._reason(reference, kept)
         finally:
             reader.close()
         if len(verified) == len(set(request.references)):
             self._conclude(request, self._verified.pop(request.name))
+
+    def _is_on_its_way(self, reference: Reference) -> bool:
+        """Whether the spool has an instance that the ledger does not know yet."""
+        return any(self._spool.instances.glob(f"*/*/{reference.sop_instance_uid}.dcm"))
 
     def _conclude(self, request: CommitmentRequest, verified: dict[Reference, int | None]) -> None:
         failed = tuple(

@@ -16,7 +16,7 @@ from safelight.pipeline import Pipeline
 from safelight.version import __version__
 from web_status.app import WebContext, make_app, serve
 
-_NICE = 5  # reception comes first where the processors are busy; workers inherit it
+_NICE = 10  # reception comes first where the processors are busy; workers inherit it
 
 
 def run_coordinator(config: Config, report: Reporter, stop: threading.Event) -> None:

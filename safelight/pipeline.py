@@ -92,7 +92,7 @@ class Pipeline:
         self._running: dict[Future[JobResult] | Future[Path], _Running] = {}
         self._ended: SimpleQueue[Future[JobResult] | Future[Path]] = SimpleQueue()
         self._counts = _Counts()
-        self._waiting = 0
+        self._waiting: int | None = None
 
     @property
     def is_caught_up(self) -> bool:

@@ -7,10 +7,14 @@ from listener.spool import SeriesKey
 KEY = SeriesKey("1.2.3", "1.2.3.4")
 
 
+def counts(ledger):
+    return {key: count for key, (count, _) in ledger.intake.counts().items()}
+
+
 def test_an_arrival_is_in_its_series_of_its_study(ledger, record, arrival, path):
     record(arrival("1", SeriesNumber=7.0, SeriesDescription="T1"), arrival("2"))
     assert ledger.intake.sop_instance_uids(KEY) == {"1", "2"}
-    assert ledger.intake.counts() == {KEY: 2}
+    assert counts(ledger) == {KEY: 2}
     (row,) = LedgerReader(path).series()
     assert (row.SeriesNumber, row.SeriesDescription, row.Modality) == (7, "T1", "CT")
     assert (row.instances, row.bytes, row.calling_ae, row.state) == (2, 2000, "PACS1", "arriving")
@@ -20,13 +24,13 @@ def test_an_arrival_is_in_its_series_of_its_study(ledger, record, arrival, path)
 def test_the_same_instance_again_changes_nothing(ledger, record, arrival):
     record(arrival("1"))
     record(arrival("1"))
-    assert ledger.intake.counts() == {KEY: 1}
+    assert counts(ledger) == {KEY: 1}
 
 
 def test_one_series_uid_in_two_studies_is_two_series(ledger, record, arrival):
     other = SeriesKey("9.9", KEY.SeriesInstanceUID)
     record(arrival("1"), arrival("2", key=other))
-    assert ledger.intake.counts() == {KEY: 1, other: 1}
+    assert counts(ledger) == {KEY: 1, other: 1}
 
 
 def test_what_is_still_arriving_is_known_after_a_restart(record, arrival, ledger, path):

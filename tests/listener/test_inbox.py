@@ -30,7 +30,7 @@ def connect():
         peer, ours = socket.socketpair()
         ours.settimeout(tick)
         opened.extend((peer, ours))
-        return peer, Inbox(ours, deadlines, MAXIMUM)
+        return peer, Inbox(ours, deadlines, MAXIMUM, lambda: None)
 
     yield make
     for end in opened:
@@ -84,7 +84,7 @@ def test_however_a_message_is_cut_its_bytes_come_out_in_order(whole, data):
     stream = b"".join(message[2] for message in whole)
     peer, ours = socket.socketpair()
     ours.settimeout(0.02)
-    inbox = Inbox(ours, PATIENT, MAXIMUM)
+    inbox = Inbox(ours, PATIENT, MAXIMUM, lambda: None)
     sizes = data.draw(st.lists(st.integers(1, 700), min_size=1, max_size=40))
 
     def send():
@@ -118,6 +118,23 @@ def test_a_dataset_larger_than_the_buffer_is_handed_on_in_pieces(connect):
     sender.join()
     assert b"".join(handed) == content
     assert max(map(len, handed)) <= BUFFER_BYTES
+
+
+def test_a_dataset_of_single_bytes_is_handed_on_in_pieces_the_kernel_takes(connect):
+    peer, inbox = connect()
+    content = bytes(range(250)) * 20
+    stream = data_pdu(pdv(b"command", COMMAND | LAST))
+    stream += b"".join(data_pdu(pdv(content[i : i + 1], 0)) for i in range(len(content)))
+    stream += data_pdu(*(pdv(b"", 0) for _ in range(5000)), pdv(b"", LAST))
+    sender = threading.Thread(target=peer.sendall, args=(stream,))
+    sender.start()
+    inbox.header()
+    inbox.command()
+    handed = []
+    inbox.dataset(1, lambda pieces: handed.append(list(map(bytes, pieces))))
+    sender.join()
+    assert b"".join(b"".join(pieces) for pieces in handed) == content
+    assert max(map(len, handed)) < 1024  # IOV_MAX
 
 
 @pytest.mark.parametrize(

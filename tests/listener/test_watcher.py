@@ -5,6 +5,7 @@ NFS and CIFS, where no events come, are covered by polling on a local filesystem
 
 import errno
 import hashlib
+import time
 
 import pytest
 from pydicom.uid import generate_uid
@@ -24,18 +25,21 @@ class Recorded:
 
     def __init__(self):
         self.instances = {}
+        self.last = 0.0
         self.offsets = {}
 
     def known(self):
         return Known(
             lambda key: frozenset(self.instances.get(key, ())),
             lambda uid: frozenset(key for key, uids in self.instances.items() if uid in uids),
-            lambda: {key: len(uids) for key, uids in self.instances.items()},
+            lambda: {key: (len(uids), self.last) for key, uids in self.instances.items()},
             self.offsets,
         )
 
     def add(self, findings):
         self.offsets = findings.journal_offsets
+        if findings.arrivals:
+            self.last = time.time()
         for arrival in findings.arrivals:
             self.instances.setdefault(arrival.key, set()).add(
                 arrival.header.identity.SOPInstanceUID
@@ -226,3 +230,31 @@ def test_polling_takes_over_loudly_where_the_kernel_refuses_events(
     arrivals, _ = look_until(watcher, closed(1))
     assert len(arrivals) == 1
     assert "watching by polling: the kernel refuses (inotify watch limit reached)" in caplog.text
+
+
+def test_an_instance_that_landed_unwatched_is_found_though_another_has_gone(
+    watching, look_until, land, make_instance
+):
+    """As many files as were recorded need not be the same files."""
+    first = watching()
+    _, gone = land(make_instance())
+    look_until(first, lambda arrivals, _: len(arrivals) == 1)
+    first.stop()
+    gone.unlink()
+    _, landed = land(make_instance())
+    arrivals, _ = look_until(watching(), lambda arrivals, _: arrivals)
+    assert [arrival.path for arrival in arrivals] == [landed]
+
+
+def test_the_second_of_two_instances_of_one_uid_in_two_series_is_set_aside(
+    watching, look_until, land, make_instance, spool
+):
+    uid = "1.2.3.4.5"
+    _, kept = land(make_instance(SOPInstanceUID=uid))
+    watcher = watching()
+    look_until(watcher, lambda arrivals, _: len(arrivals) == 1)
+    _, second = land(make_instance(SOPInstanceUID=uid, SeriesInstanceUID="1.2.3.5"))
+    look_until(watcher, lambda *_: not second.exists())
+    assert kept.exists()
+    (reason,) = spool.quarantine.glob("*.json")
+    assert "kept before in another series" in reason.read_text()

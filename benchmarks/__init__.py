@@ -1,0 +1,1 @@
+"""Benchmarks: what Safelight does against other programs, side by side on one machine."""
