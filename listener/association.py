@@ -8,6 +8,7 @@ import socket
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from listener import pdu
 from listener.associate import ACCEPTED, AssociationRequest, decode_request, encode_acceptance
@@ -22,6 +23,7 @@ from listener.inbox import Deadlines, Inbox
 from listener.journal import AssociationEvent, EventName, now
 from listener.services import Node, Services, Terms
 from listener.settings import AcceptRule
+from listener.sockets import acknowledge_at_once
 from listener.statuses import LOCAL_LIMIT_EXCEEDED, Rejection
 
 logger = logging.getLogger(__name__)
@@ -63,7 +65,13 @@ class Association:
         self._peer = peer
         settings = node.settings
         deadlines = Deadlines(settings.pdu_seconds, settings.instance_seconds, settings.pdu_seconds)
-        self._inbox = Inbox(peer.connection, deadlines, settings.maximum_pdu_bytes, self._on_tick)
+        self._inbox = Inbox(
+            peer.connection,
+            deadlines,
+            settings.maximum_pdu_bytes,
+            self._on_tick,
+            partial(acknowledge_at_once, peer.connection),
+        )
         self._services: Services | None = None
 
     def stop(self) -> None:

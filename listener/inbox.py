@@ -16,6 +16,7 @@ from listener.pdu import ABORT, COMMAND, LAST, P_DATA_TF, PDU_HEADER, PDV_HEADER
 
 BUFFER_BYTES = 1 << 20
 _MOST_FRAGMENTS = 512  # of one hand-over; the kernel takes 1,024 in one writev
+_HANDOVER_BYTES = 1 << 18  # stays in the processor's cache, and writing overlaps with sending
 _COMMAND_BYTES = 1 << 16
 _NEVER = float("inf")
 _PDU_OF_ONE_FRAGMENT = Struct(">BxIIH")
@@ -66,6 +67,9 @@ class Inbox:
     on_tick
         Called while waiting, about as often as the connection's receive calls return;
         what it raises ends the wait.
+    acknowledge
+        Called before each wait within a message: a sender may wait for an acknowledgement of
+        TCP before it sends the rest.
     """
 
     def __init__(
@@ -74,11 +78,13 @@ class Inbox:
         deadlines: Deadlines,
         maximum_pdu_bytes: int,
         on_tick: Callable[[], None],
+        acknowledge: Callable[[], None],
     ) -> None:
         self._peer = peer
         self._deadlines = deadlines
         self._maximum = maximum_pdu_bytes
         self._on_tick = on_tick
+        self._acknowledge = acknowledge
         self._view = memoryview(bytearray(BUFFER_BYTES))
         self._start = self._end = 0
         self._pdu_left = 0  # bytes of the current P-DATA-TF after the fragments taken so far
@@ -287,12 +293,14 @@ class Inbox:
         self, pieces: list[memoryview] | None = None, sink: Sink | None = None, size: int = 1
     ) -> None:
         """Wait for bytes; hand on what is pending where its room is needed."""
-        if pieces and sink and self._is_full(size):
+        if pieces and sink and (self._is_full(size) or self._start >= _HANDOVER_BYTES):
             sink(pieces)
             pieces.clear()
         if not pieces and (self._start == self._end or self._is_full(size)):
             self._compact()
         self._await_rest_of_pdu()
+        if self._message_until != _NEVER:
+            self._acknowledge()
         count = self._count_received()
         now = time.monotonic()
         if count:

@@ -44,6 +44,14 @@ def give_up_sending_after(peer: socket.socket, seconds: float) -> None:
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(seconds))
 
 
+def acknowledge_at_once(peer: socket.socket) -> None:
+    """Acknowledge what came, without the 40 ms that the kernel would wait for more.
+
+    A sender that leaves Nagle's algorithm on keeps its last, short segment back until then.
+    """
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+
 def _timeval(seconds: float) -> bytes:
     whole = int(seconds)
     return struct.pack("ll", whole, int((seconds - whole) * 1_000_000))

@@ -21,6 +21,10 @@ PATIENT = Deadlines(pdu_seconds=30, message_seconds=30, idle_seconds=30)
 MAXIMUM = 1 << 16
 
 
+def nothing():
+    pass
+
+
 @pytest.fixture
 def connect():
     """Function that returns a peer's socket and the inbox at its other end."""
@@ -30,7 +34,7 @@ def connect():
         peer, ours = socket.socketpair()
         ours.settimeout(tick)
         opened.extend((peer, ours))
-        return peer, Inbox(ours, deadlines, MAXIMUM, lambda: None)
+        return peer, Inbox(ours, deadlines, MAXIMUM, nothing, nothing)
 
     yield make
     for end in opened:
@@ -84,7 +88,7 @@ def test_however_a_message_is_cut_its_bytes_come_out_in_order(whole, data):
     stream = b"".join(message[2] for message in whole)
     peer, ours = socket.socketpair()
     ours.settimeout(0.02)
-    inbox = Inbox(ours, PATIENT, MAXIMUM, lambda: None)
+    inbox = Inbox(ours, PATIENT, MAXIMUM, nothing, nothing)
     sizes = data.draw(st.lists(st.integers(1, 700), min_size=1, max_size=40))
 
     def send():
