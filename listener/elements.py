@@ -15,6 +15,7 @@ _SHORT_VRS = frozenset(
     {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT", b"PN"}
     | {b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US"}
 )
+_NONE: frozenset[bytes] = frozenset()
 _SHORT = Struct("<HH2sH")
 _LONG = Struct("<I")
 _IMPLICIT = Struct("<HHI")
@@ -45,12 +46,17 @@ def find_elements(
         the last of `tags` begins, or holds what is not understood.
     """
     header = _implicit_header if is_implicit else _explicit_header
+    usual_vrs = _NONE if is_implicit else _SHORT_VRS
     last = max(tags)
     found: dict[int, bytes] = {}
     position = 0
     try:
         while True:
-            tag, length, position = header(data, position)
+            group, element, vr, length = _SHORT.unpack_from(data, position)
+            if vr in usual_vrs and group != _ITEM_GROUP:  # most of all elements, so at once
+                tag, position = group << 16 | element, position + 8
+            else:
+                tag, length, position = header(data, position)
             if tag > last:
                 return found
             if length == _UNDEFINED:

@@ -3,6 +3,7 @@
 import logging
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from struct import pack
 from typing import BinaryIO
 
@@ -44,11 +45,19 @@ def encode_file_meta(
     sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, origin: Origin
 ) -> bytes:
     """Preamble, prefix and file meta information of a Part 10 file (PS3.10 7.1)."""
-    body = b"".join(
+    before, after = _around_instance(sop_class_uid, transfer_syntax_uid, origin)
+    body = before + _meta(0x0003, b"UI", sop_instance_uid, b"\0") + after
+    return _PREAMBLE + b"\2\0\0\0UL\4\0" + len(body).to_bytes(4, "little") + body
+
+
+@lru_cache(maxsize=256)
+def _around_instance(
+    sop_class_uid: str, transfer_syntax_uid: str, origin: Origin
+) -> tuple[bytes, bytes]:
+    """What stands before and after the SOP Instance UID: the same for most of an association."""
+    before = b"\2\0\1\0OB\0\0\2\0\0\0\0\1" + _meta(0x0002, b"UI", sop_class_uid, b"\0")
+    after = b"".join(
         (
-            b"\2\0\1\0OB\0\0\2\0\0\0\0\1",
-            _meta(0x0002, b"UI", sop_class_uid, b"\0"),
-            _meta(0x0003, b"UI", sop_instance_uid, b"\0"),
             _meta(0x0010, b"UI", transfer_syntax_uid, b"\0"),
             _meta(0x0012, b"UI", IMPLEMENTATION_CLASS_UID, b"\0"),
             _meta(0x0013, b"SH", IMPLEMENTATION_VERSION, b" "),
@@ -59,7 +68,7 @@ def encode_file_meta(
             b"\2\0\2\1OB\0\0" + _sized(origin.association_id, b"\0", "I"),
         )
     )
-    return _PREAMBLE + b"\2\0\0\0UL\4\0" + len(body).to_bytes(4, "little") + body
+    return before, after
 
 
 def _meta(element: int, vr: bytes, text: str, padding: bytes) -> bytes:
