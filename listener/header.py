@@ -20,7 +20,7 @@ from listener.identity import (
     identity_of,
     inflated_beginning,
 )
-from listener.part10 import ASSOCIATION_CREATOR_UID, Origin, dataset_offset
+from listener.part10 import ASSOCIATION_CREATOR_UID, Origin, Part10File, dataset_offset
 
 Value = str | float
 _LONGEST_VALUE = 1024
@@ -84,7 +84,7 @@ def read_header(path: Path) -> Header:
 
 def _read(path: Path) -> tuple[Dataset, Dataset]:
     """File meta and the elements before the pixel data."""
-    with path.open("rb") as file:
+    with Part10File(path) as file:
         beginning = file.read(_META_BYTES)
         if not any(syntax.encode() in beginning for syntax in DEFLATED_SYNTAXES):
             file.seek(0)
@@ -105,10 +105,15 @@ def _origin(meta: Dataset) -> Origin:
     ours = meta.get("PrivateInformationCreatorUID") == ASSOCIATION_CREATOR_UID
     identifier = cast("bytes", meta.get("PrivateInformation", b"")) if ours else b""
     return Origin(
-        str(meta.get("SendingApplicationEntityTitle", "")),
-        str(meta.get("ReceivingApplicationEntityTitle", "")),
+        _title(meta.get("SendingApplicationEntityTitle", "")),
+        _title(meta.get("ReceivingApplicationEntityTitle", "")),
         identifier.rstrip(b"\0 ").decode("ascii", "replace"),
     )
+
+
+def _title(value: object) -> str:
+    """An AE title; with a backslash in it, which is forbidden and sent, pydicom makes two."""
+    return "\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value)
 
 
 def _plain_values(dataset: Dataset) -> dict[str, tuple[Value, ...]]:

@@ -1,9 +1,12 @@
 """Part 10 files: the file meta information that goes before a dataset (PS3.10 7.1)."""
 
+import io
 import logging
+import os
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from struct import pack
 from typing import BinaryIO
 
@@ -15,6 +18,7 @@ IMPLEMENTATION_VERSION = "SAFELIGHT_0_1"
 ASSOCIATION_CREATOR_UID = UID("2.25.330216484613519872063450131976210446713")
 """(0002,0100) of our files; (0002,0102) then holds the association's identifier."""
 
+_CHUNK_BYTES = 1 << 20
 _PREAMBLE = b"\0" * 128 + b"DICM"
 
 
@@ -89,3 +93,33 @@ def dataset_offset(file: BinaryIO) -> int:
     """
     file.seek(len(_PREAMBLE) + 8)
     return len(_PREAMBLE) + 12 + int.from_bytes(file.read(4), "little")
+
+
+class Part10File(io.BufferedReader):
+    """A file to be read by pydicom: no element in it can claim more memory than it has bytes.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Attributes
+    ----------
+    is_cut_off
+        Whether an element claimed far more than was left. pydicom itself asks for up to a chunk
+        more, where it looks for the end of an element.
+    """
+
+    def __init__(self, path: Path) -> None:
+        raw = io.FileIO(str(path))  # pydicom takes its name for text
+        super().__init__(raw)
+        self._size = os.fstat(raw.fileno()).st_size
+        self.is_cut_off = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read, but no more than is left."""
+        left = max(self._size - self.tell(), 0)
+        if size is None or size < 0:
+            return super().read(left)
+        self.is_cut_off |= size > left + _CHUNK_BYTES
+        return super().read(min(size, left))

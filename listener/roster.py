@@ -73,6 +73,11 @@ class RosterPart:
         """How many associations there are, over all processes."""
         return sum(row[_ADDRESS_BYTES] for row in self._all())
 
+    def associations_from(self, address: str) -> int:
+        """How many associations from `address` there are, over all processes."""
+        wanted = _packed(address) + b"\1"
+        return sum(row == wanted for row in self._all())
+
     def _all(self) -> Iterator[bytes]:
         table = bytes(self._table)
         return (table[start : start + _ROW_BYTES] for start in range(0, len(table), _ROW_BYTES))

@@ -209,8 +209,8 @@ class Receiver:
             if (
                 row is None
                 or self._rows.associations() >= settings.maximum_associations
-                or self._rows.connections_from(connection.address)
-                > settings.maximum_connections_per_address
+                or self._rows.associations_from(connection.address)
+                >= settings.maximum_connections_per_address
             ):
                 return False
             self._rows.associate(row)

@@ -24,6 +24,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from listener.part10 import Part10File
 from processor.errors import PixelDataError
 from processor.headers import integer, number, sop_class_name, text
 
@@ -71,7 +72,8 @@ class Instance:
     header : Dataset
         The whole dataset. The encoded pixel data are dropped once every frame is decoded.
     cut_off : bool
-        The file ends within its pixel data, which are not in `header`.
+        The file ends within an element; where that is the encapsulated pixel data, they are
+        not in `header`.
     """
 
     def __init__(self, path: Path, header: Dataset, *, cut_off: bool = False) -> None:
@@ -138,7 +140,7 @@ class Instance:
                 "pixel data missing" if cut else f"no pixel data ({sop_class_name(self.header)})"
             )
             return PixelDataError(f"{reason} in instance {self.uid}", absent=True)
-        if self._cut_off:
+        if self._cut_off and "PixelData" not in self.header:
             return PixelDataError(f"pixel data truncated in instance {self.uid}")
         expected = self._expected_bytes()
         if expected is None:
@@ -148,6 +150,8 @@ class Instance:
             return PixelDataError(
                 f"pixel data truncated: {found} of {expected} bytes in instance {self.uid}"
             )
+        if self._cut_off:
+            return PixelDataError(f"the file ends within an element in instance {self.uid}")
         return None
 
     def _expected_bytes(self) -> int | None:
@@ -221,9 +225,10 @@ def read_instance(path: Path) -> Instance | Finding:
         The machine failed to read (not: the file is missing, which is a finding).
     """
     try:
-        header = dcmread(path)
+        with Part10File(path) as file:
+            header = dcmread(file)
         if len(header):
-            return Instance(path, header)
+            return Instance(path, header, cut_off=file.is_cut_off)
         # pydicom gives up a whole dataset that ends within encapsulated pixel data.
         header = dcmread(path, stop_before_pixels=True)
         if len(header):

@@ -14,6 +14,7 @@ def test_connections_are_counted_by_address_and_associations_in_all():
     assert part.connections_from("::1") == 1
     assert part.connections_from("10.0.0.2") == 0
     assert part.associations() == 2
+    assert part.associations_from("10.0.0.1") == 1
     part.leave(rows[0])
     assert (part.connections_from("10.0.0.1"), part.associations()) == (1, 1)
 
