@@ -10,10 +10,15 @@ from types import MappingProxyType
 
 import click
 from pydicom._uid_dict import UID_dictionary
-from pydicom.uid import UID, AllTransferSyntaxes
+from pydicom.uid import UID
 from pynetdicom.sop_class import _STORAGE_CLASSES
 
-from listener.negotiation import STORAGE_COMMITMENT, VERIFICATION, storage_sop_classes
+from listener.negotiation import (
+    STORAGE_COMMITMENT,
+    VERIFICATION,
+    storage_sop_classes,
+    transfer_syntaxes,
+)
 from listener.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from listener.settings import ReceiverSettings, TlsSettings
 from listener.statuses import COMMITMENT_STATUSES, REJECTIONS, STORAGE_STATUSES, Status
@@ -101,9 +106,9 @@ def scu_services() -> str:
     return _table(("SOP class", "UID"), map(_named, (Verification, StudyRootFind, StudyRootMove)))
 
 
-def transfer_syntaxes() -> str:
+def instance_syntaxes() -> str:
     """Every transfer syntax we take an instance in."""
-    return _table(("transfer syntax", "UID"), map(_named, AllTransferSyntaxes))
+    return _table(("transfer syntax", "UID"), map(_named, transfer_syntaxes()))
 
 
 def storage_classes() -> str:
@@ -127,7 +132,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = MappingProxyType(
             commitment_statuses,
             scp_services,
             scu_services,
-            transfer_syntaxes,
+            instance_syntaxes,
             storage_classes,
             extra_storage_classes,
         )
