@@ -293,10 +293,11 @@ class Inbox:
         self, pieces: list[memoryview] | None = None, sink: Sink | None = None, size: int = 1
     ) -> None:
         """Wait for bytes; hand on what is pending where its room is needed."""
-        if pieces and sink and (self._is_full(size) or self._start >= _HANDOVER_BYTES):
+        is_far = self._start >= _HANDOVER_BYTES or self._is_full(size)
+        if pieces and sink and is_far:
             sink(pieces)
             pieces.clear()
-        if not pieces and (self._start == self._end or self._is_full(size)):
+        if not pieces and (is_far or self._start == self._end):
             self._compact()
         self._await_rest_of_pdu()
         if self._message_until != _NEVER:
