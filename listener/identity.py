@@ -17,8 +17,8 @@ from listener.elements import find_elements
 from listener.errors import MismatchedInstance, UnusableInstance
 
 PARSE_ERRORS = (
-    *(EOFError, InvalidDicomError, NotImplementedError, RecursionError, ValueError),
-    struct.error,
+    *(EOFError, InvalidDicomError, NotImplementedError, RecursionError, ValueError, TypeError),
+    *(LookupError, AttributeError, ArithmeticError, MemoryError, struct.error),
 )
 """What pydicom raises on damaged data."""
 
