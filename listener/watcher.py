@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 _POLLING_SECONDS = 1.0
 _BATCH = 200
+_CLOCK_SECONDS = 0.05  # so far may the clock of a filesystem be behind
 _WITHOUT_EVENTS = ("nfs", "cifs", "smb", "9p", "fuse")
 
 
@@ -214,7 +215,7 @@ class Watcher:
             self._folder_times[key] = changed
             files = _instance_files(entry.path)
             count, recorded = counts.get(key, (0, 0.0))
-            if len(files) != count or changed / 1e9 > recorded:
+            if len(files) != count or changed / 1e9 > recorded - _CLOCK_SECONDS:
                 self._pending |= self._unrecorded(key, files)
         self._next_rescan = self._clock() + self._settings.rescan_seconds
 

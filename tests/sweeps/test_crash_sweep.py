@@ -105,14 +105,14 @@ def test_kill_9_at_each_boundary_of_a_store_loses_and_alters_nothing(
     with strace(receiver, "-e", f"trace={TRACED}") as trace:
         assert offer(receiver.port, scenario) == scenario
     receiver.stop()
-    boundaries = boundaries_in(trace, tmp_path / "traced")
+    boundaries = sorted(boundaries_in(trace, tmp_path / "traced"))
     assert {"fsync", "mkdir", "unlink"} <= {call for call, _ in boundaries}
     kill_at = functools.partial(kill_and_resend, lone_receiver, strace, scenario)
+    tried = boundaries if sweep.full else boundaries[::3]
     acknowledged = [
-        kill_at(*boundary, tmp_path / "-".join(map(str, boundary)))
-        for boundary in sorted(boundaries)
+        kill_at(*boundary, tmp_path / "-".join(map(str, boundary))) for boundary in tried
     ]
-    sweep.note(f"killed at each of {len(boundaries)} boundaries of a store")
+    sweep.note(f"killed at {len(tried)} of {len(boundaries)} boundaries of a store")
     assert len(set(acknowledged)) > 1  # it died at different stages
 
 
