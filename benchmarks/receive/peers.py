@@ -78,11 +78,14 @@ class Setting:
         The longest PDU to allow, where a program has to be told.
     associations
         How many will be open at the same time.
+    sent_again
+        Whether each round sends the instances of the one before.
     """
 
     folder: Path
     maximum_pdu_bytes: int
     associations: int
+    sent_again: bool = False
 
 
 Start = Callable[[Setting], Iterator[Peer]]
@@ -101,7 +104,7 @@ def storescp(
     command = ["storescp", bits, *fork, "-pdu", str(setting.maximum_pdu_bytes)]
     command += ["-aet", "STORESCP", "-od", str(folder), str(port)]
     with _running(command, folder, port, {"TCP_NODELAY": "1" if tuned else "0"}) as process:
-        yield _keeping_files(name, port, "STORESCP", process, folder)
+        yield _keeping_files(setting, name, port, "STORESCP", process, folder)
 
 
 def pynetdicom(setting: Setting) -> Iterator[Peer]:
@@ -111,7 +114,7 @@ def pynetdicom(setting: Setting) -> Iterator[Peer]:
     command = [sys.executable, "-m", "pynetdicom", "storescp", "-q", "-ba", "127.0.0.1"]
     command += ["--max-pdu", str(setting.maximum_pdu_bytes), "-od", str(folder), str(port)]
     with _running(command, folder, port) as process:
-        yield _keeping_files("pynetdicom", port, "STORESCP", process, folder)
+        yield _keeping_files(setting, "pynetdicom", port, "STORESCP", process, folder)
 
 
 def orthanc(setting: Setting) -> Iterator[Peer]:
@@ -149,7 +152,7 @@ def raw(setting: Setting) -> Iterator[Peer]:
     port = _free_port()
     command = [sys.executable, "-m", "benchmarks.receive.raw", str(port), str(folder)]
     with _running(command, folder, port) as process:
-        yield _keeping_files("raw", port, "", process, folder, speaks_dicom=False)
+        yield _keeping_files(setting, "raw", port, "", process, folder, speaks_dicom=False)
 
 
 def node(
@@ -163,7 +166,7 @@ def node(
     command += ["--durable"] if durable else []
     (folder / "instances").mkdir()
     with _running(command, folder, port) as process:
-        yield _keeping_files(name, port, "SAFELIGHT", process, folder / "instances")
+        yield _keeping_files(setting, name, port, "SAFELIGHT", process, folder / "instances")
 
 
 def daemon(setting: Setting, *, processes: int | None = None) -> Iterator[Peer]:
@@ -192,6 +195,7 @@ def missing_programs() -> list[str]:
 
 
 def _keeping_files(
+    setting: Setting,
     name: str,
     port: int,
     called_ae: str,
@@ -206,7 +210,7 @@ def _keeping_files(
         called_ae,
         process,
         lambda: _files(folder),
-        lambda: _empty_files(folder),
+        lambda: (_remove_files if setting.sent_again else _empty_files)(folder),
         speaks_dicom,
     )
 
@@ -280,6 +284,13 @@ def _empty_files(folder: Path) -> None:
             path = Path(place) / file
             if path.stat().st_size:
                 os.truncate(path, 0)
+
+
+def _remove_files(folder: Path) -> None:
+    """Remove the files and leave the folders: a receiver may remember that it made them."""
+    for place, _, files in os.walk(folder):
+        for file in files:
+            (Path(place) / file).unlink()
 
 
 def _leave_alone() -> None:

@@ -73,7 +73,9 @@ Measurements = Mapping[str, list[Measurement]]
 def run(case: Case, rounds: int, folder: Path) -> Measurements:
     """Run a case: one round to warm up, then `rounds` that count."""
     with TemporaryDirectory(dir=folder, prefix="receive-") as place, ExitStack() as running:
-        setting = Setting(Path(place), case.maximum_pdu_bytes, case.associations)
+        setting = Setting(
+            Path(place), case.maximum_pdu_bytes, case.associations, sent_again=case.by_storescu
+        )
         sender = _sender(case, Path(place), running)
         peers = [running.enter_context(contextmanager(start)(setting)) for start in case.receivers]
         for peer in peers:
