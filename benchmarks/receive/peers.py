@@ -104,7 +104,7 @@ def storescp(
     command = ["storescp", bits, *fork, "-pdu", str(setting.maximum_pdu_bytes)]
     command += ["-aet", "STORESCP", "-od", str(folder), str(port)]
     with _running(command, folder, port, {"TCP_NODELAY": "1" if tuned else "0"}) as process:
-        yield _keeping_files(setting, name, port, "STORESCP", process, folder)
+        yield _keeping_files(name, port, "STORESCP", process, folder, sent_again=setting.sent_again)
 
 
 def pynetdicom(setting: Setting) -> Iterator[Peer]:
@@ -114,7 +114,9 @@ def pynetdicom(setting: Setting) -> Iterator[Peer]:
     command = [sys.executable, "-m", "pynetdicom", "storescp", "-q", "-ba", "127.0.0.1"]
     command += ["--max-pdu", str(setting.maximum_pdu_bytes), "-od", str(folder), str(port)]
     with _running(command, folder, port) as process:
-        yield _keeping_files(setting, "pynetdicom", port, "STORESCP", process, folder)
+        yield _keeping_files(
+            "pynetdicom", port, "STORESCP", process, folder, sent_again=setting.sent_again
+        )
 
 
 def orthanc(setting: Setting) -> Iterator[Peer]:
@@ -152,7 +154,9 @@ def raw(setting: Setting) -> Iterator[Peer]:
     port = _free_port()
     command = [sys.executable, "-m", "benchmarks.receive.raw", str(port), str(folder)]
     with _running(command, folder, port) as process:
-        yield _keeping_files(setting, "raw", port, "", process, folder, speaks_dicom=False)
+        yield _keeping_files(
+            "raw", port, "", process, folder, sent_again=setting.sent_again, speaks_dicom=False
+        )
 
 
 def node(
@@ -166,7 +170,9 @@ def node(
     command += ["--durable"] if durable else []
     (folder / "instances").mkdir()
     with _running(command, folder, port) as process:
-        yield _keeping_files(setting, name, port, "SAFELIGHT", process, folder / "instances")
+        yield _keeping_files(
+            name, port, "SAFELIGHT", process, folder / "instances", sent_again=setting.sent_again
+        )
 
 
 def daemon(setting: Setting, *, processes: int | None = None) -> Iterator[Peer]:
@@ -195,13 +201,13 @@ def missing_programs() -> list[str]:
 
 
 def _keeping_files(
-    setting: Setting,
     name: str,
     port: int,
     called_ae: str,
     process: "subprocess.Popen[bytes]",
     folder: Path,
     *,
+    sent_again: bool,
     speaks_dicom: bool = True,
 ) -> Peer:
     return Peer(
@@ -210,7 +216,7 @@ def _keeping_files(
         called_ae,
         process,
         lambda: _files(folder),
-        lambda: (_remove_files if setting.sent_again else _empty_files)(folder),
+        lambda: (_remove_files if sent_again else _empty_files)(folder),
         speaks_dicom,
     )
 
