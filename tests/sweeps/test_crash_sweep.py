@@ -217,7 +217,8 @@ def test_kill_9_at_random_moments_of_a_feed_loses_and_alters_nothing(sweep, daem
     uids = {instance.sop_instance_uid for instance in sent}
     wait_until(lambda: uids <= daemon.recorded(), "the ledger to list what was acknowledged", 120)
     assert daemon.process.poll() is None
-    assert feed.breaks >= kills // 4  # most kills hit the feed, not a process without a peer
+    # Kills hit the feed, and not only processes without a peer; of a few, few may.
+    assert feed.breaks >= (kills // 4 if sweep.full else 1)
 
 
 def kill_some(daemon, draw, wait_until):

@@ -64,12 +64,14 @@ class Node:
         return list((self.spool / "quarantine").glob(f"{instance.sop_instance_uid}-*.dcm"))
 
     def events(self, peer):
-        """What the journal holds of a peer, in order. Each line must be one whole event."""
+        """What the journal holds of a peer, in order. Each line must be one whole event.
+
+        The last one may be read while it is written: it counts once its end is there.
+        """
         lines = [
             json.loads(line)
             for path in sorted((self.spool / "journal").glob("*.jsonl"))
-            for line in path.read_bytes().split(b"\n")
-            if line
+            for line in path.read_bytes().split(b"\n")[:-1]
         ]
         return [line for line in lines if line.get("calling_ae") == peer.calling]
 

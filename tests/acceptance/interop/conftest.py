@@ -107,11 +107,11 @@ class Site:
         return path
 
     def events(self):
-        """What the journal holds, in order."""
+        """What the journal holds, in order; a line counts once its end is there."""
         lines = [
             line
             for path in sorted((self.spool / "journal").glob("*.jsonl"))
-            for line in path.read_text().splitlines()
+            for line in path.read_text().split("\n")[:-1]
         ]
         return [json.loads(line) for line in lines]
 
