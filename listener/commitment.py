@@ -15,7 +15,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
@@ -28,7 +28,7 @@ from pynetdicom.dsutils import encode
 from listener.associate import AgreedContext
 from listener.dimse import Command, encode_event_report
 from listener.errors import ProtocolViolation, UnusableInstance
-from listener.identity import require_uid
+from listener.identity import PARSE_ERRORS, require_uid
 from listener.journal import AssociationEvent
 from listener.negotiation import STORAGE_COMMITMENT
 from listener.settings import AcceptRule
@@ -87,8 +87,6 @@ class CommitmentRequest:
     """
 
     name: str
-    at: str
-    association_id: str
     calling_ae: str
     called_ae: str
     report_to: str
@@ -178,26 +176,25 @@ def _modified(path: Path) -> float:
         return 0.0
 
 
+def collect_request(content: bytearray, pieces: list[memoryview]) -> None:
+    """Gather a request's dataset, up to 16 MiB.
+
+    Raises
+    ------
+    ProtocolViolation
+        It is longer.
+    """
+    for piece in pieces:
+        content.extend(piece)
+    if len(content) > _REQUEST_BYTES:
+        raise ProtocolViolation("a storage commitment request is longer than we take")
+
+
 class CommitmentDesk:
     """Takes requests on associations."""
 
     def __init__(self, store: CommitmentStore) -> None:
         self._store = store
-
-    def serves(self, abstract_syntax: str) -> bool:
-        """Whether a presentation context is for storage commitment."""
-        return abstract_syntax == STORAGE_COMMITMENT
-
-    def collector(self, content: bytearray) -> Callable[[list[memoryview]], None]:
-        """A sink that gathers a request's dataset, up to 16 MiB."""
-
-        def collect(pieces: list[memoryview]) -> None:
-            for piece in pieces:
-                content.extend(piece)
-            if len(content) > _REQUEST_BYTES:
-                raise ProtocolViolation("a storage commitment request is longer than we take")
-
-        return collect
 
     def take(
         self,
@@ -264,14 +261,12 @@ def _request(
         )
     except UnusableInstance:
         raise
-    except Exception as cause:
+    except PARSE_ERRORS as cause:
         raise UnusableInstance("the Action Information cannot be parsed") from cause
     if not references:
         raise UnusableInstance("ReferencedSOPSequence is missing or empty")
     return CommitmentRequest(
         uuid.uuid4().hex,
-        opening.at,
-        opening.association_id,
         opening.calling_ae,
         opening.called_ae,
         rule.report_to,

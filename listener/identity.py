@@ -18,7 +18,7 @@ from listener.errors import MismatchedInstance, UnusableInstance
 
 PARSE_ERRORS = (
     *(EOFError, InvalidDicomError, NotImplementedError, RecursionError, ValueError, TypeError),
-    *(LookupError, AttributeError, ArithmeticError, MemoryError, struct.error),
+    *(LookupError, AttributeError, ArithmeticError, struct.error),
 )
 """What pydicom raises on damaged data."""
 

@@ -168,7 +168,6 @@ class Inbox:
                 break
         if pieces:
             sink(pieces)
-        self.end_message()
 
     def _take_fragment(self, pieces: list[memoryview], sink: Sink) -> None:
         """Take what is left of a fragment, which may be nothing, as it comes."""

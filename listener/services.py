@@ -4,11 +4,12 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 
 from listener import pdu
 from listener.associate import AgreedContext
-from listener.commitment import CommitmentDesk, PendingReport
+from listener.commitment import CommitmentDesk, PendingReport, collect_request
 from listener.dimse import (
     C_CANCEL_RQ,
     C_ECHO_RQ,
@@ -20,9 +21,9 @@ from listener.dimse import (
     encode_response,
 )
 from listener.errors import AssociationEnded, ProtocolViolation
-from listener.inbox import Inbox
+from listener.inbox import Inbox, Sink
 from listener.journal import AssociationEvent, JournalWriter, now
-from listener.negotiation import VERIFICATION, Gate
+from listener.negotiation import STORAGE_COMMITMENT, VERIFICATION, Gate
 from listener.part10 import Origin
 from listener.settings import AcceptRule, ReceiverSettings
 from listener.spool import Spool
@@ -66,6 +67,10 @@ class Terms:
     maximum_pdu_bytes: int
 
 
+def _ignore(pieces: list[memoryview]) -> None:
+    """Take a dataset that nobody asked for."""
+
+
 class Services:
     """Serves the messages of one association, one after the other.
 
@@ -106,15 +111,15 @@ class Services:
         if command.field == C_STORE_RQ and self._node.gate.is_storage(context.abstract_syntax):
             self._store(context, command)
         elif command.field == C_ECHO_RQ and context.abstract_syntax == VERIFICATION:
-            self._skip_dataset(context_id, command)
+            self._take_dataset(context_id, command)
             self._respond(context_id, command, Answer(SUCCESS))
-        elif command.field == N_ACTION_RQ and self._node.desk.serves(context.abstract_syntax):
+        elif command.field == N_ACTION_RQ and context.abstract_syntax == STORAGE_COMMITMENT:
             self._commit(context, command)
         elif command.field == N_EVENT_REPORT_RSP:
-            self._skip_dataset(context_id, command)
+            self._take_dataset(context_id, command)
             self._end_report(command)
         elif command.field == C_CANCEL_RQ:
-            self._skip_dataset(context_id, command)
+            self._take_dataset(context_id, command)
         else:
             raise ProtocolViolation(f"command 0x{command.field:04X} in a context of another kind")
 
@@ -147,9 +152,6 @@ class Services:
 
     def _receive(self, context_id: int, command: Command, reception: Reception) -> None:
         """Take the dataset; one that is too large is answered at once and its rest discarded."""
-        if not command.has_dataset:
-            self._inbox.end_message()
-            return
         maximum = self._node.settings.maximum_instance_bytes
 
         def take(pieces: list[memoryview]) -> None:
@@ -160,15 +162,12 @@ class Services:
             if reception.is_too_large and not was_too_large and reception.failure is not None:
                 self._respond(context_id, command, reception.failure)
 
-        self._inbox.dataset(context_id, take)
+        self._take_dataset(context_id, command, take)
 
     def _commit(self, context: AgreedContext, command: Command) -> None:
         """Take a storage commitment request (PS3.4 J.3.2)."""
         content = bytearray()
-        if command.has_dataset:
-            self._inbox.dataset(context.context_id, self._node.desk.collector(content))
-        else:
-            self._inbox.end_message()
+        self._take_dataset(context.context_id, command, partial(collect_request, content))
         answer, pending = self._node.desk.take(
             command, bytes(content), context, self.terms.opening, self.terms.rule
         )
@@ -195,9 +194,10 @@ class Services:
         if pending is not None:
             self._node.desk.remove(pending)
 
-    def _skip_dataset(self, context_id: int, command: Command) -> None:
+    def _take_dataset(self, context_id: int, command: Command, sink: Sink = _ignore) -> None:
+        """Take the rest of a message: its dataset, where it has one."""
         if command.has_dataset:
-            self._inbox.dataset(context_id, lambda _: None)
+            self._inbox.dataset(context_id, sink)
         self._inbox.end_message()
 
     def _respond(self, context_id: int, command: Command, answer: Answer) -> None:

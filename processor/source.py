@@ -3,7 +3,6 @@
 It does not judge: what cannot be read is a finding that the processors report.
 """
 
-import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +23,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from listener.identity import PARSE_ERRORS
 from listener.part10 import Part10File
 from processor.errors import PixelDataError
 from processor.headers import integer, number, sop_class_name, text
@@ -39,19 +39,8 @@ _NATIVE = frozenset(
     }
 )
 
-# What pydicom raises on bytes that are not what they claim to be.
-_UNREADABLE = (
-    InvalidDicomError,
-    EOFError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    NotImplementedError,
-    struct.error,
-)
-# Decoder plug-ins also raise these, and Pillow an OSError without errno.
-_UNDECODABLE = (*_UNREADABLE, RuntimeError, ArithmeticError)
+# Decoder plug-ins also raise this, and Pillow an OSError without errno.
+_UNDECODABLE = (*PARSE_ERRORS, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -160,7 +149,7 @@ class Instance:
             return None
         try:
             return get_expected_length(self.header)
-        except _UNREADABLE:
+        except PARSE_ERRORS:
             return None
 
     def _native(self) -> bool:
@@ -238,7 +227,7 @@ def read_instance(path: Path) -> Instance | Finding:
         return Finding(path.name, "the file is missing")
     except InvalidDicomError:
         return Finding(path.name, "not a DICOM file")
-    except _UNREADABLE as error:
+    except PARSE_ERRORS as error:
         return Finding(path.name, f"cannot be read ({type(error).__name__})")
 
 

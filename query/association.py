@@ -133,11 +133,39 @@ def _no_response(pacs: PacsSettings, service: str, limit: float, waited: float) 
     )
 
 
+class _Checkpoint(threading.Event):
+    """Where the association's reactor waits while a service user reads responses.
+
+    In pynetdicom 3.0.4 the reactor says that it no longer waits only after it left the checkpoint;
+    in between, the user may find it waiting, and lose its response to it ("Received unexpected
+    C-STORE service message"). Here both happen as one.
+    """
+
+    def __init__(self, association: Association) -> None:
+        super().__init__()
+        self._association = association
+        self._passing = threading.Lock()
+        self.set()
+
+    def clear(self) -> None:
+        with self._passing:
+            super().clear()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        while super().wait(timeout):
+            with self._passing:
+                if self.is_set():
+                    self._association._is_paused = False  # noqa: SLF001 - there is no other way
+                    return True
+        return False
+
+
 class _Connection:
     """What pynetdicom keeps to itself, or loses, about a connection.
 
     Its socket: closed here, because pynetdicom forgets it where the peer hung up first. Whether
     it opened. The A-ASSOCIATE-RJ: pynetdicom takes one that comes at once for a failed connection.
+    The reactor's checkpoint, which has a race.
     """
 
     def __init__(self) -> None:
@@ -158,8 +186,9 @@ class _Connection:
         if self.socket is None and transport is not None:  # the first is A-ASSOCIATE-RQ
             self.socket = transport.socket
 
-    def _on_open(self, _event: evt.Event) -> None:
+    def _on_open(self, event: evt.Event) -> None:
         self.opened = True
+        event.assoc._reactor_checkpoint = _Checkpoint(event.assoc)  # noqa: SLF001
 
     def _on_pdu(self, event: evt.Event) -> None:
         if isinstance(event.pdu, A_ASSOCIATE_RJ):

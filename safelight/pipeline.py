@@ -78,6 +78,7 @@ class Pipeline:
         self.spool = Spool(
             SpoolSettings(config.storage.spool, config.storage.free_bytes_min), "coordinator"
         )
+        self.spool.discard_incoming()
         self._watcher = Watcher(
             self.spool,
             config.series,

@@ -5,13 +5,18 @@ Power loss is not covered; that every answer follows fsync is shown in tests/lis
 
 import hashlib
 import threading
+from contextlib import suppress
 
 import numpy as np
 import psutil
 import pydicom
 import pytest
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
-from pynetdicom import AE
+from pynetdicom.presentation import build_context
+
+from query.association import associated, responses_from
+from query.errors import AssociationAborted
+from query.settings import PacsSettings
 
 
 class Feed(threading.Thread):
@@ -24,22 +29,29 @@ class Feed(threading.Thread):
         self.reached = threading.Condition()
 
     def run(self):
-        ae = AE("FEEDER")
-        ae.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
-        association = ae.associate("127.0.0.1", self.port, ae_title="SAFELIGHT")
-        for path in self.files:
-            instance = pydicom.dcmread(path)
-            try:
-                status = association.send_c_store(instance)
-            except RuntimeError:
-                break
-            if status.get("Status") != 0x0000:
-                break
-            with self.reached:
-                self.acknowledged.append(instance.SOPInstanceUID)
-                self.reached.notify_all()
-        if association.is_established:
-            association.release()
+        receiver = PacsSettings(
+            name="us", ae_title="SAFELIGHT", host="127.0.0.1", port=self.port, response_seconds=30
+        )
+        context = build_context(CTImageStorage, ExplicitVRLittleEndian)
+        with (
+            suppress(AssociationAborted),
+            associated(receiver, [context], calling_ae="FEEDER", dimse_seconds=30) as association,
+        ):
+            for path in self.files:
+                self._send(association, path, receiver)
+
+    def _send(self, association, path, receiver):
+        instance = pydicom.dcmread(path)
+        ((status, _),) = responses_from(
+            lambda: [(association.send_c_store(instance), None)],
+            receiver,
+            service="C-STORE",
+            dimse_seconds=30,
+        )
+        assert status.Status == 0x0000
+        with self.reached:
+            self.acknowledged.append(instance.SOPInstanceUID)
+            self.reached.notify_all()
 
     def wait_for(self, count):
         with self.reached:

@@ -58,6 +58,7 @@ def received(inbox, context_id=1):
     assert found == context_id
     dataset = bytearray()
     inbox.dataset(context_id, lambda pieces: [dataset.extend(piece) for piece in pieces])
+    inbox.end_message()
     return command, bytes(dataset)
 
 

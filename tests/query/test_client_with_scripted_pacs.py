@@ -13,8 +13,10 @@ import pytest
 from pynetdicom import evt
 from pynetdicom.dimse_primitives import C_MOVE
 from pynetdicom.dsutils import encode
+from pynetdicom.presentation import build_context
 from pynetdicom.service_class import QueryRetrieveServiceClass
 
+from query.association import _Checkpoint, associated
 from query.client import StudyRootFind, Verification, echo, find_series, find_studies, move_study
 from query.errors import (
     AssociationAborted,
@@ -572,3 +574,24 @@ def test_no_patient_data_reaches_an_error(find_answers):
         find_studies(pacs, BY_PATIENT, **US)
 
     assert "P0042" not in str(failed.value)
+
+
+def test_a_reactor_past_its_checkpoint_is_not_taken_for_waiting(scripted_pacs, monkeypatch):
+    waits, seen = _Checkpoint.wait, []
+
+    def wait_and_be_preempted(checkpoint, timeout=None):
+        passed = waits(checkpoint, timeout)
+        time.sleep(0.005)  # a service user that looks now must see that it may not read yet
+        seen.append(checkpoint._association._is_paused)
+        return passed
+
+    monkeypatch.setattr(_Checkpoint, "wait", wait_and_be_preempted)
+    with associated(
+        scripted_pacs(), [build_context(Verification)], dimse_seconds=2, **US
+    ) as association:
+        for _ in range(10):
+            assert association.send_c_echo().get("Status") == 0x0000
+            time.sleep(0.02)  # the reactor passes, more than once
+        while_established = list(seen)
+    assert len(while_established) >= 10
+    assert not any(while_established)
