@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from multiprocessing.connection import wait
+from multiprocessing.context import BaseContext
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -28,7 +29,7 @@ _MEGABYTE = 1 << 20
 
 
 class WorkerPool:
-    """Worker processes started with "spawn": they share nothing with the parent but the request.
+    """Worker processes, started by a fork server: they share nothing with us but the request.
 
     A job's future carries a `JobResult`, or raises `WorkerTimeout`, `WorkerDied`,
     `WorkerOutOfMemory` or what the job raised. Cancelling a future kills the worker that runs it.
@@ -42,7 +43,7 @@ class WorkerPool:
             max_tasks=settings.jobs_per_worker,
             initializer=prepare_worker,
             initargs=(settings.memory_limit_mb,),
-            context=multiprocessing.get_context("spawn"),
+            context=_fork_server(),
         )
 
     def submit(self, request: JobRequest) -> Future[JobResult]:
@@ -92,6 +93,13 @@ class WorkerPool:
             self.close()
         else:
             self.stop()
+
+
+def _fork_server() -> BaseContext:
+    """A process that has imported what jobs need, and forks each worker in milliseconds."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["processor.job", "processor.workbook"])
+    return context
 
 
 def _settle(outer: Future[T], inner: "Future[Any]", settings: PoolSettings) -> None:

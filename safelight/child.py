@@ -3,10 +3,12 @@
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import parent_process
 
@@ -30,7 +32,22 @@ class Reporter:
         self._control.send(status)
 
 
-def child_main(target: Target, config: Config, control: Connection) -> None:
+_HANDLED = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Hold signals back while a child starts, so that none meets it with our handlers."""
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
+def child_main(
+    target: Target, config: Config, control: Connection, unneeded: Sequence[socket.socket]
+) -> None:
     """Run `target` until SIGTERM sets its stop event, or the supervisor is gone.
 
     Parameters
@@ -39,10 +56,15 @@ def child_main(target: Target, config: Config, control: Connection) -> None:
         Called with the configuration, a reporter and the stop event.
     control
         The way to the supervisor.
+    unneeded
+        Sockets of the supervisor to close.
     """
+    for inherited in unneeded:
+        inherited.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the supervisor, which stops us
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
     end_with_parent()
     configure_logging()
     try:

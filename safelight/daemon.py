@@ -4,6 +4,7 @@ It does nothing else, so that nothing else can stop it.
 """
 
 import fcntl
+import gc
 import logging
 import multiprocessing
 import os
@@ -14,14 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from types import FrameType
 
 from listener.roster import Roster
 from listener.scp import listen
 from listener.spool import discard_incoming
-from safelight.child import Target, child_main
+from safelight.child import Target, child_main, signals_held
 from safelight.config import Config
 from safelight.coordinator import run_coordinator
 from safelight.errors import ChildFailed, SpoolInUse
@@ -45,7 +46,8 @@ class _Child:
     name: str
     target: Target
     stop_seconds: float
-    process: SpawnProcess | None = None
+    needs_doors: bool = True
+    process: ForkProcess | None = None
     control: Connection | None = None
     ready: bool = False
     status: str = ""
@@ -78,7 +80,7 @@ class Supervisor:
         self._announced = False
         self._next_ping = 0.0
         self._doors: list[socket.socket] = []
-        self._children = [_Child("coordinator", run_coordinator, _STOP_SECONDS)]
+        self._children = [_Child("coordinator", run_coordinator, _STOP_SECONDS, needs_doors=False)]
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT.
@@ -93,6 +95,7 @@ class Supervisor:
             A process could not be started at all.
         """
         lock = lock_data(self._config.storage.data)
+        gc.freeze()  # what is imported by now stays shared with the children
         try:
             self._open_doors()
             discard_incoming(self._config.storage.spool)
@@ -140,14 +143,17 @@ class Supervisor:
             self._start(child)
 
     def _start(self, child: _Child) -> None:
-        context = multiprocessing.get_context("spawn")
+        """Start a child by fork: this process has no threads, and all is imported already."""
+        context = multiprocessing.get_context("fork")
         child.control, theirs = context.Pipe(duplex=False)
+        unneeded = () if child.needs_doors else tuple(self._doors)
         process = context.Process(
             target=child_main,
-            args=(child.target, self._config, theirs),
+            args=(child.target, self._config, theirs, unneeded),
             name=f"safelight-{child.name}",
         )
-        process.start()
+        with signals_held():
+            process.start()
         theirs.close()
         child.process = process
         child.started = child.heard = time.monotonic()
