@@ -1,4 +1,4 @@
-"""The header of a Part 10 file, as the watcher and the rules need it. Pixel data is not touched."""
+"""The header of a Part 10 file, as the rules need it. Pixel data is not touched."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -74,7 +74,7 @@ def read_header(path: Path) -> Header:
             identity_of(dataset),
             str(meta.get("TransferSyntaxUID", "")),
             _origin(meta),
-            _plain_values(dataset),
+            _values(dataset),
         )
     except UnusableInstance as error:
         raise UnreadableInstance(str(error)) from error
@@ -91,7 +91,7 @@ def _read(path: Path) -> tuple[Dataset, Dataset]:
             dataset = dcmread(file, stop_before_pixels=True)
             return dataset.file_meta, dataset
         # pydicom would inflate all of it.
-        file.seek(dataset_offset(file))
+        file.seek(dataset_offset(beginning))
         beginning = inflated_beginning(file.read(_HEADER_BYTES), _HEADER_BYTES)
     source = BytesIO(beginning)
     return read_file_meta_info(path), read_dataset(source, False, True, stop_when=_is_pixel_data)
@@ -116,13 +116,15 @@ def _title(value: object) -> str:
     return "\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value)
 
 
-def _plain_values(dataset: Dataset) -> dict[str, tuple[Value, ...]]:
+def _values(dataset: Dataset) -> dict[str, tuple[Value, ...]]:
     """Each standard element with plain values; one bad element costs only itself."""
     values: dict[str, tuple[Value, ...]] = {}
     for tag in dataset.keys():  # noqa: SIM118 - iterating a Dataset parses every element at once
         try:
             element = dataset[tag]
-            plain = _plain(element.value) if element.keyword and element.VR not in _BULK else ()
+            plain = (
+                plain_values(element.value) if element.keyword and element.VR not in _BULK else ()
+            )
         except PARSE_ERRORS:
             continue
         if plain:
@@ -133,7 +135,8 @@ def _plain_values(dataset: Dataset) -> dict[str, tuple[Value, ...]]:
 _BULK = frozenset({"SQ", "OB", "OW", "OF", "OD", "OL", "OV", "UN", "OB or OW", "UT", "UC"})
 
 
-def _plain(value: object) -> tuple[Value, ...]:
+def plain_values(value: object) -> tuple[Value, ...]:
+    """A value of pydicom's as text and numbers; nothing where it is empty or too long."""
     items = list(value) if isinstance(value, MultiValue | list) else [value]
     plain = tuple(
         float(item) if isinstance(item, int | float) else str(item)

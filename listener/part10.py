@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from struct import pack
-from typing import BinaryIO
 
 import pydicom.config
 from pydicom.uid import UID
@@ -86,13 +85,14 @@ def _sized(text: str, padding: bytes, size: str) -> bytes:
     return pack("<" + size, len(value)) + value
 
 
-def dataset_offset(file: BinaryIO) -> int:
-    """Where the dataset begins in a Part 10 file of ours: after the file meta group.
+def dataset_offset(beginning: bytes) -> int:
+    """Where the dataset begins, from the first bytes of a Part 10 file of ours; 0 where unclear.
 
     The group length (0002,0000) is the first element and counts from its own end.
     """
-    file.seek(len(_PREAMBLE) + 8)
-    return len(_PREAMBLE) + 12 + int.from_bytes(file.read(4), "little")
+    if beginning[128:140] != _PREAMBLE[128:] + b"\2\0\0\0UL\4\0":
+        return 0
+    return len(_PREAMBLE) + 12 + int.from_bytes(beginning[140:144], "little")
 
 
 class Part10File(io.BufferedReader):

