@@ -1,15 +1,15 @@
 """Records what arrived: associations, instances, quarantine; and says what is known already."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
 
 from ledger.session import Row, Session
-from listener.journal import ENDINGS, AssociationEvent, now
+from listener.journal import ENDINGS, AssociationEvent, EventName, now
 from listener.series import Arrival
 from listener.spool import SeriesKey
-from listener.watcher import Findings
+from listener.watcher import Findings, Resumed, ResumedSeries
 
 
 class Intake:
@@ -58,21 +58,48 @@ class Intake:
         """How far each file of the association journal was read."""
         return {row["file"]: row["offset"] for row in self._session.table("journal_offsets").rows}
 
-    def arriving(self) -> Mapping[SeriesKey, tuple[str, set[str]]]:
-        """The series still open, with modality and their associations' identifiers."""
+    def arriving(self) -> Resumed:
+        """What is still open: series, studies, and the associations they ask for."""
+        return Resumed(
+            tuple(self._arriving_series()),
+            {
+                row["StudyInstanceUID"]: frozenset(json.loads(row["associations"]))
+                for row in self._session.query(
+                    "SELECT StudyInstanceUID, (SELECT json_group_array(DISTINCT association_id)"
+                    " FROM series JOIN instances ON series_id = series.id"
+                    " WHERE study_id = studies.id AND association_id != '') AS associations"
+                    " FROM studies WHERE is_arriving"
+                )
+            },
+            tuple(self._associations_wanted()),
+        )
+
+    def _arriving_series(self) -> Iterator[ResumedSeries]:
         rows = self._session.query(
-            "SELECT StudyInstanceUID, SeriesInstanceUID, Modality,"
+            "SELECT StudyInstanceUID, SeriesInstanceUID, Modality, calling_ae,"
             " (SELECT json_group_array(DISTINCT association_id) FROM instances"
             "  WHERE series_id = series.id AND association_id != '') AS associations"
             " FROM series JOIN studies ON studies.id = study_id WHERE state = 'arriving'"
         )
-        return {
-            SeriesKey(row["StudyInstanceUID"], row["SeriesInstanceUID"]): (
+        for row in rows:
+            yield ResumedSeries(
+                SeriesKey(row["StudyInstanceUID"], row["SeriesInstanceUID"]),
                 row["Modality"],
-                set(json.loads(row["associations"])),
+                row["calling_ae"],
+                frozenset(json.loads(row["associations"])),
             )
-            for row in rows
-        }
+
+    def _associations_wanted(self) -> Iterator[AssociationEvent]:
+        """How the associations stand that are open, or that sent to a study still open."""
+        rows = self._session.query(
+            "SELECT association_id, receiver, began_at, state FROM associations"
+            " WHERE state = 'open' OR association_id IN (SELECT association_id FROM studies"
+            "  JOIN series ON study_id = studies.id JOIN instances ON series_id = series.id"
+            "  WHERE is_arriving)"
+        )
+        for row in rows:
+            event: EventName = "accepted" if row["state"] == "open" else row["state"]
+            yield AssociationEvent(event, row["began_at"], row["association_id"], row["receiver"])
 
     def record(self, findings: Findings) -> None:
         """Record what the watcher saw, but for closures, in one commit."""
@@ -143,6 +170,11 @@ class Intake:
                 "UPDATE series SET state = 'arriving', instances = instances + 1,"
                 " bytes = bytes + ?, last_arrival_at = ? WHERE id = ?",
                 [arrival.bytes, at, series_id],
+            )
+            self._session.execute(
+                "UPDATE studies SET is_arriving = 1 WHERE NOT is_arriving AND id ="
+                " (SELECT study_id FROM series WHERE id = ?)",
+                [series_id],
             )
 
     def _series_id(self, arrival: Arrival) -> int:

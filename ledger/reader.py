@@ -27,7 +27,7 @@ from ledger.rows import (
 _SERIES = """
 SELECT series.id, study_id, PatientID, PatientName, AccessionNumber, StudyDate,
     StudyDescription, StudyInstanceUID, SeriesInstanceUID, Modality, SeriesNumber,
-    SeriesDescription, calling_ae, instances, bytes, series.revision, grade, evidence,
+    SeriesDescription, calling_ae, instances, bytes, series.revision, grade, evidence, missing,
     series.first_seen_at, last_arrival_at, closed_at, workbook,
     CASE
         WHEN series.state = 'arriving' THEN 'arriving'

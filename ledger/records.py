@@ -18,6 +18,11 @@ class ClosedSeries:
         Which series, and how often it was closed.
     grade, evidence
         How good the evidence is that it is whole, and what it is.
+    expected, missing
+        How many instances a PACS said it has, and how many of those are not here; None where
+        none did.
+    header_findings
+        How much its headers say against its being whole.
     sop_instance_uids
         Its instances, by InstanceNumber and then UID.
     digest
@@ -31,6 +36,9 @@ class ClosedSeries:
     revision: int
     grade: str
     evidence: str
+    expected: int | None
+    missing: int | None
+    header_findings: int
     sop_instance_uids: tuple[str, ...]
     digest: str
     calling_ae: str

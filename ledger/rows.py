@@ -61,6 +61,7 @@ class SeriesRow:
     revision: int
     grade: str | None
     evidence: str | None
+    missing: int | None
     first_seen_at: str
     last_arrival_at: str
     closed_at: str | None

@@ -163,3 +163,15 @@ def m002_receivers(db: Database) -> None:
     """Several receiver processes; an instance is found by its UID alone."""
     db.execute("ALTER TABLE associations ADD COLUMN receiver TEXT NOT NULL DEFAULT ''")
     db.execute("CREATE INDEX instances_by_uid ON instances(SOPInstanceUID)")
+
+
+@migrations()
+def m006_completeness(db: Database) -> None:
+    """What a PACS said of a series, what its headers say, and when a study is whole."""
+    db.execute("ALTER TABLE series ADD COLUMN expected INTEGER")
+    db.execute("ALTER TABLE series ADD COLUMN missing INTEGER")
+    db.execute("ALTER TABLE series ADD COLUMN header_findings INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE studies ADD COLUMN is_arriving INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE studies ADD COLUMN complete_grade TEXT")
+    db.execute("ALTER TABLE studies ADD COLUMN complete_evidence TEXT")
+    db.execute("CREATE INDEX studies_arriving ON studies(is_arriving) WHERE is_arriving")

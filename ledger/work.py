@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from ledger.records import ClaimedJob, ClosedSeries, NewJob, decode_steps, encode_steps
 from ledger.session import Row, Session
 from listener.journal import now
-from listener.series import Closure
+from listener.series import Closure, StudyClosure
 from listener.spool import SeriesKey
 from processor.model import JobResult
 from rules.model import Decision
@@ -27,8 +27,12 @@ class Work:
         with self._session.atomic():
             self._session.execute(
                 "UPDATE series SET state = 'closed', revision = revision + 1, grade = ?,"
-                " evidence = ?, outcome = NULL, closed_at = ? WHERE id = ?",
-                [closure.grade, closure.evidence, now(), row["id"]],
+                " evidence = ?, expected = ?, missing = ?, header_findings = ?, outcome = NULL,"
+                " closed_at = ? WHERE id = ?",
+                [
+                    *(closure.grade, closure.evidence, closure.expected, closure.missing),
+                    *(closure.header_findings, now(), row["id"]),
+                ],
             )
             self._session.execute(
                 "UPDATE instances SET revision = ? WHERE series_id = ? AND revision IS NULL",
@@ -36,6 +40,16 @@ class Work:
             )
             self._session.note(row["id"], f"closed as {closure.grade}: {closure.evidence}")
         return self.closed_series(row["id"])
+
+    def close_study(self, closure: StudyClosure) -> None:
+        """Record that a study is complete, and on what evidence."""
+        with self._session.atomic():
+            self._session.execute(
+                "UPDATE studies SET is_arriving = 0, complete_grade = ?,"
+                " complete_evidence = ?"
+                " WHERE StudyInstanceUID = ?",
+                [closure.grade, closure.evidence, closure.StudyInstanceUID],
+            )
 
     def undecided(self) -> tuple[int, ...]:
         """The closed series no decision was recorded for: an earlier run ended in between."""
@@ -75,6 +89,9 @@ class Work:
             revision=revision,
             grade=row["grade"],
             evidence=row["evidence"],
+            expected=row["expected"],
+            missing=row["missing"],
+            header_findings=row["header_findings"],
             sop_instance_uids=tuple(i["SOPInstanceUID"] for i in instances),
             digest=_digest((i["SOPInstanceUID"], i["sha256"]) for i in instances),
             calling_ae=row["calling_ae"],

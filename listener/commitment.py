@@ -12,7 +12,6 @@ The result goes out on the request's own association, by the receiver, or on a n
 
 import json
 import logging
-import os
 import time
 import uuid
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from pynetdicom.dsutils import encode
 
 from listener.associate import AgreedContext
 from listener.dimse import Command, encode_event_report
+from listener.durable import write_durably
 from listener.errors import ProtocolViolation, UnusableInstance
 from listener.identity import PARSE_ERRORS, require_uid
 from listener.journal import AssociationEvent
@@ -156,17 +156,7 @@ class CommitmentStore:
             (self._folder / (request.name + suffix)).unlink(missing_ok=True)
 
     def _write(self, name: str, content: dict[str, object]) -> None:
-        temporary = self._folder / f"{name}.{uuid.uuid4().hex}"
-        with temporary.open("xb") as file:
-            file.write(json.dumps(content).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._folder / name)
-        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        write_durably(self._folder / name, json.dumps(content).encode())
 
 
 def _modified(path: Path) -> float:

@@ -214,11 +214,13 @@ class GroupingSettings:
     ----------
     quiet_seconds
         After its associations ended, how long nothing may have come for a series.
-    quiet_seconds_by_modality
-        The same for single modalities.
+    quiet_seconds_by_modality, quiet_seconds_by_ae
+        The same for single modalities, and for single calling AE titles, which go first.
+    study_quiet_seconds
+        After all its series were closed, how long nothing may have come for a study.
     open_association_seconds
-        A series for which nothing came for this long is closed although its association is
-        still open: routers may keep one open for days.
+        A series or study for which nothing came for this long is closed although its
+        association is still open, or a C-MOVE has not ended: routers may keep one open for days.
     rescan_seconds
         How often the spool is searched for files whose event was lost.
     watch
@@ -228,10 +230,13 @@ class GroupingSettings:
 
     quiet_seconds: Seconds = 10.0
     quiet_seconds_by_modality: Mapping[str, Seconds] = field(default_factory=dict)
+    quiet_seconds_by_ae: Mapping[str, Seconds] = field(default_factory=dict)
+    study_quiet_seconds: Seconds = 60.0
     open_association_seconds: Seconds = 300.0
     rescan_seconds: Seconds = 30.0
     watch: Literal["auto", "events", "polling"] = "auto"
 
-    def quiet_seconds_for(self, modality: str) -> float:
-        """The quiet time of `modality`."""
-        return self.quiet_seconds_by_modality.get(modality, self.quiet_seconds)
+    def quiet_seconds_for(self, modality: str, calling_ae: str) -> float:
+        """The quiet time of what `calling_ae` sends of `modality`."""
+        of_modality = self.quiet_seconds_by_modality.get(modality, self.quiet_seconds)
+        return self.quiet_seconds_by_ae.get(calling_ae, of_modality)

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
+from listener.durable import sync_folder, write_durably
 from listener.errors import SpoolUnavailable
 from listener.identity import Identity
 from listener.part10 import dataset_offset
@@ -118,6 +119,11 @@ class Spool:
             for entry in _folders(study.path):
                 yield SeriesKey(study.name, entry.name), entry
 
+    def series_of(self, study_uid: str) -> frozenset[str]:
+        """The series of a study that have a folder."""
+        study = self.instances / study_uid
+        return frozenset(entry.name for entry in _folders(study)) if study.is_dir() else frozenset()
+
     def set_aside(self, path: Path, reason: str) -> Path:
         """Move an unusable file of the spool into quarantine."""
         with path.open("rb") as file:
@@ -165,13 +171,8 @@ class Spool:
 
     def sync_folder(self, folder: str) -> None:
         """Make the names in a folder durable."""
-        if not self._is_durable:
-            return
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        if self._is_durable:
+            sync_folder(folder)
 
     def _series_folder(self, identity: Identity) -> str:
         """Make study and series folders; their names are durable before they are used.
@@ -221,12 +222,8 @@ class Spool:
 
     def _write_reason(self, target: Path, reason: str, details: Mapping[str, str]) -> None:
         """Write beside `target` why it is in quarantine; a reader finds it whole or not at all."""
-        temporary = Path(self.temporary_name())
-        with temporary.open("xb") as file:
-            file.write(json.dumps({"reason": reason, **details}).encode())
-            file.flush()
-            self.sync_file(file.fileno())
-        temporary.replace(target.with_suffix(".json"))
+        content = json.dumps({"reason": reason, **details}).encode()
+        write_durably(target.with_suffix(".json"), content, Path(self.temporary_name()))
 
 
 def discard_incoming(root: Path) -> None:

@@ -9,31 +9,26 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import psutil
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
-from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver
-from watchdog.observers.polling import PollingObserver
-
 from listener.errors import UnreadableInstance
-from listener.grouper import Grouper
+from listener.grouper import Grouper, OpenSeries
 from listener.header import Header
 from listener.journal import AssociationEvent, JournalReader
-from listener.series import Arrival, Closure
+from listener.landing import Landing
+from listener.retrievals import Retrieval, Retrievals
+from listener.series import Arrival, Closure, StudyClosure
 from listener.settings import GroupingSettings
 from listener.spool import SeriesKey, Spool
 from listener.summary import read_summary
+from listener.wholeness import Slice, findings_of, slice_of
 
 logger = logging.getLogger(__name__)
 
-_POLLING_SECONDS = 1.0
 _BATCH = 200
 _CLOCK_SECONDS = 0.05  # so far may the clock of a filesystem be behind
-_WITHOUT_EVENTS = ("nfs", "cifs", "smb", "9p", "fuse")
 
 
 @dataclass(frozen=True)
@@ -60,6 +55,35 @@ class Known:
 
 
 @dataclass(frozen=True)
+class ResumedSeries:
+    """A series that was still arriving when an earlier run ended."""
+
+    key: SeriesKey
+    modality: str
+    calling_ae: str
+    associations: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """What was still arriving when an earlier run ended.
+
+    Attributes
+    ----------
+    series
+        The series.
+    studies
+        The UID of each study, and the identifiers of the associations that sent to it.
+    associations
+        Those that are open still, and how those ended that sent to any of these.
+    """
+
+    series: tuple[ResumedSeries, ...] = ()
+    studies: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    associations: tuple[AssociationEvent, ...] = ()
+
+
+@dataclass(frozen=True)
 class Findings:
     """What one look at the spool brought, in the order it must be recorded.
 
@@ -72,29 +96,30 @@ class Findings:
     set_aside: int
     journal_offsets: Mapping[str, int]
     waiting: int = 0
+    studies: tuple[StudyClosure, ...] = ()
 
 
-class _Landed(FileSystemEventHandler):
-    """Collects the names of files that landed; the watcher's own thread reads them."""
+class _Here:
+    """What is expected of studies, from the spool's retrievals, and what is here of them."""
 
-    def __init__(self, wake: threading.Event) -> None:
-        self._wake = wake
-        self._lock = threading.Lock()
-        self._paths: set[str] = set()
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._retrievals = Retrievals(spool.root)
 
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        if event.event_type not in ("created", "moved", "modified"):
-            return
-        path = os.fsdecode(event.dest_path or event.src_path)
-        with self._lock:
-            if path.endswith(".dcm") and not event.is_directory:
-                self._paths.add(path)
-        self._wake.set()
+    def of(self, study_uid: str) -> Retrieval | None:
+        return self._retrievals.of(study_uid)
 
-    def take(self) -> set[str]:
-        with self._lock:
-            taken, self._paths = self._paths, set()
-        return taken
+    def forget(self, study_uid: str) -> None:
+        self._retrievals.forget(study_uid)
+
+    def series_here(self, study_uid: str) -> frozenset[str]:
+        return frozenset(self._spool.series_of(study_uid))
+
+    def instances_here(self, retrieval: Retrieval) -> int:
+        study_uid = retrieval.StudyInstanceUID
+        wanted = retrieval.series.keys() or self._spool.series_of(study_uid)
+        folders = (self._spool.folder_of(SeriesKey(study_uid, uid)) for uid in wanted)
+        return sum(len(_instance_files(str(folder))) for folder in folders if folder.is_dir())
 
 
 class Watcher:
@@ -123,34 +148,34 @@ class Watcher:
         self._settings = settings
         self._known = known
         self._clock = clock
-        self._grouper = Grouper(settings)
+        self._here = _Here(spool)
+        self._grouper = Grouper(settings, self._here)
         self._journal = JournalReader(spool.journal, known.journal_offsets)
         self._wake = threading.Event()
-        self._landed = _Landed(self._wake)
-        self._observer: BaseObserver | None = None
+        self._landed = Landing(self._wake)
         self._pending: set[str] = set()
         self._folder_times: dict[SeriesKey, int] = {}
         self._next_rescan = clock()
 
-    def start(self, arriving: Mapping[SeriesKey, tuple[str, set[str]]]) -> None:
-        """Begin to watch.
-
-        Parameters
-        ----------
-        arriving
-            The series that were still open when an earlier run ended, with their modality
-            and their associations' identifiers.
-        """
-        for key, (modality, associations) in arriving.items():
-            self._grouper.resume(key, modality, set(associations), self._clock())
-        self._observer = self._start_observer()
+    def start(self, resumed: Resumed | None = None) -> None:
+        """Begin to watch, with what was still open when an earlier run ended."""
+        now, resumed = self._clock(), resumed or Resumed()
+        for event in resumed.associations:
+            self._grouper.note(event)
+        for study_uid, associations in resumed.studies.items():
+            self._grouper.open_study(study_uid, now, associations)
+        for series in resumed.series:
+            recorded = set(self._known.sop_instance_uids(series.key))
+            opened = OpenSeries(
+                now, set(series.associations), series.modality, series.calling_ae, recorded
+            )
+            self._grouper.open(series.key, opened)
+        self._landed.start(self._spool, self._settings.watch)
         self._prime()
 
     def stop(self) -> None:
         """Stop watching."""
-        if self._observer is not None:
-            self._observer.stop()
-            self._observer.join()
+        self._landed.stop()
 
     def wake(self) -> None:
         """End a wait early; may be called from any thread."""
@@ -172,41 +197,30 @@ class Watcher:
         for event in events:
             self._grouper.note(event)
         closures = () if self._pending else tuple(self._close_due())
-        return Findings(
-            events, arrivals, closures, set_aside, self._journal.offsets, len(self._pending)
-        )
+        studies = () if self._pending else tuple(self._close_due_studies())
+        offsets = self._journal.offsets
+        return Findings(events, arrivals, closures, set_aside, offsets, len(self._pending), studies)
 
     def _close_due(self) -> Iterator[Closure]:
         """Close what is due, unless its folder holds a file that was not seen yet."""
         for closure in tuple(self._grouper.due(self._clock())):
             files = _instance_files(str(self._spool.folder_of(closure.key)))
             unseen = {
-                path
-                for path in self._unrecorded(closure.key, files)
-                if not self._grouper.holds(closure.key, Path(path).stem)
+                path for path in files if not self._grouper.holds(closure.key, Path(path).stem)
             }
             if unseen:
                 self._pending |= unseen
             else:
                 self._grouper.close(closure.key)
-                yield closure
+                found = _header_findings(files)
+                evidence = "; ".join((closure.evidence, *found))
+                yield replace(closure, evidence=evidence, header_findings=len(found))
 
-    def _start_observer(self) -> BaseObserver:
-        """Watch by events where they work, by polling where they do not; say so when it matters."""
-        reason = _why_polling(self._settings.watch, self._spool.instances)
-        if reason is None:
-            try:
-                return self._started(Observer())
-            except OSError as error:  # the limits of inotify
-                reason = f"the kernel refuses ({error.strerror})"
-        logger.warning("spool: watching by polling: %s", reason)
-        return self._started(PollingObserver(timeout=_POLLING_SECONDS))
-
-    def _started(self, observer: BaseObserver) -> BaseObserver:
-        observer.schedule(self._landed, str(self._spool.instances), recursive=True)
-        observer.schedule(self._landed, str(self._spool.journal))
-        observer.start()
-        return observer
+    def _close_due_studies(self) -> Iterator[StudyClosure]:
+        for closure in tuple(self._grouper.due_studies(self._clock())):
+            self._grouper.close_study(closure.StudyInstanceUID)
+            self._here.forget(closure.StudyInstanceUID)
+            yield closure
 
     def _prime(self) -> None:
         """Find what landed while nobody watched: folders that hold more than was recorded."""
@@ -287,32 +301,28 @@ class Watcher:
         return Arrival(key, header, path, path.stat().st_size, digest)
 
     def _note(self, key: SeriesKey, header: Header) -> None:
-        self._grouper.arrived(
-            key,
-            header.identity.SOPInstanceUID,
-            header.origin.association_id,
-            header.text("Modality"),
-            self._clock(),
-        )
-
-
-def _why_polling(watch: str, folder: Path) -> str | None:
-    """Why events cannot be relied on for `folder`; None where they can."""
-    if watch == "polling":
-        return "as configured"
-    kind = _filesystem(folder)
-    if watch == "auto" and kind.startswith(_WITHOUT_EVENTS):
-        return f"{kind} sends no events of other machines"
-    return None
-
-
-def _filesystem(folder: Path) -> str:
-    """The type of the filesystem that `folder` is on, as the kernel names it."""
-    mounts = {part.mountpoint: part.fstype for part in psutil.disk_partitions(all=True)}
-    above = (str(parent) for parent in (folder.absolute(), *folder.absolute().parents))
-    return next((mounts[parent] for parent in above if parent in mounts), "")
+        now = self._clock()
+        if not self._grouper.is_open(key):
+            earlier = set(self._known.sop_instance_uids(key))
+            modality, calling_ae = header.text("Modality"), header.origin.calling_ae
+            self._grouper.open(key, OpenSeries(now, set(), modality, calling_ae, earlier))
+        uid, association_id = header.identity.SOPInstanceUID, header.origin.association_id
+        self._grouper.arrived(key, uid, association_id, now)
 
 
 def _instance_files(folder: str) -> set[str]:
     with os.scandir(folder) as entries:
         return {entry.path for entry in entries if entry.name.endswith(".dcm")}
+
+
+def _header_findings(files: Iterable[str]) -> tuple[str, ...]:
+    """What the headers of a series say against its being whole."""
+    return findings_of(tuple(_slices(files)))
+
+
+def _slices(files: Iterable[str]) -> Iterator[Slice]:
+    for path in files:
+        try:
+            yield slice_of(read_summary(Path(path)))
+        except (UnreadableInstance, OSError):  # changed under us; what reads it next will say so
+            yield Slice()

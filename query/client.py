@@ -19,13 +19,14 @@ from query.association import associated, responses_from
 from query.errors import AssociationAborted, MoveRefused, PacsTimeout, QueryFailed
 from query.keys import (
     StudyCriteria,
+    instance_identifier,
     is_uid,
     meets,
     move_identifier,
     series_identifier,
     study_identifier,
 )
-from query.matches import SeriesMatch, StudyMatch, series_match, study_match
+from query.matches import SeriesMatch, StudyMatch, series_match, sop_instance_uid, study_match
 from query.moves import MoveOutcome, MoveProgress, move_outcome, move_progress
 from query.settings import PacsSettings
 from query.statuses import MOVE_ENDED, PENDING, SUCCESS, find_meaning, move_meaning
@@ -36,6 +37,7 @@ StudyRootFind = UID("1.2.840.10008.5.1.4.1.2.2.1")
 StudyRootMove = UID("1.2.840.10008.5.1.4.1.2.2.2")
 
 _MESSAGE_ID = 1
+_MAXIMUM_INSTANCES = 100_000  # of one series
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,31 @@ def find_series(
     return tuple(series for series in answered if _belongs(series, study_uid, modality))
 
 
+def find_instances(
+    pacs: PacsSettings, study_uid: str, series_uid: str, *, calling_ae: str
+) -> frozenset[str]:
+    """Find the instances of a series (C-FIND, Study Root, IMAGE level, PS3.4 C.6.2).
+
+    Returns
+    -------
+    frozenset of str
+        SOP Instance UIDs; empty if the PACS does not list the series at this level.
+
+    Raises
+    ------
+    InvalidKey
+        If a UID is not one.
+    QueryError
+        The leaf that names the cause, see `query.errors`.
+    """
+    identifier = instance_identifier(study_uid, series_uid)
+    answers, truncated = _find(pacs, identifier, calling_ae, maximum=_MAXIMUM_INSTANCES)
+    uids = frozenset(uid for uid in map(sop_instance_uid, answers) if is_uid(uid))
+    if truncated or len(uids) != len(answers):
+        raise QueryFailed(f"{pacs.ae_title} lists series {series_uid} in a way that proves nothing")
+    return uids
+
+
 def move_study(
     pacs: PacsSettings,
     study_uid: str,
@@ -200,8 +227,11 @@ def move_study(
     return move_outcome(status, failures)
 
 
-def _find(pacs: PacsSettings, identifier: Dataset, calling_ae: str) -> tuple[list[Dataset], bool]:
+def _find(
+    pacs: PacsSettings, identifier: Dataset, calling_ae: str, *, maximum: int | None = None
+) -> tuple[list[Dataset], bool]:
     """Return the identifiers found and whether there were more than may be taken."""
+    maximum = maximum or pacs.max_results
     found: list[Dataset] = []
     limit = pacs.response_seconds
     contexts = [build_context(StudyRootFind)]
@@ -215,7 +245,7 @@ def _find(pacs: PacsSettings, identifier: Dataset, calling_ae: str) -> tuple[lis
                 raise QueryFailed(
                     f"{pacs.ae_title} sent a match that is not DICOM; its log says why"
                 )
-            elif len(found) == pacs.max_results:
+            elif len(found) == maximum:
                 _cancel(association, answers, pacs.cancel_seconds)
                 return found, True
             else:

@@ -272,6 +272,22 @@ _SERIES_RETURN_KEYS = (
 )
 
 
+def instance_identifier(study_uid: str, series_uid: str) -> Dataset:
+    """Return the identifier of an IMAGE level C-FIND (PS3.4 C.6.2.1.4).
+
+    Raises
+    ------
+    InvalidKey
+        If a UID is not one.
+    """
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = "IMAGE"
+    identifier.StudyInstanceUID = check_uid(study_uid)
+    identifier.SeriesInstanceUID = check_uid(series_uid)
+    identifier.SOPInstanceUID = ""
+    return identifier
+
+
 def move_identifier(study_uid: str) -> Dataset:
     """Return the identifier of a C-MOVE of one study (PS3.4 C.4.2.1.4).
 

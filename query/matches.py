@@ -95,6 +95,11 @@ def series_match(identifier: Dataset, fallback_charset: str = "") -> SeriesMatch
     )
 
 
+def sop_instance_uid(identifier: Dataset) -> str:
+    """Return the instance an identifier describes; empty where it names none."""
+    return _Answer(identifier, "").text("SOPInstanceUID")
+
+
 def failed_sop_uids(identifier: Dataset | None) -> tuple[str, ...]:
     """Return the instances a PACS says it could not send, (0008,0058)."""
     if identifier is None:

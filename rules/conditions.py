@@ -8,10 +8,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from listener.series import GRADES
 from rules.model import Condition, Reason, SeriesFacts, Values, Verdict
-
-GRADES = ("forced", "quiet", "released", "moved", "counted", "listed")
-"""Evidence of completeness, weakest first."""
 
 Judgement = tuple[Verdict, tuple[Reason, ...]]
 
@@ -186,9 +184,13 @@ def _bound(passes: Callable[[float, float], bool]) -> Callable[[Values, object],
     return judge
 
 
+def _strength(grade: object) -> int:
+    return [str(known) for known in GRADES].index(str(grade))
+
+
 def _at_least(values: Values, operand: object) -> bool | None:
     (grade,) = values
-    return None if grade not in GRADES else GRADES.index(str(grade)) >= GRADES.index(str(operand))
+    return None if grade not in GRADES else _strength(grade) >= _strength(operand)
 
 
 OPERATORS: Mapping[str, Callable[[Values, object], bool | None]] = {

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from pydicom.datadict import tag_for_keyword
 
-from rules.conditions import GRADES, All, Any, Leaf, Not, Test
+from listener.series import GRADES
+from rules.conditions import All, Any, Leaf, Not, Test
 from rules.errors import RuleError
 from rules.model import Condition, Rule, Step
 
@@ -22,7 +23,10 @@ OptionsCheck = Callable[[Mapping[str, object]], None]
 
 DEFAULT_RULES = Path(__file__).with_name("default.toml")
 
-FACTS = ("instances", "grade", "calling_ae", "called_ae")
+FACTS = (
+    *("instances", "instances_expected", "instances_missing", "header_findings"),
+    *("grade", "calling_ae", "called_ae"),
+)
 _COMBINATIONS = ("any", "all", "not")
 _OPERANDS: Mapping[str, tuple[type, ...]] = {
     "equals": (str, int, float, list),

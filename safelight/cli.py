@@ -157,7 +157,7 @@ def retrieve(file: Path | None, accession: str, pacs: str | None) -> None:
 
     The daemon must be running: what arrives is treated like any other study.
     """
-    from safelight.pacs_commands import retrieve as run
+    from safelight.retrieving import retrieve as run
 
     sys.exit(run(configuration(file), accession, pacs))
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import socket
 import time
 from datetime import date, datetime
 from pathlib import Path
@@ -14,19 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from query.client import echo as verify
-from query.client import find_series, find_studies, move_study
+from query.client import find_series, find_studies
 from query.errors import InvalidKey
 from query.keys import DateRange, StudyCriteria, Wildcard
 from query.matches import SeriesMatch, StudyMatch
-from query.moves import MoveOutcome, MoveProgress
 from query.send import SendOutcome, Sent, dicom_files, send_files
 from query.settings import PacsSettings
 from safelight.config import Config
 from safelight.errors import ConfigError
-from safelight.status import arrived_instances
-
-_ARRIVAL_SECONDS = 30.0
-_POLL_SECONDS = 0.2
 
 
 class Asked(TypedDict):
@@ -128,69 +122,6 @@ def _study_table(
 
 def _count(number: int | None) -> str:
     return "?" if number is None else str(number)
-
-
-def retrieve(config: Config, accession: str, name: str | None) -> int:
-    """Retrieve every study of an accession number; return the exit code."""
-    pacs = config.pacs_named(name)
-    criteria = StudyCriteria(accession_number=accession)
-    matches = find_studies(pacs, criteria, calling_ae=config.dicom.ae_title)
-    if not matches.studies:
-        click.echo(f"{pacs.ae_title} has no study of this accession number", err=True)
-        return 1
-    # Every study is tried, even after one that was partial.
-    whole = [_retrieve_study(config, pacs, study) for study in matches.studies]
-    return 0 if all(whole) else 1
-
-
-def _retrieve_study(config: Config, pacs: PacsSettings, study: StudyMatch) -> bool:
-    """Move one study to us, and say what the PACS claims and what arrived."""
-    before = arrived_instances(config, study.StudyInstanceUID)
-    outcome = _move(config, pacs, study)
-    click.echo(f"{pacs.ae_title}: {outcome}")
-    expected = study.NumberOfStudyRelatedInstances or before + outcome.sent
-    arrived = _wait_for(config, study.StudyInstanceUID, expected)
-    click.echo(f"arrived: {arrived} of {expected} instances of study {study.StudyInstanceUID}")
-    if not arrived:
-        where = f"{config.dicom.ae_title} at this host, port {config.dicom.port}"
-        click.echo(
-            f"Is `safelight serve` running, and does {pacs.ae_title} reach {where}?", err=True
-        )
-    return not outcome.is_partial and arrived >= expected
-
-
-def _move(config: Config, pacs: PacsSettings, study: StudyMatch) -> MoveOutcome:
-    with progress_bar() as progress:
-        task = progress.add_task("moving", total=study.NumberOfStudyRelatedInstances)
-
-        def show(so_far: MoveProgress) -> None:
-            done = sum(n or 0 for n in (so_far.completed, so_far.failed, so_far.warnings))
-            progress.update(task, completed=done)
-            if so_far.remaining is not None:
-                progress.update(task, total=done + so_far.remaining)
-
-        return move_study(
-            pacs,
-            study.StudyInstanceUID,
-            destination_ae=config.dicom.ae_title,
-            destination_host=socket.gethostname(),
-            destination_port=config.dicom.port,
-            calling_ae=config.dicom.ae_title,
-            on_progress=show,
-        )
-
-
-def _wait_for(config: Config, study_uid: str, expected: int) -> int:
-    """Wait until the ledger has `expected` instances, or nothing came for a while."""
-    arrived = arrived_instances(config, study_uid)
-    deadline = time.monotonic() + _ARRIVAL_SECONDS
-    while arrived < expected and time.monotonic() < deadline:
-        time.sleep(_POLL_SECONDS)
-        now = arrived_instances(config, study_uid)
-        if now > arrived:
-            deadline = time.monotonic() + _ARRIVAL_SECONDS
-        arrived = now
-    return arrived
 
 
 def send(folder: Path, *, to: str, called_ae: str, calling_ae: str) -> int:

@@ -130,6 +130,8 @@ class Pipeline:
             for closure in findings.closures:
                 self._decide(self._work.close_series(closure))
                 self._counts.series += 1
+            for study in findings.studies:
+                self._work.close_study(study)
             self._start_jobs()
             self._collect()
             alive(str(self._counts))
@@ -141,8 +143,8 @@ class Pipeline:
         self._record_quarantine()
         arriving = self._intake.arriving()
         self._watcher.start(arriving)
-        if requeued or arriving:
-            logger.info("resumed %d jobs and %d arriving series", requeued, len(arriving))
+        if requeued or arriving.series:
+            logger.info("resumed %d jobs and %d arriving series", requeued, len(arriving.series))
 
     def _record(self, findings: Findings) -> None:
         if findings.events or findings.arrivals:
@@ -192,7 +194,11 @@ class Pipeline:
             "grade": series.grade,
             "calling_ae": series.calling_ae,
             "called_ae": series.called_ae,
+            "header_findings": float(series.header_findings),
         }
+        if series.expected is not None and series.missing is not None:
+            facts["instances_expected"] = float(series.expected)
+            facts["instances_missing"] = float(series.missing)
         return decide(SeriesFacts(header.values, facts), self._rules)
 
     def _files(self, series: ClosedSeries) -> tuple[Path, ...]:
@@ -227,6 +233,7 @@ class Pipeline:
                 "grade": series.grade,
                 "evidence": series.evidence,
                 "instances": len(series.sop_instance_uids),
+                "instances_expected": series.expected,
                 "calling_ae": series.calling_ae,
             },
             scratch=self._config.storage.scratch,

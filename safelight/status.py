@@ -60,7 +60,7 @@ def _series_table(series: tuple[SeriesRow, ...]) -> Table:
             series_name(row),
             str(row.instances),
             row.state,
-            row.grade or "",
+            f"{row.grade}, {row.missing} missing" if row.missing else row.grade or "",
             results,
         )
     return table

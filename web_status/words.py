@@ -26,7 +26,16 @@ STATE_WORDS: Words = MappingProxyType(
 )
 """States whose own name does not say enough."""
 
-GRADE_WORDS: Words = MappingProxyType({"released": "complete", "quiet": "probably complete"})
+GRADE_WORDS: Words = MappingProxyType(
+    {
+        "listed": "complete",
+        "counted": "complete",
+        "moved": "complete",
+        "released": "complete",
+        "quiet": "probably complete",
+        "forced": "perhaps incomplete",
+    }
+)
 
 JOB_TONES: Words = MappingProxyType(
     {"queued": "busy", "running": "busy", "done": "good", "dead": "bad", "superseded": "calm"}
@@ -168,7 +177,8 @@ def completeness(row: SeriesRow) -> str:
     if row.state == "arriving":
         return f"{count(row.instances, 'instance')} so far"
     grade = row.grade or "unknown"
-    return f"{GRADE_WORDS.get(grade, grade)}: {row.evidence}"
+    word = "incomplete" if row.missing else GRADE_WORDS.get(grade, grade)
+    return f"{word}: {row.evidence}"
 
 
 def quality(row: SeriesRow) -> str:

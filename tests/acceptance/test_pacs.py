@@ -36,6 +36,9 @@ def test_every_instance_the_pacs_holds_arrives_and_is_processed(site, stack, sto
     assert sum(row.instances for row in rows.values()) == 18
     assert {row.calling_ae for row in rows.values()} == {"ORTHANC"}
     assert {row.state for row in rows.values()} == {"done"}
+    assert {row.grade for row in rows.values()} == {"listed"}
+    evidence = sorted(row.evidence for row in rows.values())
+    assert evidence == [f"{n} of {n} listed by ORTHANC" for n in (1, 12, 5)]
 
 
 def test_find_lists_studies_and_series(site, stack, storescu):

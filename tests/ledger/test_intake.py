@@ -3,6 +3,7 @@
 from ledger.reader import LedgerReader
 from ledger.writer import LedgerWriter
 from listener.spool import SeriesKey
+from listener.watcher import ResumedSeries
 
 KEY = SeriesKey("1.2.3", "1.2.3.4")
 
@@ -37,7 +38,24 @@ def test_what_is_still_arriving_is_known_after_a_restart(record, arrival, ledger
     record(arrival("1", association_id="a1"), arrival("2", association_id="a2"))
     ledger.close()
     with LedgerWriter(path) as again:
-        assert again.intake.arriving() == {KEY: ("CT", {"a1", "a2"})}
+        resumed = again.intake.arriving()
+    associations = frozenset({"a1", "a2"})
+    assert resumed.series == (ResumedSeries(KEY, "CT", "PACS1", associations),)
+    assert resumed.studies == {KEY.StudyInstanceUID: associations}
+
+
+def test_how_associations_stand_is_known_after_a_restart(record, arrival, event, ledger, path):
+    record(
+        arrival("1", association_id="a1"),
+        events=[event("accepted", "a1"), event("released", "a1"), event("accepted", "a2")],
+    )
+    ledger.close()
+    with LedgerWriter(path) as again:
+        associations = again.intake.arriving().associations
+    assert {(one.association_id, one.event) for one in associations} == {
+        ("a1", "released"),
+        ("a2", "accepted"),
+    }
 
 
 def test_journal_offsets_survive(ledger, record, path):

@@ -12,9 +12,10 @@ from pydicom.uid import generate_uid
 from watchdog.observers import Observer
 
 from listener.journal import AssociationEvent, JournalWriter, now
+from listener.retrievals import ListedSeries, Retrieval, Retrievals
 from listener.settings import GroupingSettings
 from listener.spool import SeriesKey
-from listener.watcher import Known, Watcher
+from listener.watcher import Known, Resumed, ResumedSeries, Watcher
 
 KEY = SeriesKey("1.2.3", "1.2.3.4")
 NEVER = 1e6
@@ -59,7 +60,7 @@ def watching(spool, recorded):
     def start(arriving=None, **settings):
         settings = {"quiet_seconds": 0.05, "rescan_seconds": NEVER, **settings}
         watcher = Watcher(spool, GroupingSettings(**settings), recorded.known())
-        watcher.start(arriving or {})
+        watcher.start(arriving)
         running.append(watcher)
         return watcher
 
@@ -191,7 +192,8 @@ def test_a_series_that_was_arriving_when_an_earlier_run_ended_still_closes(
     land(make_instance())
     look_until(watching(quiet_seconds=NEVER), lambda arrivals, _: len(arrivals) == 1)
     recorded.offsets = {}
-    _, (closure,) = look_until(watching(arriving={KEY: ("CT", {"a1"})}), closed(1))
+    arriving = ResumedSeries(KEY, "CT", "PACS1", frozenset({"a1"}))
+    _, (closure,) = look_until(watching(arriving=Resumed((arriving,))), closed(1))
     assert closure.grade == "released"
 
 
@@ -258,3 +260,84 @@ def test_the_second_of_two_instances_of_one_uid_in_two_series_is_set_aside(
     assert kept.exists()
     (reason,) = spool.quarantine.glob("*.json")
     assert "kept before in another series" in reason.read_text()
+
+
+def test_a_series_closes_on_the_list_that_a_retrieval_left_in_the_spool(
+    watching, look_until, land, make_instance, spool
+):
+    uids = [generate_uid() for _ in range(3)]
+    listed = {KEY.SeriesInstanceUID: ListedSeries(None, frozenset(uids))}
+    Retrievals(spool.root).note(Retrieval(KEY.StudyInstanceUID, "PACS1", listed))
+    watcher = watching(quiet_seconds=NEVER)
+    for number, uid in enumerate(uids, 1):
+        land(make_instance(SOPInstanceUID=uid, InstanceNumber=number))
+    _, (closure,) = look_until(watcher, closed(1))
+    assert (closure.grade, closure.expected, closure.missing) == ("listed", 3, 0)
+
+
+def test_a_late_instance_counts_with_those_of_earlier_revisions(
+    watching, look_until, land, make_instance, spool
+):
+    watcher = watching()
+    uids = [generate_uid() for _ in range(2)]
+    land(make_instance(SOPInstanceUID=uids[0]))
+    look_until(watcher, closed(1))
+    listed = {KEY.SeriesInstanceUID: ListedSeries(None, frozenset(uids))}
+    Retrievals(spool.root).note(Retrieval(KEY.StudyInstanceUID, "PACS1", listed, ended=True))
+    land(make_instance(SOPInstanceUID=uids[1]))
+    _, (closure,) = look_until(watcher, closed(1))
+    assert closure.grade == "listed"
+
+
+def test_what_the_headers_say_against_being_whole_is_in_the_evidence(
+    watching, look_until, land, make_instance
+):
+    watcher = watching(quiet_seconds=1)
+    for number in (1, 2, 4):
+        land(make_instance(InstanceNumber=number))
+    _, (closure,) = look_until(watcher, closed(1))
+    assert closure.header_findings == 1
+    assert closure.evidence.endswith("; no InstanceNumber 3")
+
+
+def test_a_study_closes_after_its_series(watching, wait_until, land, make_instance, recorded):
+    watcher = watching(study_quiet_seconds=0.2)
+    land(make_instance())
+    land(make_instance(SeriesInstanceUID="1.2.3.5"))
+    seen = []
+
+    def closed_study():
+        findings = watcher.look(0.02)
+        recorded.add(findings)
+        seen.extend((*findings.closures, *findings.studies))
+        return findings.studies
+
+    wait_until(closed_study, "the study to close")
+    assert [type(one).__name__ for one in seen] == ["Closure", "Closure", "StudyClosure"]
+    assert seen[-1].StudyInstanceUID == KEY.StudyInstanceUID
+
+
+def test_a_study_that_was_arriving_when_an_earlier_run_ended_still_closes(
+    spool, recorded, wait_until
+):
+    watcher = Watcher(spool, GroupingSettings(study_quiet_seconds=0.1), recorded.known())
+    watcher.start(Resumed(studies={"1.2.3": frozenset()}))
+    try:
+        wait_until(lambda: watcher.look(0.02).studies, "the study to close")
+    finally:
+        watcher.stop()
+
+
+def test_an_association_that_was_open_when_an_earlier_run_ended_still_blocks(
+    watching, look_until, land, make_instance, recorded, associations
+):
+    land(make_instance())
+    look_until(watching(quiet_seconds=NEVER), lambda arrivals, _: len(arrivals) == 1)
+    series = ResumedSeries(KEY, "CT", "PACS1", frozenset({"a1"}))
+    was_open = AssociationEvent("accepted", now(), "a1", "receiver-0")
+    watcher = watching(arriving=Resumed((series,), {}, (was_open,)))
+    looks = [watcher.look(0.05) for _ in range(8)]  # many quiet times
+    assert not any(findings.closures for findings in looks)
+    associations("released")
+    _, (closure,) = look_until(watcher, closed(1))
+    assert closure.grade == "released"

@@ -60,8 +60,8 @@ def test_the_example_of_the_documentation_is_read(load):
     assert config.dicom.accept[0].reaches("10.1.2.7")
     assert not config.dicom.accept[0].reaches("10.1.3.7")
     assert config.pacs[0].host == "pacs.hospital.local"
-    assert config.series.quiet_seconds_for("MR") == 60
-    assert config.series.quiet_seconds_for("CT") == 10
+    assert config.series.quiet_seconds_for("MR", "CT1") == 60
+    assert config.series.quiet_seconds_for("CT", "CT1") == 10
     assert config.storage.ledger == Path("/var/lib/safelight/ledger.sqlite")
     thresholds = config.processor.qc.thresholds_for("CT")
     assert (thresholds.dynamic_range_min, thresholds.std_min) == (25, 5)
