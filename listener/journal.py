@@ -85,7 +85,8 @@ class JournalWriter:
     def write(self, event: AssociationEvent) -> None:
         """Append one event; a disk that refuses it costs the line, not the reception."""
         known = {name: value for name, value in asdict(event).items() if value not in ("", 0)}
-        line = json.dumps(known, ensure_ascii=True).encode() + b"\n"
+        # It begins on a line of its own, also behind one that a full disk has cut short.
+        line = b"\n" + json.dumps(known, ensure_ascii=True).encode() + b"\n"
         path = self._folder / f"{event.at[:10]}.jsonl"
         try:
             # O_APPEND makes one write of one short line atomic among writers.
@@ -129,7 +130,7 @@ class JournalReader:
                 data = file.read()
             whole = data[: data.rfind(b"\n") + 1]
             self._offsets[path.name] = offset + len(whole)
-            for line in whole.splitlines():
+            for line in filter(None, whole.splitlines()):
                 if (event := _parse(line)) is not None:
                     yield event
 

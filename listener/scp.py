@@ -23,8 +23,6 @@ from listener.sockets import close_gently, give_up_sending_after, listen, return
 from listener.spool import Spool
 from listener.tls import server_context
 
-__all__ = ["Receiver", "listen"]
-
 logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.05

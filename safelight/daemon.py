@@ -20,14 +20,13 @@ from pathlib import Path
 from types import FrameType
 
 from listener.roster import Roster
-from listener.scp import listen
 from listener.spool import discard_incoming
 from safelight.child import Target, child_main, signals_held
 from safelight.config import Config
 from safelight.coordinator import run_coordinator
 from safelight.errors import ChildFailed, SpoolInUse
 from safelight.notify import Notifier
-from safelight.ports import require_free
+from safelight.ports import open_port, require_free
 from safelight.receiver import Share, run_receiver
 
 logger = logging.getLogger(__name__)
@@ -110,12 +109,12 @@ class Supervisor:
         """Listen, on behalf of all receivers: while one restarts, the others take connections."""
         dicom, web = self._config.dicom, self._config.web
         require_free(web.host, web.port, "choose another with [web] listen or --web")
-        require_free(dicom.host, dicom.port, "choose another with [dicom] port or --port")
-        plain, secure = listen(dicom.host, dicom.port), None
+        remedy = "choose another with [dicom] port or --port"
+        plain, secure = open_port(dicom.host, dicom.port, remedy), None
         self._doors.append(plain)
         if dicom.tls is not None:
-            require_free(dicom.host, dicom.tls.port, "choose another with [dicom.tls] port")
-            secure = listen(dicom.host, dicom.tls.port)
+            remedy = "choose another with [dicom.tls] port"
+            secure = open_port(dicom.host, dicom.tls.port, remedy)
             self._doors.append(secure)
         roster = Roster(dicom.processes, dicom.maximum_associations)
         for process in range(dicom.processes):

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from listener.settings import host_and_port
 from query.client import echo as verify
 from query.client import find_series, find_studies
 from query.errors import InvalidKey
@@ -126,10 +127,11 @@ def _count(number: int | None) -> str:
 
 def send(folder: Path, *, to: str, called_ae: str, calling_ae: str) -> int:
     """Send a file or a folder; return the exit code."""
-    host, _, port = to.rpartition(":")
-    if not host or not port.isdigit():
-        raise ConfigError(f"--to: expected HOST:PORT, got {to!r}")
-    destination = PacsSettings(name=to, ae_title=called_ae, host=host, port=int(port))
+    try:
+        host, port = host_and_port(to, "--to")
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    destination = PacsSettings(name=to, ae_title=called_ae, host=host, port=port)
     files, skipped = dicom_files(folder)
     with progress_bar() as progress:
         task = progress.add_task("sending", total=len(files))

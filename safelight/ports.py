@@ -1,15 +1,17 @@
-"""Finds out whether a port is free, and who has it when it is not."""
+"""Opens ports, and finds out who has one that is taken."""
 
 import errno
 import socket
 
 import psutil
 
+from listener.errors import PortTaken
+from listener.sockets import listen
 from safelight.errors import PortInUse
 
 
-def require_free(host: str, port: int, remedy: str) -> None:
-    """Raise where `port` cannot be listened on.
+def open_port(host: str, port: int, remedy: str) -> socket.socket:
+    """Listen on `port`.
 
     Parameters
     ----------
@@ -23,16 +25,17 @@ def require_free(host: str, port: int, remedy: str) -> None:
     PortInUse
         Names the process that has it, where the system lets us see it.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-            probe.listen()
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise PortInUse(f"port {port} is in use by {_owner(port)}; {remedy}") from error
-            raise PortInUse(f"port {port}: {error.strerror}; {remedy}") from error
+    try:
+        return listen(host, port)
+    except PortTaken as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse(f"port {port} is in use by {_owner(port)}; {remedy}") from error
+        raise PortInUse(f"{error.strerror}; {remedy}") from error
+
+
+def require_free(host: str, port: int, remedy: str) -> None:
+    """Raise `PortInUse` where `port` cannot be listened on."""
+    open_port(host, port, remedy).close()
 
 
 def free_port(host: str, wanted: int) -> int:

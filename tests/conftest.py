@@ -7,6 +7,7 @@ reason. Nothing here knows Safelight: what a package's tests need of it is in th
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -240,6 +241,9 @@ def _program(name: str) -> str:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port below those that the kernel gives to outgoing connections, which come in between."""
+    while True:
+        port = random.randrange(15000, 32000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -9,8 +9,9 @@ import click
 
 from listener.part10 import silence_dicom_libraries
 from listener.roster import Roster
-from listener.scp import Receiver, listen
+from listener.scp import Receiver
 from listener.settings import AcceptRule, ReceiverSettings
+from listener.sockets import listen
 from listener.spool import Spool, SpoolSettings
 
 

@@ -82,3 +82,10 @@ def test_several_processes_may_write_at_the_same_time(tmp_path):
 def test_a_disk_that_refuses_the_line_does_not_stop_the_receiver(tmp_path):
     JournalWriter(tmp_path / "absent").write(AssociationEvent("accepted", AT, "a1"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_line_cut_short_by_a_full_disk_costs_only_itself(tmp_path):
+    (tmp_path / "2026-01-01.jsonl").write_bytes(b'{"event": "accepted", "at": "x", "assoc')
+    JournalWriter(tmp_path).write(AssociationEvent("accepted", AT, "a2"))
+    events = JournalReader(tmp_path, {}).read()
+    assert [event.association_id for event in events] == ["a2"]

@@ -72,6 +72,7 @@ class Node:
             json.loads(line)
             for path in sorted((self.spool / "journal").glob("*.jsonl"))
             for line in path.read_bytes().split(b"\n")[:-1]
+            if line
         ]
         return [line for line in lines if line.get("calling_ae") == peer.calling]
 

@@ -112,6 +112,7 @@ class Site:
             line
             for path in sorted((self.spool / "journal").glob("*.jsonl"))
             for line in path.read_text().split("\n")[:-1]
+            if line
         ]
         return [json.loads(line) for line in lines]
 
