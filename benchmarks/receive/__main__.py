@@ -57,7 +57,7 @@ def main(
 @main.command()
 @click.pass_obj
 def processes(options: _Options) -> None:
-    """Compare one, two and three receiver processes."""
+    """Compare one to four receiver processes."""
     _compare(cases.by_processes(), options)
 
 

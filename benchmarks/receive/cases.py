@@ -64,11 +64,11 @@ def _against_storescp() -> Iterator[Case]:
 
 
 def by_processes() -> Iterator[Case]:
-    """One, two and three receiver processes against each other, not durable and durable."""
+    """One to four receiver processes against each other, not durable and durable."""
     for durable in (False, True):
         receivers: list[Start] = [
             partial(peers.node, processes=number, durable=durable, name=f"{number} processes")
-            for number in (1, 2, 3)
+            for number in (1, 2, 3, 4)
         ]
         for kind in (CT, MR):
             for associations in (1, 4, 8):
