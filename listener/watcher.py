@@ -28,6 +28,7 @@ from listener.wholeness import Slice, findings_of, slice_of
 logger = logging.getLogger(__name__)
 
 _BATCH = 200
+_GATHER_SECONDS = 0.2
 _CLOCK_SECONDS = 0.05  # so far may the clock of a filesystem be behind
 
 
@@ -155,7 +156,7 @@ class Watcher:
         self._landed = Landing(self._wake)
         self._pending: set[str] = set()
         self._folder_times: dict[SeriesKey, int] = {}
-        self._next_rescan = clock()
+        self._next_rescan = self._next_look = clock()
 
     def start(self, resumed: Resumed | None = None) -> None:
         """Begin to watch, with what was still open when an earlier run ended."""
@@ -189,6 +190,7 @@ class Watcher:
         """
         if not self._pending:
             self._wake.wait(timeout_seconds)
+            self._gather()
         self._wake.clear()
         events = tuple(self._journal.read())
         self._pending |= self._landed.take()
@@ -200,6 +202,16 @@ class Watcher:
         studies = () if self._pending else tuple(self._close_due_studies())
         offsets = self._journal.offsets
         return Findings(events, arrivals, closures, set_aside, offsets, len(self._pending), studies)
+
+    def _gather(self) -> None:
+        """Wait while a feed goes on, so that it is recorded in batches and not one by one.
+
+        Each batch costs the ledger a commit, which competes with the receivers for the disk.
+        """
+        pause = self._next_look - self._clock()
+        if pause > 0:
+            time.sleep(pause)
+        self._next_look = self._clock() + _GATHER_SECONDS
 
     def _close_due(self) -> Iterator[Closure]:
         """Close what is due, unless its folder holds a file that was not seen yet."""
@@ -278,7 +290,8 @@ class Watcher:
             if self._grouper.holds(key, path.stem) or not path.is_file():
                 continue
             if key not in recorded:
-                recorded[key] = self._known.sop_instance_uids(key)
+                is_open = self._grouper.is_open(key)  # then it holds all that is recorded
+                recorded[key] = frozenset() if is_open else self._known.sop_instance_uids(key)
             if path.stem not in recorded[key]:
                 yield path
 
