@@ -1,11 +1,11 @@
 """Records what became of series: closures, decisions, jobs and what they made."""
 
-import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
+from ledger.cases import Cases
 from ledger.records import ClaimedJob, ClosedSeries, NewJob, decode_steps, encode_steps
 from ledger.session import Row, Session
 from listener.journal import now
@@ -20,6 +20,7 @@ class Work:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._cases = Cases(session.query)
 
     def close_series(self, closure: Closure) -> ClosedSeries:
         """Record that a series is closed, as its next revision."""
@@ -70,33 +71,7 @@ class Work:
 
         What came after it is not in it, also when it has been recorded meanwhile.
         """
-        row = self._session.one(
-            "SELECT series.*, StudyInstanceUID FROM series"
-            " JOIN studies ON studies.id = study_id WHERE series.id = ?",
-            [series_id],
-        )
-        revision = row["revision"] if revision is None else revision
-        instances = list(
-            self._session.query(
-                "SELECT SOPInstanceUID, sha256 FROM instances WHERE series_id = ?"
-                " AND revision <= ? ORDER BY InstanceNumber, SOPInstanceUID",
-                [series_id, revision],
-            )
-        )
-        return ClosedSeries(
-            id=series_id,
-            key=SeriesKey(row["StudyInstanceUID"], row["SeriesInstanceUID"]),
-            revision=revision,
-            grade=row["grade"],
-            evidence=row["evidence"],
-            expected=row["expected"],
-            missing=row["missing"],
-            header_findings=row["header_findings"],
-            sop_instance_uids=tuple(i["SOPInstanceUID"] for i in instances),
-            digest=_digest((i["SOPInstanceUID"], i["sha256"]) for i in instances),
-            calling_ae=row["calling_ae"],
-            called_ae=row["called_ae"],
-        )
+        return self._cases.closed_series(series_id, revision)
 
     def record_decision(
         self, series: ClosedSeries, decision: Decision, jobs: Sequence[NewJob]
@@ -112,11 +87,13 @@ class Work:
                     "summary": decision.summary,
                     "reasons": json.dumps([asdict(reason) for reason in decision.reasons]),
                     "decided_at": at,
+                    "put_off": decision.put_off,
                 },
                 replace=True,
             )
             self._session.execute(
-                "UPDATE series SET outcome = ? WHERE id = ?", [decision.outcome, series.id]
+                "UPDATE series SET outcome = nullif(?, 'wait') WHERE id = ?",
+                [decision.outcome, series.id],
             )
             self._session.execute(
                 "UPDATE jobs SET state = 'superseded' WHERE series_id = ? AND revision < ?"
@@ -130,7 +107,8 @@ class Work:
     def _queue(self, series: ClosedSeries, job: NewJob, at: str) -> None:
         self._session.execute(
             "INSERT INTO jobs (key, series_id, revision, rule, steps, digest, state,"
-            " not_before, queued_at) VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?)"
+            " not_before, queued_at, destination)"
+            " VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?)"
             " ON CONFLICT (key) DO NOTHING",
             [
                 job.key,
@@ -139,8 +117,9 @@ class Work:
                 job.rule,
                 encode_steps(job.steps),
                 series.digest,
+                job.not_before or at,
                 at,
-                at,
+                job.destination,
             ],
         )
 
@@ -177,6 +156,7 @@ class Work:
             decode_steps(row["steps"]),
             row["tries"] + 1,
             self.closed_series(row["series_id"], row["revision"]),
+            row["destination"],
         )
 
     def finish(self, job: ClaimedJob, result: JobResult) -> None:
@@ -271,8 +251,3 @@ class Work:
             " WHERE StudyInstanceUID = ? AND SeriesInstanceUID = ?",
             list(key),
         )
-
-
-def _digest(instances: Iterable[tuple[str, str]]) -> str:
-    lines = "".join(f"{uid}:{sha256}\n" for uid, sha256 in sorted(instances))
-    return hashlib.sha256(lines.encode("ascii")).hexdigest()
