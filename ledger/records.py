@@ -57,8 +57,6 @@ class NewJob:
         Jobs of a higher one are taken first.
     window
         The time of day in which it may begin, as ``HH:MM-HH:MM``; empty for any.
-    not_before
-        The first moment at which it may begin (ISO 8601, UTC); empty for at once.
     """
 
     key: str
@@ -67,7 +65,6 @@ class NewJob:
     destination: str = ""
     priority: int = 0
     window: str = ""
-    not_before: str = ""
 
 
 @dataclass(frozen=True)

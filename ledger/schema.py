@@ -179,8 +179,9 @@ def m006_completeness(db: Database) -> None:
 
 @migrations()
 def m005_rules(db: Database) -> None:
-    """Destinations; decisions that wait for something; which rules were loaded."""
+    """Destinations and windows; decisions that wait for something; which rules were loaded."""
     db.execute("ALTER TABLE jobs ADD COLUMN destination TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE jobs ADD COLUMN window TEXT NOT NULL DEFAULT ''")
     db.execute("ALTER TABLE decisions ADD COLUMN put_off INTEGER NOT NULL DEFAULT 0")
     db.execute("CREATE INDEX decisions_put_off ON decisions(series_id) WHERE put_off")
     db.execute("CREATE INDEX series_by_closing ON series(closed_at)")

@@ -13,6 +13,7 @@ from listener.series import Closure, StudyClosure
 from listener.spool import SeriesKey
 from processor.model import JobResult
 from rules.model import Decision
+from rules.window import Window
 
 
 class Work:
@@ -107,8 +108,8 @@ class Work:
     def _queue(self, series: ClosedSeries, job: NewJob, at: str) -> None:
         self._session.execute(
             "INSERT INTO jobs (key, series_id, revision, rule, steps, digest, state,"
-            " not_before, queued_at, destination)"
-            " VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?)"
+            " not_before, queued_at, destination, window)"
+            " VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?)"
             " ON CONFLICT (key) DO NOTHING",
             [
                 job.key,
@@ -117,9 +118,10 @@ class Work:
                 job.rule,
                 encode_steps(job.steps),
                 series.digest,
-                job.not_before or at,
+                at,
                 at,
                 job.destination,
+                job.window,
             ],
         )
 
@@ -133,11 +135,13 @@ class Work:
     def claim(self, limit: int) -> tuple[ClaimedJob, ...]:
         """Take up to `limit` queued jobs whose time has come; they are running from now on."""
         with self._session.atomic():
+            windows = self._open_windows()
+            marks = ", ".join("?" for _ in windows)
             rows = list(
                 self._session.query(
                     "SELECT * FROM jobs WHERE state = 'queued' AND not_before <= ?"
-                    " ORDER BY not_before, id LIMIT ?",
-                    [now(), limit],
+                    f" AND window IN ({marks}) ORDER BY not_before, id LIMIT ?",
+                    [now(), *windows, limit],
                 )
             )
             for row in rows:
@@ -147,6 +151,13 @@ class Work:
                     [now(), row["id"]],
                 )
         return tuple(self._claimed(row) for row in rows)
+
+    def _open_windows(self) -> list[str]:
+        """The windows of queued jobs in which a job may begin now."""
+        here = datetime.now().astimezone()
+        rows = self._session.query("SELECT DISTINCT window FROM jobs WHERE state = 'queued'")
+        windows = [row["window"] for row in rows]
+        return [text for text in windows if not text or Window.parse(text).holds(here)]
 
     def _claimed(self, row: Row) -> ClaimedJob:
         return ClaimedJob(

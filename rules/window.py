@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, time
 
 _WINDOW = re.compile(r"(\d\d):(\d\d)-(\d\d):(\d\d)")
 
@@ -48,14 +48,3 @@ class Window:
         if self.begin < self.end:
             return self.begin <= now.time() < self.end
         return now.time() >= self.begin or now.time() < self.end
-
-    def opens(self, now: datetime) -> datetime:
-        """The first moment from `now`, a local time, at which a job may begin.
-
-        >>> str(Window.parse("20:00-06:00").opens(datetime(2026, 1, 31, 9, 0)))
-        '2026-01-31 20:00:00'
-        """
-        if self.holds(now):
-            return now
-        today = now.replace(hour=self.begin.hour, minute=self.begin.minute, second=0, microsecond=0)
-        return today if today > now else today + timedelta(days=1)

@@ -6,7 +6,6 @@ A series is decided when it closes, and again when what a rule waited for is the
 
 import logging
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 
 from ledger.cases import Case
 from ledger.records import ClosedSeries, NewJob
@@ -156,14 +155,4 @@ def new_job(series: ClosedSeries, rule: Rule, seen: SeriesFacts) -> NewJob:
         destination=destination,
         priority=rule.priority,
         window=str(rule.window or ""),
-        not_before=_opening(rule),
     )
-
-
-def _opening(rule: Rule) -> str:
-    """When the window of a rule opens next; empty where its jobs may begin at once."""
-    now = datetime.now().astimezone()
-    if rule.window is None or rule.window.holds(now):
-        return ""
-    opening = rule.window.opens(now.replace(tzinfo=None)).astimezone(UTC)
-    return opening.isoformat(timespec="milliseconds")

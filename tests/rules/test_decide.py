@@ -1,7 +1,7 @@
 """Deciding what happens to a series. It reads rules from TOML, as sites write them."""
 
 import doctest
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -14,7 +14,7 @@ import rules.elements
 import rules.window
 from rules.conditions import conjunction, negation
 from rules.decide import decide
-from rules.model import ProcessorKind, SeriesFacts
+from rules.model import Ending, ProcessorKind, Reason, Rule, SeriesFacts, Step
 from rules.parse import parse_rules
 from rules.texts import RuleText
 
@@ -324,3 +324,43 @@ def test_the_examples_in_the_docstrings_are_true(module):
     results = doctest.testmod(module)
     assert results.attempted > 0
     assert results.failed == 0
+
+
+@dataclass(frozen=True)
+class Says:
+    """A condition that comes to a verdict by itself."""
+
+    verdict: str
+
+    def judge(self, series):
+        return self.verdict, (Reason("it says so", self.verdict),)
+
+    def names(self):
+        return iter(())
+
+
+ENDINGS = st.sampled_from(["drop", "hold", "keep", None])
+
+
+@given(st.lists(st.tuples(VERDICTS, ENDINGS), max_size=6))
+def test_only_a_match_with_nothing_open_above_it_drops_and_what_is_unknown_never_does(said):
+    rules = [
+        Rule(
+            str(n),
+            Says(verdict),
+            () if ending else (Step("qc", {}),),
+            ending and Ending(ending, "x"),
+        )
+        for n, (verdict, ending) in enumerate(said)
+    ]
+    decision = decide(BRAIN, rules, ended=[rule.name for rule in rules])
+    if decision.outcome == "drop":
+        above = said[: len(decision.reasons) - 1]
+        assert said[len(above)] == ("yes", "drop")
+        assert all(verdict != "unknown" for verdict, _ in above)
+        assert all(verdict == "no" for verdict, ending in above if ending)
+    if decision.outcome in ("drop", "hold", "keep", "wait"):
+        assert decision.rules == ()
+    asked = said[: len(decision.reasons)]
+    if any(verdict == "unknown" for verdict, _ in asked):
+        assert decision.outcome == "hold"

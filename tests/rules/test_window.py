@@ -28,10 +28,3 @@ def at(hour, minute=0, day=31):
 )
 def test_a_window_holds_from_its_begin_to_before_its_end(window, hour, minute, holds):
     assert window.holds(at(hour, minute)) is holds
-
-
-def test_a_window_that_is_shut_opens_at_its_next_begin():
-    assert NIGHT.opens(at(9)) == at(20)
-    assert NIGHT.opens(at(21)) == at(21)
-    assert DAY.opens(at(3)) == at(8)
-    assert DAY.opens(at(18, day=30)) == at(8, day=31)

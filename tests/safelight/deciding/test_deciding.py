@@ -11,7 +11,12 @@ from pydicom.dataset import Dataset
 
 from ledger.reader import LedgerReader
 from listener.series import Closure, StudyClosure
+from processor.registry import KINDS
 from rules.errors import RuleError
+from rules.model import SeriesFacts
+from rules.parse import parse_rules
+from rules.texts import RuleText
+from safelight.deciding import new_job
 
 CHECK = '[[rule]]\nname = "Check"\nrun = { qc = {} }\n'
 GOOD_ONLY = """
@@ -268,25 +273,22 @@ def test_broken_rules_are_an_error_where_none_were_in_force_before(site):
         site.start()
 
 
-def test_a_job_knows_its_priority_and_does_not_begin_before_its_window(site, monkeypatch):
-    now = datetime.now().astimezone()
-    opens, ends = (now.hour + 2) % 24, (now.hour + 4) % 24
-    window = f"{opens:02d}:00-{ends:02d}:00"
-    site.write_rules(CHECK + f'window = "{window}"\npriority = 5\n')
+@pytest.mark.parametrize(("from_now", "begins"), [((-2, 2), True), ((2, 4), False)])
+def test_a_job_begins_in_its_window_only(site, from_now, begins):
+    hour = datetime.now().astimezone().hour
+    begin, end = ((hour + hours) % 24 for hours in from_now)
+    site.write_rules(CHECK + f'window = "{begin:02d}:00-{end:02d}:00"\n')
     site.start()
-    queued = []
-    record = site.ledger.work.record_decision
-    monkeypatch.setattr(
-        site.ledger.work,
-        "record_decision",
-        lambda series, decision, jobs: (queued.extend(jobs), record(series, decision, jobs)),
-    )
     site.take()
-    assert site.claim() == ()
-    (job,) = queued
-    assert (job.priority, job.window) == (5, window)
-    begin = datetime.fromisoformat(job.not_before).astimezone()
-    assert (begin.hour, begin.minute) == (opens, 0)
+    assert bool(site.claim()) is begins
+
+
+def test_a_job_carries_the_priority_and_window_of_its_rule(site):
+    (check,) = parse_rules([RuleText("r", CHECK + 'priority = 5\nwindow = "20:00-06:00"\n')], KINDS)
+    site.start()
+    series = site.ledger.work.closed_series(site.take())
+    job = new_job(series, check, SeriesFacts({}, {}))
+    assert (job.priority, job.window) == (5, "20:00-06:00")
 
 
 def test_the_same_decision_is_recorded_once(site):
