@@ -112,7 +112,7 @@ class Cases:
             study_is_arriving=bool(study["is_arriving"]),
             study_grade=study["complete_grade"],
             found=self._found(current),
-            ended_rules=frozenset(job["rule"] for job in jobs if job["state"] in _ENDED),
+            ended_rules=frozenset(job["rule"] for job in jobs if job["state"] not in _OPEN),
             job_keys=frozenset(job["key"] for job in jobs),
             outcome=decision.get("outcome"),
             summary=decision.get("summary"),
@@ -216,7 +216,7 @@ class Cases:
         raise NotInLedger("no such series")
 
 
-_ENDED = frozenset({"done", "dead"})
+_OPEN = frozenset({"queued", "running"})
 
 
 def _digest(instances: Iterable[tuple[str, str]]) -> str:

@@ -112,6 +112,16 @@ def test_a_finding_that_failed_to_come_holds_the_series(site):
     assert "Low_quality is absent" in site.outcome(series)[1]
 
 
+def test_a_job_that_was_given_up_is_waited_for_no_longer(site):
+    site.write_rules(CHECK + GOOD_ONLY)
+    site.start()
+    series = site.take()
+    (job,) = site.claim()
+    site.ledger.work.bury(job, "the worker ended by SIGSEGV")
+    site.deciding.after_job(series)
+    assert site.outcome(series)[0] == "hold"
+
+
 def test_a_rule_need_not_wait_for_jobs_that_do_not_concern_it(site):
     site.write_rules(CHECK + GOOD_ONLY + rule("Slow", 'Modality = "MR"', "run = { preview = {} }"))
     site.start()
