@@ -2,11 +2,12 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ledger.cases import Cases
 from ledger.errors import NoLedger, NotInLedger
 from ledger.rows import (
     AssociationRow,
@@ -18,12 +19,14 @@ from ledger.rows import (
     Overview,
     QuarantineRow,
     RefusalRow,
+    RuleLoadRow,
     SeriesRow,
     StepRow,
 )
 
-# A series needs a person when it is held, a job was given up or a step failed. A job that is
-# queued or running outranks what earlier jobs did.
+# A series waits while a rule is put off, even where no job is queued. It needs a person when it is
+# held, a job was given up or a step failed. A job that is queued or running outranks what earlier
+# jobs did.
 _SERIES = """
 SELECT series.id, study_id, PatientID, PatientName, AccessionNumber, StudyDate,
     StudyDescription, StudyInstanceUID, SeriesInstanceUID, Modality, SeriesNumber,
@@ -34,7 +37,9 @@ SELECT series.id, study_id, PatientID, PatientName, AccessionNumber, StudyDate,
         WHEN EXISTS (SELECT 1 FROM jobs WHERE series_id = series.id
                      AND jobs.revision = series.revision AND state = 'running') THEN 'processing'
         WHEN outcome IS NULL OR EXISTS (SELECT 1 FROM jobs WHERE series_id = series.id
-                     AND jobs.revision = series.revision AND state = 'queued') THEN 'waiting'
+                     AND jobs.revision = series.revision AND state = 'queued')
+             OR EXISTS (SELECT 1 FROM decisions WHERE series_id = series.id AND put_off
+                     AND decisions.revision = series.revision) THEN 'waiting'
         WHEN outcome = 'hold' OR EXISTS (SELECT 1 FROM jobs LEFT JOIN steps ON job_id = jobs.id
                      WHERE series_id = series.id AND jobs.revision = series.revision
                      AND (jobs.state = 'dead' OR steps.state = 'failed')) THEN 'attention'
@@ -70,6 +75,7 @@ class LedgerReader:
 
     def __init__(self, path: Path) -> None:
         self._connection = _open(path)
+        self.cases = Cases(self._mappings)
 
     def close(self) -> None:
         """Close the connection."""
@@ -163,6 +169,19 @@ class LedgerReader:
         ).fetchone()
         return None if row is None else DecisionRow(**_decoded(row, "reasons"))
 
+    def rules_in_force(self) -> tuple[RuleLoadRow | None, RuleLoadRow | None]:
+        """The rules in force, and a later attempt to load others that failed, if there is one."""
+        names = ", ".join(field.name for field in fields(RuleLoadRow))
+        statement = f"SELECT {names} FROM rule_loads ORDER BY id DESC"
+        loads = self._records(RuleLoadRow, f"{statement} LIMIT 1", [])
+        good = self._records(
+            RuleLoadRow,
+            statement.replace(" ORDER", " WHERE problem IS NULL ORDER") + " LIMIT 1",
+            [],
+        )
+        failed = loads[0] if loads and loads[0].problem is not None else None
+        return (good[0] if good else None), failed
+
     def history(self, series_id: int) -> tuple[HistoryRow, ...]:
         """Everything that happened to a series, in order."""
         return self._records(
@@ -219,6 +238,9 @@ class LedgerReader:
         if not found:
             raise NotInLedger(f"no output {output_id}")
         return found[0]
+
+    def _mappings(self, statement: str, values: Sequence[object]) -> Iterator[Mapping[str, Any]]:
+        return map(dict, self._connection.execute(statement, list(values)))
 
     def _series(self, query: str, values: Sequence[object]) -> tuple[SeriesRow, ...]:
         rows = self._connection.execute(query, list(values))

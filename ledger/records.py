@@ -47,11 +47,24 @@ class ClosedSeries:
 
 @dataclass(frozen=True)
 class NewJob:
-    """A job to be queued."""
+    """A job to be queued.
+
+    Attributes
+    ----------
+    destination
+        The folder its outputs go to below the results folder; empty for the usual one.
+    priority
+        Jobs of a higher one are taken first.
+    window
+        The time of day in which it may begin, as ``HH:MM-HH:MM``; empty for any.
+    """
 
     key: str
     rule: str
     steps: tuple[Step, ...]
+    destination: str = ""
+    priority: int = 0
+    window: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,14 +77,16 @@ class ClaimedJob:
     steps: tuple[Step, ...]
     tries: int
     series: ClosedSeries
+    destination: str = ""
 
 
 def encode_steps(steps: tuple[Step, ...]) -> str:
     """Steps as the ledger keeps them."""
-    return json.dumps([[step.processor, dict(step.options)] for step in steps])
+    return json.dumps([[step.processor, dict(step.options), step.when] for step in steps])
 
 
 def decode_steps(encoded: str) -> tuple[Step, ...]:
     """The reverse of `encode_steps`."""
-    steps: list[tuple[str, Mapping[str, object]]] = json.loads(encoded)
-    return tuple(Step(processor, options) for processor, options in steps)
+    steps: list[tuple[str, Mapping[str, object], Mapping[str, object] | None]]
+    steps = json.loads(encoded)
+    return tuple(Step(*step) for step in steps)

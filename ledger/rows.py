@@ -173,6 +173,15 @@ class DecisionRow:
 
 
 @dataclass(frozen=True)
+class RuleLoadRow:
+    """An attempt to load rules: when, how many are in force since, or why they were not taken."""
+
+    at: str
+    rules: int
+    problem: str | None
+
+
+@dataclass(frozen=True)
 class KeptInstance:
     """An instance of the spool: where it lies, and the digest it had when it came."""
 

@@ -175,3 +175,23 @@ def m006_completeness(db: Database) -> None:
     db.execute("ALTER TABLE studies ADD COLUMN complete_grade TEXT")
     db.execute("ALTER TABLE studies ADD COLUMN complete_evidence TEXT")
     db.execute("CREATE INDEX studies_arriving ON studies(is_arriving) WHERE is_arriving")
+
+
+@migrations()
+def m005_rules(db: Database) -> None:
+    """Destinations and windows; decisions that wait for something; which rules were loaded."""
+    db.execute("ALTER TABLE jobs ADD COLUMN destination TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE jobs ADD COLUMN window TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE decisions ADD COLUMN put_off INTEGER NOT NULL DEFAULT 0")
+    db.execute("CREATE INDEX decisions_put_off ON decisions(series_id) WHERE put_off")
+    db.execute("CREATE INDEX series_by_closing ON series(closed_at)")
+    db.execute("CREATE INDEX series_by_uid ON series(SeriesInstanceUID)")
+    db.execute(
+        """CREATE TABLE rule_loads (
+            id INTEGER PRIMARY KEY,
+            at TEXT NOT NULL,
+            rules INTEGER NOT NULL,  -- how many are in force since
+            texts TEXT NOT NULL,  -- JSON: the files' names and what they held
+            problem TEXT  -- why they were not taken; none when they were
+        )"""
+    )

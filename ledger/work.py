@@ -1,11 +1,11 @@
 """Records what became of series: closures, decisions, jobs and what they made."""
 
-import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
+from ledger.cases import Cases
 from ledger.records import ClaimedJob, ClosedSeries, NewJob, decode_steps, encode_steps
 from ledger.session import Row, Session
 from listener.journal import now
@@ -13,6 +13,7 @@ from listener.series import Closure, StudyClosure
 from listener.spool import SeriesKey
 from processor.model import JobResult
 from rules.model import Decision
+from rules.window import Window
 
 
 class Work:
@@ -20,6 +21,7 @@ class Work:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._cases = Cases(session.query)
 
     def close_series(self, closure: Closure) -> ClosedSeries:
         """Record that a series is closed, as its next revision."""
@@ -70,33 +72,7 @@ class Work:
 
         What came after it is not in it, also when it has been recorded meanwhile.
         """
-        row = self._session.one(
-            "SELECT series.*, StudyInstanceUID FROM series"
-            " JOIN studies ON studies.id = study_id WHERE series.id = ?",
-            [series_id],
-        )
-        revision = row["revision"] if revision is None else revision
-        instances = list(
-            self._session.query(
-                "SELECT SOPInstanceUID, sha256 FROM instances WHERE series_id = ?"
-                " AND revision <= ? ORDER BY InstanceNumber, SOPInstanceUID",
-                [series_id, revision],
-            )
-        )
-        return ClosedSeries(
-            id=series_id,
-            key=SeriesKey(row["StudyInstanceUID"], row["SeriesInstanceUID"]),
-            revision=revision,
-            grade=row["grade"],
-            evidence=row["evidence"],
-            expected=row["expected"],
-            missing=row["missing"],
-            header_findings=row["header_findings"],
-            sop_instance_uids=tuple(i["SOPInstanceUID"] for i in instances),
-            digest=_digest((i["SOPInstanceUID"], i["sha256"]) for i in instances),
-            calling_ae=row["calling_ae"],
-            called_ae=row["called_ae"],
-        )
+        return self._cases.closed_series(series_id, revision)
 
     def record_decision(
         self, series: ClosedSeries, decision: Decision, jobs: Sequence[NewJob]
@@ -112,11 +88,13 @@ class Work:
                     "summary": decision.summary,
                     "reasons": json.dumps([asdict(reason) for reason in decision.reasons]),
                     "decided_at": at,
+                    "put_off": decision.put_off,
                 },
                 replace=True,
             )
             self._session.execute(
-                "UPDATE series SET outcome = ? WHERE id = ?", [decision.outcome, series.id]
+                "UPDATE series SET outcome = nullif(?, 'wait') WHERE id = ?",
+                [decision.outcome, series.id],
             )
             self._session.execute(
                 "UPDATE jobs SET state = 'superseded' WHERE series_id = ? AND revision < ?"
@@ -130,7 +108,8 @@ class Work:
     def _queue(self, series: ClosedSeries, job: NewJob, at: str) -> None:
         self._session.execute(
             "INSERT INTO jobs (key, series_id, revision, rule, steps, digest, state,"
-            " not_before, queued_at) VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?)"
+            " not_before, queued_at, destination, window)"
+            " VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?)"
             " ON CONFLICT (key) DO NOTHING",
             [
                 job.key,
@@ -141,6 +120,8 @@ class Work:
                 series.digest,
                 at,
                 at,
+                job.destination,
+                job.window,
             ],
         )
 
@@ -154,11 +135,13 @@ class Work:
     def claim(self, limit: int) -> tuple[ClaimedJob, ...]:
         """Take up to `limit` queued jobs whose time has come; they are running from now on."""
         with self._session.atomic():
+            windows = self._open_windows()
+            marks = ", ".join("?" for _ in windows)
             rows = list(
                 self._session.query(
                     "SELECT * FROM jobs WHERE state = 'queued' AND not_before <= ?"
-                    " ORDER BY not_before, id LIMIT ?",
-                    [now(), limit],
+                    f" AND window IN ({marks}) ORDER BY not_before, id LIMIT ?",
+                    [now(), *windows, limit],
                 )
             )
             for row in rows:
@@ -169,6 +152,13 @@ class Work:
                 )
         return tuple(self._claimed(row) for row in rows)
 
+    def _open_windows(self) -> list[str]:
+        """The windows of queued jobs in which a job may begin now."""
+        here = datetime.now().astimezone()
+        rows = self._session.query("SELECT DISTINCT window FROM jobs WHERE state = 'queued'")
+        windows = [row["window"] for row in rows]
+        return [text for text in windows if not text or Window.parse(text).holds(here)]
+
     def _claimed(self, row: Row) -> ClaimedJob:
         return ClaimedJob(
             row["id"],
@@ -177,6 +167,7 @@ class Work:
             decode_steps(row["steps"]),
             row["tries"] + 1,
             self.closed_series(row["series_id"], row["revision"]),
+            row["destination"],
         )
 
     def finish(self, job: ClaimedJob, result: JobResult) -> None:
@@ -271,8 +262,3 @@ class Work:
             " WHERE StudyInstanceUID = ? AND SeriesInstanceUID = ?",
             list(key),
         )
-
-
-def _digest(instances: Iterable[tuple[str, str]]) -> str:
-    lines = "".join(f"{uid}:{sha256}\n" for uid, sha256 in sorted(instances))
-    return hashlib.sha256(lines.encode("ascii")).hexdigest()

@@ -4,7 +4,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ledger.cases import Cases
 from ledger.intake import Intake
+from ledger.rule_loads import RuleLoads
 from ledger.session import Session
 from ledger.work import Work
 
@@ -23,12 +25,18 @@ class LedgerWriter:
         Records what arrived.
     work
         Records what became of it.
+    cases
+        Reads what the rules decide on.
+    rule_loads
+        Records which rules came into force.
     """
 
     def __init__(self, path: Path) -> None:
         self._session = Session(path)
         self.intake = Intake(self._session)
         self.work = Work(self._session)
+        self.cases = Cases(self._session.query)
+        self.rule_loads = RuleLoads(self._session)
 
     def __enter__(self) -> Self:
         return self

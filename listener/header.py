@@ -1,6 +1,6 @@
 """The header of a Part 10 file, as the rules need it. Pixel data is not touched."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -60,8 +60,19 @@ def _shown(value: Value) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def read_header(path: Path) -> Header:
+Look = Callable[[Dataset], Mapping[str, tuple[Value, ...]]]
+"""Finds further values, such as those of private elements, under names of its own."""
+
+
+def read_header(path: Path, look: Look | None = None) -> Header:
     """Read the header of a Part 10 file; the pixel data is not touched.
+
+    Parameters
+    ----------
+    path
+        The file.
+    look
+        Asked for values beyond those of the standard elements; they are added to `values`.
 
     Raises
     ------
@@ -74,7 +85,7 @@ def read_header(path: Path) -> Header:
             identity_of(dataset),
             str(meta.get("TransferSyntaxUID", "")),
             _origin(meta),
-            _values(dataset),
+            _values(dataset) | dict(look(dataset) if look else {}),
         )
     except UnusableInstance as error:
         raise UnreadableInstance(str(error)) from error

@@ -6,6 +6,7 @@
     ├── PermanentError              the same input will fail again
     │   ├── OptionError             (ValueError) an option of a rule is wrong
     │   ├── TemplateError           (ValueError) a metadata template is wrong
+    │   ├── DestinationTaken        other jobs have the folder a rule wants
     │   ├── NotConvertible          these headers make no regular volume
     │   └── PixelDataError          this instance's pixels cannot be had
     └── RetriableError              the machine, not the input
@@ -36,6 +37,10 @@ class OptionError(PermanentError, ValueError):
 
 class TemplateError(PermanentError, ValueError):
     """A metadata template cannot be used; the message names the file and the entry."""
+
+
+class DestinationTaken(PermanentError):
+    """Other jobs have the folder that a rule wants, or one above it; nothing is published."""
 
 
 class NotConvertible(PermanentError):

@@ -10,18 +10,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from pydicom.dataset import Dataset
+
 from processor.errors import RetriableError, StorageError, WorkerOutOfMemory
+from processor.findings import findings_of, names_of
 from processor.headers import quiet_reading
 from processor.model import JobContext, JobRequest, JobResult, StepResult
 from processor.names import series_stem, study_folder
 from processor.progress import Progress
 from processor.publish import free_folder, publish, published_result, remove_undeclared
-from processor.registry import PROCESSORS, in_order
+from processor.registry import PROCESSORS, check_step
 from processor.source import SeriesSource
-from rules.model import Step
+from rules.model import Reason, SeriesFacts, Step
+from rules.parse import parse_when
 
 
-def job_key(series_uid: str, digest: str, rule: str, steps: Sequence[Step]) -> str:
+def job_key(
+    series_uid: str, digest: str, rule: str, steps: Sequence[Step], destination: str = ""
+) -> str:
     """What identifies a job: the same key means the same work, never done twice.
 
     Parameters
@@ -29,19 +35,26 @@ def job_key(series_uid: str, digest: str, rule: str, steps: Sequence[Step]) -> s
     digest : str
         The digest of the series' set of instances.
     steps : sequence of Step
-        Their options and the versions of their processors are part of the key.
+        Their options, conditions and the versions of their processors are part of the key.
+    destination : str
+        Where the outputs go, if not to the usual folder.
 
     Returns
     -------
     str
         SHA-256 in hexadecimal.
     """
-    named = [
-        [step.processor, PROCESSORS[step.processor].version, dict(step.options)]
-        for step in in_order(steps)
-    ]
-    content = json.dumps([series_uid, digest, rule, named], sort_keys=True, default=str)
+    parts = [series_uid, digest, rule, [_step_key(step) for step in steps]]
+    parts += [destination] if destination else []
+    content = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _step_key(step: Step) -> list[object]:
+    check_step(step)
+    condition = [] if step.when is None else [dict(step.when)]
+    version = PROCESSORS[step.processor].version
+    return [step.processor, version, dict(step.options), *condition]
 
 
 def run_job(request: JobRequest) -> JobResult:
@@ -68,11 +81,11 @@ def run_job(request: JobRequest) -> JobResult:
 
 def _run(request: JobRequest) -> JobResult:
     started = time.monotonic()
-    steps = in_order(request.steps)
+    for step in request.steps:
+        check_step(step)
     source = SeriesSource(request.files)
     header = source.first_header()
-    study, stem = study_folder(header, request.study_uid), series_stem(header)
-    folder = free_folder(request.results, study, stem, request.key)
+    folder = free_folder(request.results, _folders(request, header), request.key)
     recorded = published_result(request.results, folder, request.key)
     if recorded:
         return recorded
@@ -88,15 +101,24 @@ def _run(request: JobRequest) -> JobResult:
             earlier=(),
             progress=lambda _: None,
         )
-        results = _run_steps(context, steps, progress)
+        results = _run_steps(context, request.steps, progress)
         seconds = time.monotonic() - started
         result = JobResult(request.key, folder, results, round(seconds, 3))
-        versions = {step.processor: PROCESSORS[step.processor].version for step in steps}
+        versions = {step.processor: PROCESSORS[step.processor].version for step in request.steps}
         publish(temporary, request, result, versions)
     finally:
         progress.close()
         shutil.rmtree(temporary, ignore_errors=True)
     return result
+
+
+def _folders(request: JobRequest, header: Dataset) -> tuple[str, ...]:
+    """The names a job's folder may have: with more of the key if another job has the name."""
+    marked = ("-" + request.key[:length] for length in (8, 16, 64))
+    if request.destination:
+        return (request.destination, *(request.destination + mark for mark in marked))
+    usual = f"{study_folder(header, request.study_uid)}/{series_stem(header)}"
+    return tuple(usual + mark for mark in marked)
 
 
 def _fresh(folder: Path) -> Path:
@@ -113,9 +135,31 @@ def _run_steps(
     for step in steps:
         report = progress.of_step(step.processor)
         context = replace(job, options=step.options, earlier=results, progress=report)
-        results = (*results, _run_step(step, context))
+        results = (*results, _left_out(step, results) or _run_step(step, context))
         remove_undeclared(job.folder, results)
     return results
+
+
+def _left_out(step: Step, earlier: Sequence[StepResult]) -> StepResult | None:
+    """The result of a step whose condition does not hold; None where it is to run.
+
+    A condition that cannot be judged is a fault for a person to look at: the step is neither
+    run nor left out on a guess.
+    """
+    if step.when is None:
+        return None
+    names = [name for result in earlier for name in names_of(result.processor)]
+    verdict, reasons = parse_when(step.when, names).judge(SeriesFacts({}, findings_of(earlier)))
+    if verdict == "yes":
+        return None
+    if verdict == "no":
+        return StepResult(step.processor, "refused", f"not run: {_told(reasons, 'no')}")
+    summary = f"its condition cannot be judged: {_told(reasons, 'unknown')}"
+    return StepResult(step.processor, "failed", summary)
+
+
+def _told(reasons: Sequence[Reason], verdict: str) -> str:
+    return ", ".join(reason.text for reason in reasons if reason.verdict == verdict)
 
 
 def _run_step(step: Step, context: JobContext) -> StepResult:

@@ -65,6 +65,9 @@ class JobRequest:
         The spool files, undecoded and in any transfer syntax, perhaps damaged.
     facts : mapping
         What earlier stages know: grade, evidence, instances, instances_expected, calling_ae.
+    destination : str
+        The folder below the results folder that the rule asks for, already made safe; empty
+        for the one every job has otherwise.
     scratch, results : Path
         The folder for temporary work and the results folder, on one filesystem.
     """
@@ -81,6 +84,7 @@ class JobRequest:
     scratch: Path
     results: Path
     settings: ProcessorSettings = field(default_factory=ProcessorSettings)
+    destination: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,19 @@
 """Names of folders and files made from headers: safe on every filesystem, telling and short."""
 
-import re
-
 from pydicom.dataset import Dataset
 
 from processor.headers import integer, text
-
-_LONGEST = 64
-
-
-def safe_name(value: str) -> str:
-    """A file name from any text: letters, digits, dot, dash and underscore.
-
-    >>> safe_name("../T2 TSE (sag)")
-    'T2_TSE_sag'
-    """
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", value).strip("._-")[:_LONGEST].rstrip("._-")
+from rules.destination import safe_name
 
 
 def study_folder(header: Dataset, study_uid: str) -> str:
     """The folder of a study: its accession number, else its UID."""
-    return safe_name(text(header, "AccessionNumber")) or study_uid
+    return study_folder_name(text(header, "AccessionNumber"), study_uid)
+
+
+def study_folder_name(accession_number: str, study_uid: str) -> str:
+    """The folder of a study of which these are known."""
+    return safe_name(accession_number) or study_uid
 
 
 def series_stem(header: Dataset) -> str:

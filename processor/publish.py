@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from processor.errors import DestinationTaken
 from processor.model import JobRequest, JobResult, Output, StepResult
 
 MANIFEST = "manifest.json"
@@ -38,13 +39,38 @@ def published_result(results: Path, folder: Path, key: str) -> JobResult | None:
     return JobResult(key, folder, steps, manifest["seconds"])
 
 
-def free_folder(results: Path, study: str, stem: str, key: str) -> Path:
-    """The job's folder relative to `results`, with more of the key if another job has the name."""
-    for length in (8, 16, 64):
-        folder = Path(study, f"{stem}-{key[:length]}")
-        if not (results / folder).exists() or published_result(results, folder, key):
+def free_folder(results: Path, wanted: Sequence[str], key: str) -> Path:
+    """The job's folder relative to `results`.
+
+    Parameters
+    ----------
+    wanted : sequence of str
+        The names it may have, the best first; another job's folder is never touched.
+
+    Returns
+    -------
+    Path
+        Where the job is published already, else the first that nothing has.
+
+    Raises
+    ------
+    DestinationTaken
+        Other jobs have all of them, or a folder above.
+    """
+    folders = [Path(name) for name in wanted]
+    for folder in folders:
+        if published_result(results, folder, key):
             return folder
-    raise FileExistsError(str(folder.name))
+    for folder in folders:
+        if not _is_taken(results, folder):
+            return folder
+    raise DestinationTaken("another job's folder is where the rule wants its outputs")
+
+
+def _is_taken(results: Path, folder: Path) -> bool:
+    """Whether something is there already, or a job's folder above it."""
+    above = (results / parent / MANIFEST for parent in folder.parents)
+    return (results / folder).exists() or any(manifest.exists() for manifest in above)
 
 
 def publish(
@@ -57,10 +83,18 @@ def publish(
         sync(path)
     sync(temporary)
     target = request.results / result.folder
-    target.parent.mkdir(parents=True, exist_ok=True)
+    made = _make_folders(request.results, result.folder.parent)
     temporary.rename(target)
-    sync(target.parent)
-    sync(request.results)
+    for folder in (target.parent, *made):
+        sync(folder)
+
+
+def _make_folders(results: Path, folder: Path) -> list[Path]:
+    """Make the folders above a job's; return those whose entries changed, the lowest first."""
+    chain = [results / folder, *(results / parent for parent in folder.parents)]
+    changed = [path.parent for path in chain[:-1] if not path.exists()]
+    chain[0].mkdir(parents=True, exist_ok=True)
+    return changed
 
 
 def sync(path: Path) -> None:

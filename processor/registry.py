@@ -1,22 +1,32 @@
-"""The processors there are, in the order in which they run: later ones use earlier results."""
+"""The processors there are, and what rules must know of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from difflib import get_close_matches
 from types import MappingProxyType
 
 from processor.convert import Convert
 from processor.errors import OptionError
+from processor.findings import names_of
 from processor.metadata import Metadata
 from processor.model import Processor
 from processor.preview import Preview
 from processor.quality import Qc
-from rules.model import Step
+from rules.model import ProcessorKind, Step
 
-_IN_ORDER: tuple[Processor, ...] = (Convert(), Qc(), Preview(), Metadata())
+_ALL: tuple[Processor, ...] = (Convert(), Qc(), Preview(), Metadata())
+_USES: Mapping[str, tuple[str, ...]] = {"metadata": ("convert", "qc")}
 
 PROCESSORS: Mapping[str, Processor] = MappingProxyType(
-    {processor.name: processor for processor in _IN_ORDER}
+    {processor.name: processor for processor in _ALL}
 )
+
+KINDS: Mapping[str, ProcessorKind] = MappingProxyType(
+    {
+        name: ProcessorKind(processor.check_options, names_of(name), _USES.get(name, ()))
+        for name, processor in PROCESSORS.items()
+    }
+)
+"""For `rules.parse`: the names, options, findings and order of the processors."""
 
 
 def check_step(step: Step) -> None:
@@ -26,15 +36,3 @@ def check_step(step: Step) -> None:
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(PROCESSORS)}"
         raise OptionError(f"unknown processor {step.processor} ({hint})")
     PROCESSORS[step.processor].check_options(step.options)
-
-
-def in_order(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """Checked steps in the order in which they run.
-
-    >>> [step.processor for step in in_order([Step("metadata", {}), Step("convert", {})])]
-    ['convert', 'metadata']
-    """
-    for step in steps:
-        check_step(step)
-    places = list(PROCESSORS)
-    return tuple(sorted(steps, key=lambda step: places.index(step.processor)))

@@ -1,15 +1,17 @@
 """The conditions a rule can be built from. They judge; reading them from TOML is `rules.parse`.
 
-Verdicts follow Kleene's three-valued logic: what is absent makes a condition ``unknown``,
-and a conjunction is ``no`` as soon as one part is ``no``, whatever the unknown parts may be.
+Verdicts follow Kleene's logic: what is absent makes a condition ``unknown``, and a conjunction
+is ``no`` as soon as one part is ``no``, whatever the unknown parts may be. What will be known
+later comes before what will never be.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from listener.series import GRADES
-from rules.model import Condition, Reason, SeriesFacts, Values, Verdict
+from rules.model import Condition, Kind, Reason, SeriesFacts, Values, Verdict
 
 Judgement = tuple[Verdict, tuple[Reason, ...]]
 
@@ -47,13 +49,13 @@ class Test:
 
 @dataclass(frozen=True)
 class Leaf:
-    """Tests on one DICOM keyword or fact; all must hold.
+    """Tests on what one name stands for; all must hold.
 
     `if_absent` is the verdict where the element is absent or empty; None leaves it unknown.
     """
 
     name: str
-    is_fact: bool
+    kind: Kind
     tests: tuple[Test, ...]
     present: bool | None = None
     if_absent: bool | None = None
@@ -61,6 +63,8 @@ class Leaf:
     def judge(self, series: SeriesFacts) -> Judgement:
         """Judge the element or fact this leaf names."""
         values = self._values(series)
+        if self._is_awaited(series, values):
+            return "later", (Reason(f"{self.name} is not known yet", "later"),)
         if self.present is not None:
             verdict = _of(bool(values) == self.present)
             return verdict, (Reason(f"{self.name} {'present' if values else 'absent'}", verdict),)
@@ -69,11 +73,17 @@ class Leaf:
             return verdict, (Reason(f"{self.name} is absent", verdict),)
         return self._apply(values)
 
+    def names(self) -> Iterator[tuple[str, Kind]]:
+        """The one name."""
+        yield self.name, self.kind
+
     def _values(self, series: SeriesFacts) -> Values:
-        if self.is_fact:
-            fact = series.facts.get(self.name)
-            return () if fact is None else (fact,)
-        return series.header.get(self.name, ())
+        known = series.header if self.kind == "element" else series.facts
+        return known.get(self.name, ())
+
+    def _is_awaited(self, series: SeriesFacts, values: Values) -> bool:
+        """Whether more will be known: what a study has changes until all of it is here."""
+        return self.kind in series.awaited and (self.kind == "study" or not values)
 
     def _apply(self, values: Values) -> Judgement:
         results = [(test, test.holds(values)) for test in self.tests]
@@ -93,10 +103,14 @@ class All:
     parts: tuple[Condition, ...]
 
     def judge(self, series: SeriesFacts) -> Judgement:
-        """``no`` if one part says no, ``unknown`` if one is unknown, else ``yes``."""
+        """``no`` if one part says no, ``later`` or ``unknown`` if one is, else ``yes``."""
         judged = [part.judge(series) for part in self.parts]
         reasons = tuple(reason for _, reasons in judged for reason in reasons)
         return conjunction(verdict for verdict, _ in judged), reasons
+
+    def names(self) -> Iterator[tuple[str, Kind]]:
+        """Those of the parts."""
+        return chain.from_iterable(part.names() for part in self.parts)
 
 
 @dataclass(frozen=True)
@@ -106,10 +120,14 @@ class Any:
     parts: tuple[Condition, ...]
 
     def judge(self, series: SeriesFacts) -> Judgement:
-        """``yes`` if one part says yes, ``unknown`` if one is unknown, else ``no``."""
+        """``yes`` if one part says yes, ``later`` or ``unknown`` if one is, else ``no``."""
         judged = [part.judge(series) for part in self.parts]
         reasons = tuple(reason for _, reasons in judged for reason in reasons)
         return negation(conjunction(negation(verdict) for verdict, _ in judged)), reasons
+
+    def names(self) -> Iterator[tuple[str, Kind]]:
+        """Those of the parts."""
+        return chain.from_iterable(part.names() for part in self.parts)
 
 
 @dataclass(frozen=True)
@@ -119,10 +137,14 @@ class Not:
     part: Condition
 
     def judge(self, series: SeriesFacts) -> Judgement:
-        """Turn yes into no and no into yes; unknown stays unknown."""
+        """Turn yes into no and no into yes; what is not known stays so."""
         verdict, reasons = self.part.judge(series)
         turned = tuple(Reason(f"not: {r.text}", negation(r.verdict)) for r in reasons)
         return negation(verdict), turned
+
+    def names(self) -> Iterator[tuple[str, Kind]]:
+        """Those of the part."""
+        return self.part.names()
 
 
 def conjunction(verdicts: Iterable[Verdict]) -> Verdict:
@@ -130,9 +152,14 @@ def conjunction(verdicts: Iterable[Verdict]) -> Verdict:
 
     >>> conjunction(["yes", "unknown", "no"]), conjunction(["yes", "unknown"]), conjunction([])
     ('no', 'unknown', 'yes')
+    >>> conjunction(["unknown", "later"]), conjunction(["later", "no"])
+    ('later', 'no')
     """
     seen = set(verdicts)
-    return "no" if "no" in seen else "unknown" if "unknown" in seen else "yes"
+    return next((verdict for verdict in _STRONGEST if verdict in seen), "yes")
+
+
+_STRONGEST: tuple[Verdict, ...] = ("no", "later", "unknown")
 
 
 def negation(verdict: Verdict) -> Verdict:
@@ -141,8 +168,8 @@ def negation(verdict: Verdict) -> Verdict:
     >>> negation("yes"), negation("unknown")
     ('no', 'unknown')
     """
-    swapped: dict[Verdict, Verdict] = {"yes": "no", "no": "yes", "unknown": "unknown"}
-    return swapped[verdict]
+    swapped: dict[Verdict, Verdict] = {"yes": "no", "no": "yes"}
+    return swapped.get(verdict, verdict)
 
 
 def _number(values: Values) -> float | None:

@@ -1,80 +1,86 @@
 """Reads TOML rules into frozen objects. It judges nothing and touches no series.
 
-Processors belong to a later stage, so their names and the checks of their options are
-passed in.
+Processors belong to a later stage, so what rules must know of them is passed in.
 """
 
-import difflib
-import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-from pydicom.datadict import tag_for_keyword
-
-from listener.series import GRADES
-from rules.conditions import All, Any, Leaf, Not, Test
+from rules.destination import Destination, parse_destination
 from rules.errors import RuleError
-from rules.model import Condition, Rule, Step
-
-OptionsCheck = Callable[[Mapping[str, object]], None]
-"""Raises ValueError with what is wrong with the options of a processor."""
+from rules.match import MatchReader, suggestion
+from rules.model import Condition, Ending, ProcessorKind, Rule, Step
+from rules.texts import RuleText, read_rule_texts
+from rules.window import Window
 
 DEFAULT_RULES = Path(__file__).with_name("default.toml")
 
-FACTS = (
-    *("instances", "instances_expected", "instances_missing", "header_findings"),
-    *("grade", "calling_ae", "called_ae"),
-)
-_COMBINATIONS = ("any", "all", "not")
-_OPERANDS: Mapping[str, tuple[type, ...]] = {
-    "equals": (str, int, float, list),
-    "in": (list,),
-    "contains": (str, int, float),
-    "regex": (str,),
-    "min": (int, float),
-    "max": (int, float),
-    "at_least": (str,),
-}
+Processors = Mapping[str, ProcessorKind]
+
+RULE_KEYS = ("name", "enabled", "match", "run", "deliver", "then", "priority", "window")
+_WORK_KEYS = ("deliver", "priority", "window")
+_ENDINGS = ("drop", "hold", "keep")
+_PRIORITIES = range(-100, 101)
 
 
-def load_rules(path: Path, processors: Mapping[str, OptionsCheck]) -> tuple[Rule, ...]:
-    """Read the rules of one TOML file.
+def load_rules(path: Path, processors: Processors) -> tuple[Rule, ...]:
+    """Read the rules of one TOML file, or of a folder of them.
 
     Raises
     ------
     RuleError
         Names file, rule and key, and what was expected there.
     OSError
-        The file cannot be read.
+        A file cannot be read.
     """
-    return parse_rules(path.read_text(encoding="utf-8"), processors, source=path.name)
+    return parse_rules(read_rule_texts(path), processors)
 
 
-def parse_rules(
-    text: str, processors: Mapping[str, OptionsCheck], *, source: str
-) -> tuple[Rule, ...]:
-    """Read rules from TOML `text`; `source` names it in errors."""
+def parse_rules(texts: Sequence[RuleText], processors: Processors) -> tuple[Rule, ...]:
+    """Read rules from TOML texts, in their order; those not enabled too.
+
+    Raises
+    ------
+    RuleError
+        Names file, rule and key, and what was expected there.
+    """
+    rules: list[Rule] = []
+    for source, text in texts:
+        for number, table in enumerate(_tables(source, text), start=1):
+            name = str(table.get("name", f"number {number}"))
+            rules.append(_Reader(source, name, processors, tuple(rules)).rule(table))
+    return tuple(rules)
+
+
+def _tables(source: str, text: str) -> Sequence[Mapping[str, object]]:
+    """The ``[[rule]]`` tables of one text."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RuleError(source, "(file)", "TOML", str(error)) from error
     tables = document.pop("rule", [])
-    reader = _Reader(source, "(file)", processors)
-    reader.only(document, ("rule",), "")
-    rules = tuple(
-        _Reader(source, str(table.get("name", f"number {number}")), processors).rule(table)
-        for number, table in enumerate(tables, start=1)
+    for key in document:
+        raise RuleError(source, "(file)", key, f"unknown key{suggestion(key, ('rule',))}")
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise RuleError(source, "(file)", "rule", "expected tables: write [[rule]], twice the [")
+    return tables
+
+
+def parse_when(table: Mapping[str, object], findings: Sequence[str]) -> Condition:
+    """Read the `when` of a step, which was read with its rule before.
+
+    Raises
+    ------
+    ValueError
+        It asks for something that is not among `findings`.
+    """
+    reader = MatchReader(
+        findings, lambda key, text: ValueError(f"{key}: {text}"), only_findings=True
     )
-    _require_unique(source, [rule.name for rule in rules])
-    return rules
-
-
-def _require_unique(source: str, names: Sequence[str]) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise RuleError(source, name, "name", "another rule has this name already")
+    return reader.match(table, "when")
 
 
 @dataclass(frozen=True)
@@ -83,121 +89,134 @@ class _Reader:
 
     source: str
     name: str
-    processors: Mapping[str, OptionsCheck]
+    processors: Processors
+    above: tuple[Rule, ...]
 
     def fail(self, key: str, problem: str) -> RuleError:
         return RuleError(self.source, self.name, key, problem)
 
-    def only(self, table: Mapping[str, object], allowed: Sequence[str], where: str) -> None:
+    def only(self, table: Mapping[str, object], allowed: Sequence[str], where: str = "") -> None:
         for key in table:
             if key not in allowed:
-                raise self.fail(f"{where}{key}", f"unknown key{_suggestion(key, allowed)}")
+                raise self.fail(f"{where}{key}", f"unknown key{suggestion(key, allowed)}")
 
-    def table(self, value: object, key: str) -> Mapping[str, object]:
+    def table(self, of: Mapping[str, object], key: str, where: str = "") -> Mapping[str, object]:
+        value = of.get(key, {})
         if not isinstance(value, dict):
-            raise self.fail(key, f"expected a table, got {value!r}")
+            raise self.fail(f"{where}{key}", f"expected a table, got {value!r}")
         return value
 
     def rule(self, table: Mapping[str, object]) -> Rule:
-        self.only(table, ("name", "match", "run", "then"), "")
-        if not isinstance(table.get("name"), str):
+        self.only(table, RULE_KEYS)
+        self.require_name(table)
+        match = self.match(self.table(table, "match"))
+        steps = self.steps(self.table(table, "run"))
+        ending = self.ending(self.table(table, "then"))
+        if bool(steps) == bool(ending):
+            raise self.fail("run", "a rule needs either [rule.run] or [rule.then] drop, hold, keep")
+        for key in _WORK_KEYS:
+            if ending and key in table:
+                raise self.fail(key, "a rule with [rule.then] runs nothing, so this says nothing")
+        return Rule(
+            self.name,
+            match,
+            steps,
+            ending,
+            destination=self.destination(self.table(table, "deliver")),
+            priority=self.priority(table.get("priority", 0)),
+            window=self.window(table.get("window")),
+            enabled=self.enabled(table.get("enabled", True)),
+        )
+
+    def require_name(self, table: Mapping[str, object]) -> None:
+        if not (isinstance(table.get("name"), str) and self.name.strip()):
             raise self.fail("name", "a rule needs a name")
-        match = self.match(self.table(table.get("match", {}), "match"), "match")
-        steps = self.steps(self.table(table.get("run", {}), "run"))
-        drop = self.drop(self.table(table.get("then", {}), "then"))
-        if bool(steps) == bool(drop):
-            raise self.fail("run", "a rule needs either [rule.run] or [rule.then] drop")
-        return Rule(self.name, match, steps, drop)
+        if any(rule.name == self.name for rule in self.above):
+            raise self.fail("name", "another rule has this name already")
 
-    def drop(self, table: Mapping[str, object]) -> str | None:
-        self.only(table, ("drop",), "then.")
-        reason = table.get("drop")
-        if reason is not None and not (isinstance(reason, str) and reason.strip()):
-            raise self.fail("then.drop", f"expected the reason as text, got {reason!r}")
-        return reason
-
-    def steps(self, table: Mapping[str, object]) -> tuple[Step, ...]:
-        return tuple(self.step(name, options) for name, options in table.items())
-
-    def step(self, name: str, options: object) -> Step:
-        if name not in self.processors:
-            suggestion = _suggestion(name, tuple(self.processors))
-            raise self.fail(f"run.{name}", f"unknown processor{suggestion}")
-        table = self.table(options, f"run.{name}")
-        try:
-            self.processors[name](table)
-        except ValueError as error:
-            raise self.fail(f"run.{name}", str(error)) from error
-        return Step(name, dict(table))
-
-    def match(self, table: Mapping[str, object], where: str) -> Condition:
-        return All(tuple(self.condition(key, value, where) for key, value in table.items()))
-
-    def condition(self, key: str, value: object, where: str) -> Condition:
-        here = f"{where}.{key}"
-        if key == "not":
-            return Not(self.match(self.table(value, here), here))
-        if key in ("any", "all"):
-            if not isinstance(value, list):
-                raise self.fail(here, f"expected a list of tables, got {value!r}")
-            parts = tuple(self.match(self.table(part, here), here) for part in value)
-            return Any(parts) if key == "any" else All(parts)
-        return self.leaf(key, value, here)
-
-    def leaf(self, name: str, value: object, here: str) -> Leaf:
-        is_fact = name in FACTS
-        if not is_fact and tag_for_keyword(name) is None:
-            known = (*FACTS, *_COMBINATIONS)
-            raise self.fail(
-                here, f"neither a DICOM keyword nor a fact{_keyword_suggestion(name, known)}"
-            )
-        table = dict(value) if isinstance(value, dict) else {"equals": value}
-        present = self.flag(table, "present", here)
-        if_absent = self.flag(table, "if_absent", here)
-        tests = tuple(self.test(name, op, operand, here) for op, operand in table.items())
-        if not tests and present is None:
-            raise self.fail(here, f"expected a value or one of {', '.join(_OPERANDS)}, present")
-        return Leaf(name, is_fact, tests, present, if_absent)
-
-    def flag(self, table: dict[str, object], key: str, here: str) -> bool | None:
-        value = table.pop(key, None)
-        if value is not None and not isinstance(value, bool):
-            raise self.fail(f"{here}.{key}", f"expected true or false, got {value!r}")
+    def enabled(self, value: object) -> bool:
+        if not isinstance(value, bool):
+            raise self.fail("enabled", f"expected true or false, got {value!r}")
         return value
 
-    def test(self, name: str, operator: str, operand: object, here: str) -> Test:
-        where = f"{here}.{operator}"
-        allowed = tuple(op for op in _OPERANDS if (op == "at_least") <= (name == "grade"))
-        if operator not in allowed:
-            expected = (*allowed, "present", "if_absent")
-            raise self.fail(where, f"unknown operator{_suggestion(operator, expected)}")
-        if isinstance(operand, bool) or not isinstance(operand, _OPERANDS[operator]):
-            expected_types = " or ".join(_TYPE_NAMES[kind] for kind in _OPERANDS[operator])
-            raise self.fail(where, f"expected {expected_types}, got {operand!r}")
-        if operator == "regex":
-            self.regex(str(operand), where)
-        if operator == "at_least" and operand not in GRADES:
-            raise self.fail(where, f"expected one of {', '.join(GRADES)}, got {operand!r}")
-        return Test(operator, operand)
+    def priority(self, value: object) -> int:
+        if type(value) is not int or value not in _PRIORITIES:
+            span = f"{_PRIORITIES[0]} to {_PRIORITIES[-1]}"
+            raise self.fail("priority", f"expected a whole number from {span}, got {value!r}")
+        return value
 
-    def regex(self, pattern: str, where: str) -> None:
+    def window(self, value: object) -> Window | None:
+        if value is None:
+            return None
         try:
-            re.compile(pattern)
-        except re.error as error:
-            raise self.fail(where, f"not a regular expression: {error}") from error
+            return Window.parse(str(value))
+        except ValueError as error:
+            raise self.fail("window", str(error)) from error
 
+    def destination(self, table: Mapping[str, object]) -> Destination | None:
+        self.only(table, ("to",), "deliver.")
+        if "to" not in table:
+            return None
+        if not isinstance(table["to"], str):
+            raise self.fail("deliver.to", f"expected text, got {table['to']!r}")
+        try:
+            return parse_destination(table["to"])
+        except ValueError as error:
+            raise self.fail("deliver.to", str(error)) from error
 
-_TYPE_NAMES: Mapping[type, str] = {str: "text", int: "a number", float: "a number", list: "a list"}
+    def ending(self, table: Mapping[str, object]) -> Ending | None:
+        self.only(table, _ENDINGS, "then.")
+        if len(table) > 1:
+            raise self.fail("then", f"expected one of {', '.join(_ENDINGS)}")
+        for outcome in _ENDINGS:
+            reason = table.get(outcome)
+            if isinstance(reason, str) and reason.strip():
+                return Ending(outcome, reason)  # type: ignore[arg-type]  # one of _ENDINGS
+            if outcome in table:
+                raise self.fail(f"then.{outcome}", f"expected the reason as text, got {reason!r}")
+        return None
 
+    def match(self, table: Mapping[str, object]) -> Condition:
+        every = tuple(self.findings(self.processors))
+        condition = MatchReader(every, self.fail).match(table, "match")
+        above = (step.processor for rule in self.above if rule.enabled for step in rule.steps)
+        found = set(self.findings(above))
+        for name, kind in condition.names():
+            if kind == "finding" and name not in found:
+                raise self.fail(f"match.{name}", f"no rule above runs {self.finder(name)}")
+        return condition
 
-def _suggestion(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f" (did you mean {close[0]}?)" if close else f"; expected one of {', '.join(known)}"
+    def findings(self, names: Iterable[str]) -> Iterable[str]:
+        return chain.from_iterable(self.processors[name].findings for name in names)
 
+    def finder(self, finding: str) -> str:
+        finders = (name for name, kind in self.processors.items() if finding in kind.findings)
+        return f"{' or '.join(finders)}, which finds it"
 
-def _keyword_suggestion(word: str, facts: Sequence[str]) -> str:
-    from pydicom._dicom_dict import DicomDictionary  # noqa: PLC0415 - only for an error's hint
+    def steps(self, table: Mapping[str, object]) -> tuple[Step, ...]:
+        before: list[str] = []
+        steps = []
+        for name, options in table.items():
+            steps.append(self.step(name, options, before))
+            before.append(name)
+        for place, name in enumerate(before):
+            for used in self.processors[name].uses:
+                if used in before[place:]:
+                    raise self.fail(f"run.{name}", f"uses what {used} makes: write it below {used}")
+        return tuple(steps)
 
-    keywords = [entry[4] for entry in DicomDictionary.values() if entry[4]]
-    close = difflib.get_close_matches(word, [*facts, *keywords], n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    def step(self, name: str, options: object, before: Sequence[str]) -> Step:
+        here = f"run.{name}"
+        if name not in self.processors:
+            raise self.fail(here, f"unknown processor{suggestion(name, tuple(self.processors))}")
+        table = dict(self.table({name: options}, name, "run."))
+        when = self.table(table, "when", f"{here}.") if "when" in table else None
+        table.pop("when", None)
+        try:
+            self.processors[name].check_options(table)
+        except ValueError as error:
+            raise self.fail(here, str(error)) from error
+        if when is not None:
+            known = tuple(self.findings(before))
+            MatchReader(known, self.fail, only_findings=True).match(when, f"{here}.when")
+        return Step(name, table, when)

@@ -108,6 +108,67 @@ def config_check(file: Path | None) -> None:
     check(configuration(file), find_file(file))
 
 
+@cli.group()
+def rules() -> None:
+    """Check rules, explain what they say of a series, and try a draft on the past."""
+
+
+_rules_option = click.option(
+    "--rules",
+    "path",
+    type=click.Path(path_type=Path, exists=True),
+    help="Rules to take in place of the site's: a TOML file or a folder of them.",
+)
+
+
+@rules.command("check")
+@_config_option
+@_rules_option
+def rules_check(file: Path | None, path: Path | None) -> None:
+    """Read the rules, and say what each does or what is wrong."""
+    from safelight.rule_commands import check
+
+    check(configuration(file), path)
+
+
+@rules.command("show")
+@_config_option
+@_rules_option
+def rules_show(file: Path | None, path: Path | None) -> None:
+    """Print the rules as they are written: a beginning for your own."""
+    from safelight.rule_commands import show
+
+    show(configuration(file), path)
+
+
+@rules.command("explain")
+@_config_option
+@_rules_option
+@click.argument("target", metavar="SERIES|FILE")
+def rules_explain(file: Path | None, path: Path | None, target: str) -> None:
+    """Say what every rule says of a series (its number or UID) or of a DICOM file, and why."""
+    from safelight.rule_commands import explain
+
+    explain(configuration(file), target, path)
+
+
+@rules.command("replay")
+@_config_option
+@click.option(
+    "--rules",
+    "path",
+    type=click.Path(path_type=Path, exists=True),
+    required=True,
+    help="The draft: a TOML file or a folder of them.",
+)
+@click.option("--since", default="30d", show_default=True, help="How far back: 12h, 30d, 2w.")
+def rules_replay(file: Path | None, path: Path, since: str) -> None:
+    """Say what draft rules would have changed, what they would have dropped first."""
+    from safelight.rule_commands import replay
+
+    replay(configuration(file), since, path)
+
+
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True))
 @click.option("--to", required=True, metavar="HOST:PORT", help="Where to send.")

@@ -79,8 +79,8 @@ class RulesSettings:
     Attributes
     ----------
     file
-        The TOML file of rules; relative to the configuration file. Without one, the rules
-        that ship with Safelight are in force.
+        The TOML file of rules, or a folder of them; relative to the configuration file.
+        Without one, the rules that ship with Safelight are in force.
     """
 
     file: Path | None = None

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,25 +23,31 @@ _NICE = 10  # reception comes first where the processors are busy; workers inher
 def run_coordinator(config: Config, report: Reporter, stop: threading.Event) -> None:
     """Watch, decide, process, record and show until `stop` is set."""
     os.nice(_NICE)
-    asyncio.run(_coordinate(config, report, stop))
+    reload = threading.Event()
+    signal.signal(signal.SIGHUP, lambda *_: reload.set())
+    asyncio.run(_coordinate(config, report, stop, reload))
 
 
-async def _coordinate(config: Config, report: Reporter, stop: threading.Event) -> None:
+async def _coordinate(
+    config: Config, report: Reporter, stop: threading.Event, reload: threading.Event
+) -> None:
     """Serve the page until the pipeline ends; an error of the pipeline ends the process."""
     for folder in (config.storage.results, config.storage.scratch):
         folder.mkdir(parents=True, exist_ok=True)
     runner = await serve(make_app(_web_context(config)), config.web)
     try:
-        await asyncio.to_thread(_run_pipeline, config, report, stop)
+        await asyncio.to_thread(_run_pipeline, config, report, stop, reload)
     finally:
         await runner.cleanup()
 
 
-def _run_pipeline(config: Config, report: Reporter, stop: threading.Event) -> None:
+def _run_pipeline(
+    config: Config, report: Reporter, stop: threading.Event, reload: threading.Event
+) -> None:
     """Run the pipeline, and storage commitment beside it; an error of either ends both."""
     with (
         LedgerWriter(config.storage.ledger) as ledger,
-        Pipeline(config, ledger) as pipeline,
+        Pipeline(config, ledger, reload) as pipeline,
         ThreadPoolExecutor(1, "commitments") as beside,
     ):
         commitments = Commitments(config, pipeline.spool, lambda: pipeline.is_caught_up)

@@ -76,13 +76,15 @@ class Supervisor:
         self._on_ready = on_ready
         self._notifier = notifier or Notifier()
         self._stopping = False
+        self._reloading = False
+        self._has_terminal = _has_terminal()
         self._announced = False
         self._next_ping = 0.0
         self._doors: list[socket.socket] = []
         self._children = [_Child("coordinator", run_coordinator, _STOP_SECONDS, needs_doors=False)]
 
     def run(self) -> None:
-        """Run until SIGTERM or SIGINT.
+        """Run until SIGTERM or SIGINT; SIGHUP has the rules read again.
 
         Raises
         ------
@@ -100,6 +102,7 @@ class Supervisor:
             discard_incoming(self._config.storage.spool)
             signal.signal(signal.SIGTERM, self._request_stop)
             signal.signal(signal.SIGINT, self._request_stop)
+            signal.signal(signal.SIGHUP, self._hang_up)
             self._supervise()
         finally:
             self._stop_all()
@@ -126,8 +129,25 @@ class Supervisor:
         del signum, frame
         self._stopping = True
 
+    def _hang_up(self, signum: int, frame: FrameType | None) -> None:
+        """Have the rules read again; when the terminal we run in was closed, stop."""
+        del signum, frame
+        if self._has_terminal and not _has_terminal():
+            self._stopping = True
+        else:
+            self._reloading = True
+
+    def _reload_rules(self) -> None:
+        """Pass the request on to the coordinator; one that starts just now reads them anyway."""
+        self._reloading = False
+        coordinator = self._children[0].process
+        if coordinator is not None and coordinator.pid is not None and coordinator.is_alive():
+            os.kill(coordinator.pid, signal.SIGHUP)
+
     def _supervise(self) -> None:
         while not self._stopping:
+            if self._reloading:
+                self._reload_rules()
             for child in self._children:
                 self._tend(child)
             self._announce()
@@ -220,6 +240,15 @@ class Supervisor:
                     child.process.terminate()
             for child in children:
                 _join(child)
+
+
+def _has_terminal() -> bool:
+    """Whether this process runs in a terminal that is open."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _join(child: _Child) -> None:

@@ -15,21 +15,16 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Self
 
-from ledger.records import ClaimedJob, ClosedSeries, NewJob
+from ledger.records import ClaimedJob, ClosedSeries
 from ledger.writer import LedgerWriter
-from listener.errors import UnreadableInstance
-from listener.header import read_header
 from listener.spool import SeriesKey, Spool, SpoolSettings
 from listener.watcher import Findings, Known, Watcher
 from processor.errors import ProcessorError, RetriableError
-from processor.job import job_key
 from processor.model import JobRequest, JobResult
 from processor.pool import WorkerPool
 from processor.workbook import merge_workbooks
-from rules.decide import decide
-from rules.model import Decision, SeriesFacts
 from safelight.config import Config
-from safelight.rules_file import load_site_rules
+from safelight.deciding import Deciding
 
 logger = logging.getLogger(__name__)
 
@@ -68,17 +63,20 @@ class Pipeline:
         The configuration in force.
     ledger
         The ledger, owned by the thread that calls `run`.
+    reload
+        Set by whoever wants the rules to be read again.
     """
 
-    def __init__(self, config: Config, ledger: LedgerWriter) -> None:
+    def __init__(self, config: Config, ledger: LedgerWriter, reload: threading.Event) -> None:
         self._config = config
         self._intake = ledger.intake
         self._work = ledger.work
-        self._rules = load_site_rules(config)
         self.spool = Spool(
             SpoolSettings(config.storage.spool, config.storage.free_bytes_min), "coordinator"
         )
         self.spool.discard_incoming()
+        self._deciding = Deciding(config, ledger, self.spool)
+        self._reload = reload
         self._watcher = Watcher(
             self.spool,
             config.series,
@@ -128,18 +126,24 @@ class Pipeline:
             self._record(findings)
             self._waiting = findings.waiting
             for closure in findings.closures:
-                self._decide(self._work.close_series(closure))
+                self._deciding.decide(self._work.close_series(closure))
                 self._counts.series += 1
             for study in findings.studies:
                 self._work.close_study(study)
+                self._deciding.study_closed(study.StudyInstanceUID)
+            self._reload_rules_if_asked()
             self._start_jobs()
             self._collect()
             alive(str(self._counts))
 
+    def _reload_rules_if_asked(self) -> None:
+        if self._reload.is_set():
+            self._reload.clear()
+            self._deciding.reload()
+
     def _resume(self) -> None:
         requeued = self._work.requeue_running()
-        for series_id in (*self._work.undecided(), *self._work.held()):
-            self._decide(self._work.closed_series(series_id))
+        self._deciding.resume()
         self._record_quarantine()
         arriving = self._intake.arriving()
         self._watcher.start(arriving)
@@ -161,45 +165,6 @@ class Pipeline:
         new = self._intake.record_quarantine(entries)
         if new:
             logger.warning("%d instances are new in quarantine", new)
-
-    def _decide(self, series: ClosedSeries) -> None:
-        """Apply the rules to a closed series and queue its jobs."""
-        decision = self._decision(series)
-        jobs = [
-            NewJob(
-                job_key(series.key.SeriesInstanceUID, series.digest, rule.name, rule.steps),
-                rule.name,
-                rule.steps,
-            )
-            for rule in decision.rules
-        ]
-        self._work.record_decision(series, decision, jobs)
-        logger.info(
-            "series %s revision %d: %d instances, %s, %s",
-            series.key.SeriesInstanceUID,
-            series.revision,
-            len(series.sop_instance_uids),
-            series.grade,
-            decision.outcome,
-        )
-
-    def _decision(self, series: ClosedSeries) -> Decision:
-        try:
-            header = read_header(self._files(series)[0])
-        except (UnreadableInstance, OSError) as error:
-            summary = f"held: its first instance cannot be read ({type(error).__name__})"
-            return Decision("hold", summary, (), ())
-        facts: dict[str, str | float] = {
-            "instances": float(len(series.sop_instance_uids)),
-            "grade": series.grade,
-            "calling_ae": series.calling_ae,
-            "called_ae": series.called_ae,
-            "header_findings": float(series.header_findings),
-        }
-        if series.expected is not None and series.missing is not None:
-            facts["instances_expected"] = float(series.expected)
-            facts["instances_missing"] = float(series.missing)
-        return decide(SeriesFacts(header.values, facts), self._rules)
 
     def _files(self, series: ClosedSeries) -> tuple[Path, ...]:
         folder = self.spool.folder_of(SeriesKey(*series.key))
@@ -239,6 +204,7 @@ class Pipeline:
             scratch=self._config.storage.scratch,
             results=self._config.storage.results,
             settings=self._config.processor,
+            destination=job.destination,
         )
 
     def _collect(self) -> None:
@@ -268,6 +234,7 @@ class Pipeline:
         else:
             self._work.bury(job, _described(error))
             logger.error("job %d given up: %s", job.id, type(error).__name__)
+        self._deciding.after_job(job.series.id)
         self._start_workbook(job)
 
     def _start_workbook(self, job: ClaimedJob) -> None:
@@ -275,7 +242,8 @@ class Pipeline:
         folders = self._work.study_folders(job.series.id)
         if folders:
             results = self._config.storage.results
-            workbook = PurePosixPath(folders[0]).parent / "metadata.xlsx"
+            study = self._deciding.study_folder(job.series.id)
+            workbook = PurePosixPath(study) / "metadata.xlsx"
             future = self._pool.submit_call(
                 merge_workbooks, [results / folder for folder in folders], results / workbook
             )

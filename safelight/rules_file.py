@@ -1,29 +1,53 @@
-"""Finds the rules in force: the site's file, or those that ship with Safelight."""
+"""Finds the rules in force: the site's file or folder, or those that ship with Safelight."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from pathlib import Path
 
-from processor.registry import PROCESSORS
+from processor.registry import KINDS
 from rules.model import Rule
-from rules.parse import DEFAULT_RULES, OptionsCheck, load_rules
+from rules.parse import DEFAULT_RULES, parse_rules
+from rules.texts import RuleText, read_rule_texts
 from safelight.config import Config
 from safelight.errors import ConfigError
 
 
-def load_site_rules(config: Config) -> tuple[Rule, ...]:
-    """The rules in force.
+def rules_path(config: Config) -> Path:
+    """Where the rules are read from."""
+    return config.rules.file or DEFAULT_RULES
+
+
+def read_texts(path: Path) -> tuple[RuleText, ...]:
+    """The texts of the rules, as they lie at `path`.
 
     Raises
     ------
     ConfigError
-        The file cannot be read.
+        A file cannot be read.
     RuleError
-        It holds something that is no rule; file, rule and key are named.
+        A file is no text, or the folder has none.
     """
-    path = config.rules.file or DEFAULT_RULES
-    checks: Mapping[str, OptionsCheck] = {
-        name: processor.check_options for name, processor in PROCESSORS.items()
-    }
     try:
-        return load_rules(path, checks)
+        return read_rule_texts(path)
     except OSError as error:
         raise ConfigError(f"configuration: [rules] file: {path}: {error.strerror}") from error
+
+
+def rules_of(texts: Sequence[RuleText]) -> tuple[Rule, ...]:
+    """All rules that the texts hold, enabled or not.
+
+    Raises
+    ------
+    RuleError
+        They hold something that is no rule; file, rule and key are named.
+    """
+    return parse_rules(texts, KINDS)
+
+
+def in_force(rules: Sequence[Rule]) -> tuple[Rule, ...]:
+    """Those of `rules` that are enabled."""
+    return tuple(rule for rule in rules if rule.enabled)
+
+
+def load_site_rules(config: Config) -> tuple[Rule, ...]:
+    """The rules that the configuration puts in force; raises as `read_texts` and `rules_of`."""
+    return in_force(rules_of(read_texts(rules_path(config))))

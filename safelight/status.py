@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from datetime import datetime
 
 import click
 from rich.console import Console
@@ -9,7 +10,7 @@ from rich.table import Table
 
 from ledger.errors import NoLedger
 from ledger.reader import LedgerReader
-from ledger.rows import Overview, SeriesRow
+from ledger.rows import Overview, RuleLoadRow, SeriesRow
 from safelight.config import Config
 
 
@@ -18,17 +19,23 @@ def status(config: Config, *, limit: int, as_json: bool) -> None:
     reader = LedgerReader(config.storage.ledger)
     try:
         overview, series = reader.overview(), reader.series(limit=limit)
+        rules, failed = reader.rules_in_force()
     finally:
         reader.close()
     if as_json:
         document = {
             "overview": dataclasses.asdict(overview),
+            "rules": {
+                "in_force": rules and dataclasses.asdict(rules),
+                "failed": failed and dataclasses.asdict(failed),
+            },
             "series": [dataclasses.asdict(row) for row in series],
         }
         click.echo(json.dumps(document, indent=2))
     else:
         console = Console()
         console.print(_state_line(overview), highlight=False)
+        console.print(_rules_line(rules, failed), highlight=False, markup=False, soft_wrap=True)
         console.print(_series_table(series))
 
 
@@ -46,6 +53,21 @@ def _state_line(overview: Overview) -> str:
     }
     parts += [f"{count} {what}" for what, count in alarms.items() if count]
     return "; ".join(parts)
+
+
+def _rules_line(rules: RuleLoadRow | None, failed: RuleLoadRow | None) -> str:
+    """Since when which rules are in force, and why others are not."""
+    if rules is None:
+        return "rules: none were read yet"
+    line = f"rules: {rules.rules} in force since {_local(rules.at)}"
+    if failed is None:
+        return line
+    return f"{line}; NOT taken at {_local(failed.at)}: {failed.problem}"
+
+
+def _local(at: str) -> str:
+    """A time of the ledger as people here say it."""
+    return f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def _series_table(series: tuple[SeriesRow, ...]) -> Table:

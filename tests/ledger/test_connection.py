@@ -3,10 +3,12 @@
 import sqlite3
 
 import pytest
+from sqlite_utils import Database
 
 from ledger.connection import open_for_writing
 from ledger.errors import NewerSchema, NoLedger, NotInLedger, UnreadableLedger
 from ledger.reader import LedgerReader
+from ledger.schema import migrations
 from ledger.writer import LedgerWriter
 
 
@@ -21,7 +23,8 @@ def test_opening_again_applies_no_migration_twice(path):
     LedgerWriter(path).close()
     LedgerWriter(path).close()
     rows = sqlite3.connect(path).execute("SELECT name FROM _sqlite_migrations").fetchall()
-    assert rows == [("m001_initial",), ("m002_receivers",), ("m006_completeness",)]
+    ours = [(migration.name,) for migration in migrations.pending(Database(memory=True))]
+    assert sorted(rows) == sorted(ours)
 
 
 def test_a_ledger_of_a_newer_version_is_refused_and_left_as_it_is(path):

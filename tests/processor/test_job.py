@@ -9,10 +9,11 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from processor import job as job_module
-from processor.errors import OptionError, StorageError, WorkerOutOfMemory
+from processor.errors import DestinationTaken, OptionError, StorageError, WorkerOutOfMemory
 from processor.job import job_key, progress_of, run_job
 from processor.model import StepResult
 from processor.progress import Progress
@@ -137,9 +138,53 @@ def test_a_failing_machine_fails_the_whole_job_and_publishes_nothing(
     assert list(request.scratch.iterdir()) == []
 
 
-def test_steps_run_in_the_order_that_needs_what_needs_what(job, stack):
-    result = run_job(job(stack(2), "metadata", "preview", "qc", "convert"))
-    assert [step.processor for step in result.steps] == ["convert", "qc", "preview", "metadata"]
+def test_steps_run_in_the_order_in_which_the_rule_has_them(job, stack):
+    result = run_job(job(stack(2), "preview", "qc", "convert"))
+    assert [step.processor for step in result.steps] == ["preview", "qc", "convert"]
+
+
+def with_condition(request, condition):
+    """A request that checks quality and converts when `condition` holds."""
+    steps = (Step("qc", {}), Step("convert", {}, condition))
+    return dataclasses.replace(request, steps=steps, key=job_key("1.2.3.4", "d", "all", steps))
+
+
+@pytest.mark.parametrize(
+    ("condition", "state"),
+    [({"Low_quality": 1}, "done"), ({"Low_quality": 0}, "refused"), ({"qc_state": "done"}, "done")],
+)
+def test_a_step_runs_when_what_an_earlier_one_found_is_as_it_asks(job, stack, condition, state):
+    request = with_condition(job(stack(2, pixels=np.zeros((6, 5), np.uint16)), "qc"), condition)
+    quality, convert = run_job(request).steps
+    assert quality.details["low_quality"] == 1
+    assert convert.state == state
+    if state == "refused":
+        assert convert.summary == "not run: Low_quality = 1: is 0"
+
+
+def test_a_condition_that_cannot_be_judged_fails_its_step_for_a_person_to_look_at(
+    job, stack, faulty
+):
+    faulty(RuntimeError())
+    quality, convert = run_job(with_condition(job(stack(2), "qc"), {"Low_quality": 0})).steps
+    assert (quality.state, convert.state) == ("failed", "failed")
+    assert convert.summary == "its condition cannot be judged: Low_quality is absent"
+
+
+def at(request, destination, **changes):
+    key = job_key("1.2.3.4", changes.get("digest", "d"), "all", request.steps, destination)
+    return dataclasses.replace(request, destination=destination, key=key, **changes)
+
+
+def test_outputs_go_where_the_rule_wants_them_and_never_onto_another_jobs(job, stack):
+    request = at(job(stack(2), "qc"), "P1/20240102/007_Brain")
+    assert run_job(request).folder == Path("P1/20240102/007_Brain")
+    later = at(request, "P1/20240102/007_Brain", digest="e")
+    assert run_job(later).folder == Path(f"P1/20240102/007_Brain-{later.key[:8]}")
+    assert run_job(request).folder == Path("P1/20240102/007_Brain")
+    within = at(request, "P1/20240102/007_Brain/deeper")
+    with pytest.raises(DestinationTaken):
+        run_job(within)
 
 
 def test_a_series_without_any_readable_file_still_has_a_result(job, tmp_path):
@@ -160,8 +205,11 @@ def test_the_key_changes_with_whatever_changes_the_work():
         job_key("1.2", "d", "s", steps),
         job_key("1.2", "d", "r", (Step("convert", {"compression": 2}),)),
         job_key("1.2", "d", "r", (Step("convert", {}), Step("qc", {}))),
+        job_key("1.2", "d", "r", (Step("qc", {}), Step("convert", {}))),
+        job_key("1.2", "d", "r", (Step("convert", {"compression": 1}, {"Low_quality": 0}),)),
+        job_key("1.2", "d", "r", steps, "P1/7"),
     }
-    assert len(others | {same}) == 6
+    assert len(others | {same}) == 9
 
 
 def test_an_unknown_processor_is_refused_with_a_suggestion():

@@ -3,7 +3,9 @@
 import pytest
 
 from rules.errors import RuleError
-from rules.parse import DEFAULT_RULES, load_rules, parse_rules
+from rules.model import ProcessorKind
+from rules.parse import load_rules, parse_rules, parse_when
+from rules.texts import RuleText
 
 
 def accept(options):
@@ -14,11 +16,17 @@ def refuse(options):
     raise ValueError("format: expected nifti or npz, got 'nrrd'")
 
 
-PROCESSORS = {"convert": accept, "qc": accept, "picky": refuse}
+PROCESSORS = {
+    "convert": ProcessorKind(accept, ("convert_state",)),
+    "qc": ProcessorKind(accept, ("qc_state", "Low_quality")),
+    "picky": ProcessorKind(refuse),
+    "metadata": ProcessorKind(accept, uses=("convert", "qc")),
+}
+RUN = "run = { qc = {} }\n"
 
 
 def parse(text):
-    return parse_rules(text, PROCESSORS, source="rules.toml")
+    return parse_rules([RuleText("rules.toml", text)], PROCESSORS)
 
 
 def problem_of(text):
@@ -34,25 +42,83 @@ def test_a_rule_keeps_its_name_its_steps_in_order_and_their_options():
         ("qc", {}),
         ("convert", {"format": "nifti"}),
     ]
-    assert rule.drop is None
+    assert rule.ending is None
 
 
-def test_a_rule_can_drop_with_its_reason():
-    (rule,) = parse(
-        '[[rule]]\nname = "A"\nmatch = { Modality = "SR" }\nthen = { drop = "a report" }'
-    )
-    assert rule.drop == "a report"
+@pytest.mark.parametrize("outcome", ["drop", "hold", "keep"])
+def test_a_rule_can_end_the_trial_with_its_reason(outcome):
+    (rule,) = parse(f'[[rule]]\nname = "A"\nthen = {{ {outcome} = "a report" }}')
+    assert (rule.ending.outcome, rule.ending.reason) == (outcome, "a report")
     assert rule.steps == ()
 
 
-def test_the_rules_that_ship_are_readable(tmp_path):
-    (rule,) = load_rules(
-        DEFAULT_RULES, dict.fromkeys(("convert", "qc", "preview", "metadata"), accept)
+def test_a_rule_says_where_to_when_and_how_urgent():
+    (rule,) = parse(
+        f"""
+        [[rule]]
+        name = "A"
+        priority = 5
+        window = "20:00-06:00"
+        {RUN}
+        [rule.deliver]
+        to = "{{PatientID}}/{{StudyDate}}"
+        """
     )
-    assert rule.name == "Everything"
+    assert (rule.priority, str(rule.window)) == (5, "20:00-06:00")
+    assert rule.destination.folder({"PatientID": ("P1",), "StudyDate": ("20260101",)}) == (
+        "P1/20260101"
+    )
 
 
-RUN = "run = { qc = {} }\n"
+def test_a_condition_on_an_earlier_step_is_kept_apart_from_the_options():
+    (rule,) = parse(
+        '[[rule]]\nname = "A"\nrun = { qc = {}, convert = { x = 1, when = { Low_quality = 0 } } }'
+    )
+    step = rule.steps[1]
+    assert (step.options, step.when) == ({"x": 1}, {"Low_quality": 0})
+    assert list(parse_when(step.when, ["Low_quality"]).names()) == [("Low_quality", "finding")]
+
+
+def test_rules_that_are_not_enabled_are_read_and_say_so():
+    off, on = parse(f'[[rule]]\nname = "A"\nenabled = false\n{RUN}[[rule]]\nname = "B"\n{RUN}')
+    assert (off.enabled, on.enabled) == (False, True)
+
+
+def test_the_files_of_a_folder_are_read_in_the_order_of_their_names(tmp_path):
+    for file, name in (
+        ("20-b.toml", "B"),
+        ("10-a.toml", "A"),
+        ("notes.txt", "C"),
+        (".#10-a.toml", "D"),
+    ):
+        (tmp_path / file).write_text(f'[[rule]]\nname = "{name}"\n{RUN}')
+    assert [rule.name for rule in load_rules(tmp_path, PROCESSORS)] == ["A", "B"]
+
+
+@pytest.mark.parametrize(
+    ("second", "problem"),
+    [
+        ('[[rule]]\nname = "A"\n' + RUN, '20.toml: rule "A": name: another rule has this name'),
+        ("[[rule]]\n" + RUN, '20.toml: rule "number 1": name: a rule needs a name'),
+        (b"\xff", '20.toml: rule "(file)": TOML: not UTF-8 text'),
+    ],
+)
+def test_an_error_names_the_file_of_a_folder_that_it_is_in(tmp_path, second, problem):
+    (tmp_path / "10.toml").write_text('[[rule]]\nname = "A"\n' + RUN)
+    content = second if isinstance(second, bytes) else second.encode()
+    (tmp_path / "20.toml").write_bytes(content)
+    with pytest.raises(RuleError) as caught:
+        load_rules(tmp_path, PROCESSORS)
+    assert str(caught.value).startswith(problem)
+
+
+def test_a_folder_without_rules_is_an_error(tmp_path):
+    with pytest.raises(RuleError, match="no such file in the folder"):
+        load_rules(tmp_path, PROCESSORS)
+
+
+def rule_with(match, rest=RUN):
+    return f'[[rule]]\nname = "A"\nmatch = {{ {match} }}\n{rest}'
 
 
 @pytest.mark.parametrize(
@@ -60,36 +126,70 @@ RUN = "run = { qc = {} }\n"
     [
         ("[[rule]\n", ["rules.toml", "TOML"]),
         ('[[rules]]\nname = "A"', ["rules: unknown key (did you mean rule?)"]),
+        ('[rule]\nname = "A"', ["rule: expected tables: write [[rule]]"]),
         ("[[rule]]\n" + RUN, ['rule "number 1"', "a rule needs a name"]),
-        ('[[rule]]\nname = "A"', ['rule "A"', "needs either [rule.run] or [rule.then] drop"]),
+        ('[[rule]]\nname = "A"', ["needs either [rule.run] or [rule.then] drop"]),
         ('[[rule]]\nname = "A"\nthen = { drop = "x" }\n' + RUN, ["needs either"]),
         ('[[rule]]\nname = "A"\nthen = { drop = "" }', ["then.drop", "expected the reason"]),
+        ('[[rule]]\nname = "A"\nthen = { drp = "x" }', ["then.drp", "did you mean drop?"]),
+        ('[[rule]]\nname = "A"\nthen = { drop = "x", keep = "y" }', ["then: expected one of"]),
+        ('[[rule]]\nname = "A"\nmatch = []\n' + RUN, ["match: expected a table"]),
         ('[[rule]]\nname = "A"\nrun = { converf = {} }', ["run.converf", "did you mean convert?"]),
         ('[[rule]]\nname = "A"\nrun = { picky = {} }', ["run.picky", "expected nifti or npz"]),
-        ('[[rule]]\nname = "A"\nmatch = { Modalty = "MR" }\n' + RUN, ["did you mean Modality?"]),
         (
-            '[[rule]]\nname = "A"\nmatch = { Modality = { is = "MR" } }\n' + RUN,
-            ["match.Modality.is"],
-        ),
-        ('[[rule]]\nname = "A"\nmatch = { Modality = { in = "MR" } }\n' + RUN, ["expected a list"]),
-        ('[[rule]]\nname = "A"\nmatch = { Modality = { regex = "(" } }\n' + RUN, ["regular expr"]),
-        (
-            '[[rule]]\nname = "A"\nmatch = { instances = { min = "x" } }\n' + RUN,
-            ["a number, got 'x'"],
+            '[[rule]]\nname = "A"\nrun = { metadata = {}, qc = {} }',
+            ["run.metadata: uses what qc makes: write it below qc"],
         ),
         (
-            '[[rule]]\nname = "A"\nmatch = { grade = { at_least = "sure" } }\n' + RUN,
-            ["one of forced"],
+            '[[rule]]\nname = "A"\nrun = { convert = { when = { Low_quality = 0 } }, qc = {} }',
+            ["run.convert.when.Low_quality", "no step stands before it"],
         ),
         (
-            '[[rule]]\nname = "A"\nmatch = { Modality = { at_least = "quiet" } }\n' + RUN,
-            ["unknown op"],
+            '[[rule]]\nname = "A"\nrun = { qc = {}, convert = { when = { Modality = "CT" } } }',
+            ["run.convert.when.Modality", "expected what an earlier step finds: qc_state"],
         ),
-        ('[[rule]]\nname = "A"\nmatch = { any = "x" }\n' + RUN, ["match.any", "list of tables"]),
-        ('[[rule]]\nname = "A"\nmatch = { not = "x" }\n' + RUN, ["match.not", "expected a table"]),
-        ('[[rule]]\nname = "A"\nmatch = { Modality = { present = 1 } }\n' + RUN, ["true or false"]),
-        ('[[rule]]\nname = "A"\nmatch = { Modality = {} }\n' + RUN, ["expected a value or one of"]),
-        ('[[rule]]\nname = "A"\nmatch = { Rows = { min = true } }\n' + RUN, ["a number, got True"]),
+        (rule_with("Low_quality = 1"), ["match.Low_quality", "no rule above runs qc"]),
+        (rule_with('Modalty = "MR"'), ["did you mean Modality?"]),
+        (rule_with('study_modality = "MR"'), ["did you mean study_modalities?"]),
+        (rule_with('Modality = { is = "MR" }'), ["match.Modality.is"]),
+        (rule_with('Modality = { in = "MR" }'), ["expected a list"]),
+        (rule_with('Modality = { regex = "(" }'), ["regular expr"]),
+        (rule_with('instances = { min = "x" }'), ["a number, got 'x'"]),
+        (rule_with('grade = { at_least = "sure" }'), ["one of forced"]),
+        (rule_with('Modality = { at_least = "quiet" }'), ["unknown op"]),
+        (rule_with('any = "x"'), ["match.any", "list of tables"]),
+        (rule_with('not = "x"'), ["match.not", "expected a table"]),
+        (rule_with("Modality = { present = 1 }"), ["true or false"]),
+        (rule_with("Modality = {}"), ["expected a value or one of"]),
+        (rule_with("Rows = { min = true }"), ["a number, got True"]),
+        (
+            rule_with('RequestAttributesSequence.0.RequestedProcedureDescription = "x"'),
+            ["match.RequestAttributesSequence", "name an element of an item, in quotes"],
+        ),
+        (rule_with("'RequestAttributesSequence.0' = 1"), ["expected an element of the item"]),
+        (rule_with("'Modality.0.Rows' = 1"), ["Modality is no sequence"]),
+        (rule_with("'RequestAttributesSequence.x.Rows' = 1"), ["x: no such DICOM keyword"]),
+        (rule_with("'(0018,0080)' = 1"), ["write its keyword, or a private tag as"]),
+        (rule_with("'(0018,SIEMENS,0C)' = 1"), ["the group of a private tag is odd"]),
+        (rule_with("'(0019,SIEMENS)' = 1"), ["expected a private tag as"]),
+        (rule_with("PixelData = { present = true }"), ["values that rules do not see"]),
+        (rule_with("MediaStorageSOPClassUID = 'x'"), ["rules see TransferSyntaxUID only"]),
+        ('[[rule]]\nname = "A"\nenabled = 1\n' + RUN, ["enabled: expected true or false"]),
+        ('[[rule]]\nname = "A"\npriority = 101\n' + RUN, ["priority", "from -100 to 100"]),
+        ('[[rule]]\nname = "A"\npriority = true\n' + RUN, ["priority", "got True"]),
+        ('[[rule]]\nname = "A"\nwindow = "night"\n' + RUN, ["window", "such as"]),
+        ('[[rule]]\nname = "A"\nwindow = "20:00-24:00"\n' + RUN, ["from 00:00 to 23:59"]),
+        ('[[rule]]\nname = "A"\nwindow = "20:00-20:00"\n' + RUN, ["the same"]),
+        (
+            '[[rule]]\nname = "A"\nwindow = "20:00-06:00"\nthen = { drop = "x" }',
+            ["window: a rule with [rule.then] runs nothing"],
+        ),
+        ('[[rule]]\nname = "A"\ndeliver = { too = "x/y" }\n' + RUN, ["deliver.too", "mean to?"]),
+        ('[[rule]]\nname = "A"\ndeliver = { to = 5 }\n' + RUN, ["deliver.to: expected text"]),
+        (
+            '[[rule]]\nname = "A"\ndeliver = { to = "{PatientId}/x" }\n' + RUN,
+            ["deliver.to: PatientId: no such DICOM keyword (did you mean PatientID?"],
+        ),
         (('[[rule]]\nname = "A"\n' + RUN) * 2, ["another rule has this name"]),
     ],
 )
@@ -98,3 +198,8 @@ def test_an_error_names_file_rule_and_key(text, parts):
     assert problem.startswith("rules.toml: rule ")
     for part in parts:
         assert part in problem
+
+
+def test_a_finding_of_a_rule_that_is_not_enabled_cannot_be_asked_for():
+    text = f'[[rule]]\nname = "Q"\nenabled = false\n{RUN}' + rule_with("Low_quality = 1")
+    assert "no rule above runs qc" in problem_of(text)

@@ -9,10 +9,12 @@ import click
 import pytest
 
 from listener.settings import AcceptRule
-from processor.registry import PROCESSORS
+from processor.registry import KINDS, PROCESSORS
 from query.settings import PacsSettings
 from rules.conditions import OPERATORS
-from rules.parse import FACTS, parse_rules
+from rules.match import FACTS
+from rules.parse import RULE_KEYS, parse_rules
+from rules.texts import RuleText
 from safelight.cli import cli
 from safelight.config import SEED_NAMES, Config
 
@@ -46,7 +48,13 @@ def test_every_environment_name_is_explained(name):
     assert f"`{name}`" in CONFIGURATION
 
 
-@pytest.mark.parametrize("word", [*FACTS, *OPERATORS, "any", "all", "not", "present", "if_absent"])
+WORDS = [
+    *(*FACTS, *OPERATORS, *RULE_KEYS, "any", "all", "not", "present", "if_absent", "when"),
+    *(finding for kind in KINDS.values() for finding in kind.findings),
+]
+
+
+@pytest.mark.parametrize("word", WORDS)
 def test_every_word_of_a_rule_is_explained(word):
     assert re.search(rf"\b{word}\b", RULES)
 
@@ -61,7 +69,15 @@ def test_every_command_is_in_the_readme(command):
     assert f"safelight {command}" in README
 
 
-@pytest.mark.parametrize("command", cli.commands.values(), ids=lambda command: command.name)
+@pytest.mark.parametrize("command", cli.commands["rules"].commands)
+def test_every_command_about_rules_is_explained(command):
+    assert f"safelight rules {command}" in RULES
+
+
+COMMANDS = [*cli.commands.values(), *cli.commands["rules"].commands.values()]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_every_command_explains_itself(command):
     assert command.help
     for parameter in command.params:
@@ -69,9 +85,9 @@ def test_every_command_explains_itself(command):
 
 
 def test_the_rules_of_the_documentation_are_good_rules():
-    (example,) = re.findall(r"```toml\n(.*?)```", RULES, re.DOTALL)
-    checks = {name: processor.check_options for name, processor in PROCESSORS.items()}
-    assert len(parse_rules(example, checks, source="rules.md")) == 2
+    examples = re.findall(r"```toml\n(.*?)```", RULES, re.DOTALL)
+    read = [parse_rules([RuleText("rules.md", example)], KINDS) for example in examples]
+    assert [len(rules) for rules in read] == [2, 3]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs").rglob("*.md")), ids=lambda path: path.name)
