@@ -1,13 +1,13 @@
 """What is measured, and what is aimed at."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from benchmarks.receive import peers
 from benchmarks.receive.instances import CT, DX, MR, Kind
 from benchmarks.receive.peers import Start
-from benchmarks.receive.rounds import Case
+from benchmarks.receive.rounds import Case, SenderName
 
 SMALL_PDU, LARGE_PDU = 16384, 131072
 
@@ -28,8 +28,16 @@ _AGAINST_PYNETDICOM = {CT: 60, MR: 100, DX: 8}
 _BY_STORESCU = {CT: 200, MR: 480, DX: 8}
 
 
+_SENDERS: Mapping[str, SenderName] = {
+    "storescu": "storescu",
+    "storescu Nagle": "storescu Nagle",
+}
+
+
 def goal(case: Case, peer: str) -> float | None:
     """How much faster than `peer` we want to be; None where nothing is claimed."""
+    if case.sender == "storescu Nagle":
+        return None
     if peer == "pynetdicom":
         return PYNETDICOM_GOALS[case.associations]
     return GOALS.get(peer)
@@ -43,6 +51,7 @@ def comparisons() -> Iterator[Case]:
         total = _BY_STORESCU[kind]
         receivers: list[Start] = [_SAFELIGHT, _STORESCP]
         yield _case(kind, LARGE_PDU, associations, total, receivers, note="storescu")
+    yield _case(CT, LARGE_PDU, 1, 24, [_SAFELIGHT, _STORESCP], note="storescu Nagle")
     for kind, associations in itertools.product(_AGAINST_ORTHANC, (1, 4)):
         total = _AGAINST_ORTHANC[kind]
         receivers = [peers.daemon, peers.orthanc]
@@ -88,5 +97,6 @@ def _case(
 ) -> Case:
     name = f"{kind.modality} {maximum_pdu_bytes // 1024}K x{associations} {note}".rstrip()
     count = total // associations
-    by_storescu = note == "storescu"
-    return Case(name, kind, maximum_pdu_bytes, associations, count, receivers, by_storescu)
+    return Case(
+        name, kind, maximum_pdu_bytes, associations, count, receivers, _SENDERS.get(note, "fast")
+    )

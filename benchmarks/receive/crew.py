@@ -147,8 +147,16 @@ class Storescus:
     """
 
     def __init__(
-        self, kind: Kind, maximum_pdu_bytes: int, associations: int, count: int, folder: Path
+        self,
+        kind: Kind,
+        maximum_pdu_bytes: int,
+        associations: int,
+        count: int,
+        folder: Path,
+        *,
+        has_nodelay: bool = True,
     ) -> None:
+        self._environment = {**os.environ, "TCP_NODELAY": "1" if has_nodelay else "0"}
         self._maximum_pdu_bytes = maximum_pdu_bytes
         self._count = count
         self._folders = [folder / str(number) for number in range(associations)]
@@ -182,5 +190,5 @@ class Storescus:
         command += ["--max-send-pdu", str(self._maximum_pdu_bytes)]
         return subprocess.Popen(
             [*command, "127.0.0.1", str(peer.port), str(folder)],
-            env={**os.environ, "TCP_NODELAY": "1"},
+            env=self._environment,
         )

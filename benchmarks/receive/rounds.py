@@ -7,11 +7,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 from benchmarks.receive.crew import Sender, Storescus, crew
 from benchmarks.receive.instances import Kind
 from benchmarks.receive.peers import Peer, Setting, Start
 from benchmarks.receive.sender import SendFailed
+
+SenderName = Literal["fast", "storescu", "storescu Nagle"]
 
 _SETTLE_SECONDS = 30
 _LOOK_SECONDS = 0.1
@@ -28,8 +31,9 @@ class Case:
         Instances over each association in one round.
     receivers
         The first is ours: the others are compared with it.
-    by_storescu
-        DCMTK's storescu sends, not the fast sender.
+    sender
+        The fast sender, DCMTK's storescu with TCP_NODELAY, or as it is by default, with Nagle's
+        algorithm.
     """
 
     name: str
@@ -38,7 +42,7 @@ class Case:
     associations: int
     count: int
     receivers: Sequence[Start]
-    by_storescu: bool = False
+    sender: SenderName = "fast"
 
     @property
     def instances(self) -> int:
@@ -74,7 +78,7 @@ def run(case: Case, rounds: int, folder: Path) -> Measurements:
     """Run a case: one round to warm up, then `rounds` that count."""
     with TemporaryDirectory(dir=folder, prefix="receive-") as place, ExitStack() as running:
         setting = Setting(
-            Path(place), case.maximum_pdu_bytes, case.associations, sent_again=case.by_storescu
+            Path(place), case.maximum_pdu_bytes, case.associations, sent_again=case.sender != "fast"
         )
         sender = _sender(case, Path(place), running)
         peers = [running.enter_context(contextmanager(start)(setting)) for start in case.receivers]
@@ -89,10 +93,16 @@ def run(case: Case, rounds: int, folder: Path) -> Measurements:
 
 
 def _sender(case: Case, place: Path, running: ExitStack) -> Sender:
-    if case.by_storescu:
-        folder = place / "sent"
-        return Storescus(case.kind, case.maximum_pdu_bytes, case.associations, case.count, folder)
-    return running.enter_context(crew(case.kind, case.maximum_pdu_bytes, case.associations))
+    if case.sender == "fast":
+        return running.enter_context(crew(case.kind, case.maximum_pdu_bytes, case.associations))
+    return Storescus(
+        case.kind,
+        case.maximum_pdu_bytes,
+        case.associations,
+        case.count,
+        place / "sent",
+        has_nodelay=case.sender == "storescu",
+    )
 
 
 def _rotated(peers: Sequence[Peer], number: int) -> Sequence[Peer]:
