@@ -16,6 +16,7 @@ from ledger.rows import (
     KeptInstance,
     OutputRow,
     Overview,
+    PauseRow,
     QuarantineRow,
     RefusalRow,
     SeriesRow,
@@ -39,7 +40,8 @@ SELECT series.id, study_id, PatientID, PatientName, AccessionNumber, StudyDate,
                      WHERE series_id = series.id AND jobs.revision = series.revision
                      AND (jobs.state = 'dead' OR steps.state = 'failed')) THEN 'attention'
         WHEN outcome = 'drop' THEN 'dropped'
-        WHEN outcome = 'keep' THEN 'kept'
+        WHEN outcome = 'keep' OR EXISTS (SELECT 1 FROM jobs WHERE series_id = series.id
+                     AND jobs.revision = series.revision AND state = 'cancelled') THEN 'kept'
         ELSE 'done'
     END AS state,
     (SELECT json_group_object(processor, summary) FROM jobs JOIN steps ON job_id = jobs.id
@@ -181,6 +183,14 @@ class LedgerReader:
             [*states, limit],
         )
 
+    def pauses(self) -> tuple[PauseRow, ...]:
+        """What keeps jobs waiting, what pauses everything first."""
+        return self._records(
+            PauseRow,
+            "SELECT processor, cause, reason, at, until FROM pauses ORDER BY processor, cause",
+            [],
+        )
+
     def associations(self, *, limit: int = 20) -> tuple[AssociationRow, ...]:
         """The latest associations, open ones first."""
         names = ", ".join(field.name for field in fields(AssociationRow))
@@ -226,8 +236,9 @@ class LedgerReader:
 
     def _jobs(self, clause: str, values: Sequence[object]) -> tuple[JobRow, ...]:
         rows = self._connection.execute(
-            "SELECT id, key, series_id, revision, rule, state, tries, queued_at, started_at,"
-            f" ended_at, seconds, folder, error FROM jobs {clause}",
+            "SELECT id, key, series_id, revision, rule, state, priority, tries, queued_at,"
+            " not_before, started_at, ended_at, seconds, folder, error"
+            f" FROM jobs {clause}",
             list(values),
         ).fetchall()
         return tuple(

@@ -47,11 +47,12 @@ class ClosedSeries:
 
 @dataclass(frozen=True)
 class NewJob:
-    """A job to be queued."""
+    """A job to be queued; one of a higher priority is claimed first."""
 
     key: str
     rule: str
     steps: tuple[Step, ...]
+    priority: int = 0
 
 
 @dataclass(frozen=True)

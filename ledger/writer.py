@@ -5,6 +5,8 @@ from types import TracebackType
 from typing import Self
 
 from ledger.intake import Intake
+from ledger.jobs import Jobs
+from ledger.pauses import Pauses
 from ledger.session import Session
 from ledger.work import Work
 
@@ -23,12 +25,18 @@ class LedgerWriter:
         Records what arrived.
     work
         Records what became of it.
+    jobs
+        The queue of what is to be made of it.
+    pauses
+        What keeps the queue waiting.
     """
 
     def __init__(self, path: Path) -> None:
         self._session = Session(path)
         self.intake = Intake(self._session)
         self.work = Work(self._session)
+        self.jobs = Jobs(self._session, self.work.closed_series)
+        self.pauses = Pauses(self._session)
 
     def __enter__(self) -> Self:
         return self

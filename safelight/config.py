@@ -67,6 +67,11 @@ class StorageSettings:
         return self.data / "results"
 
     @property
+    def requests(self) -> Path:
+        """Where commands leave what they ask of the daemon."""
+        return self.data / "requests"
+
+    @property
     def scratch(self) -> Path:
         """Where jobs work before they publish."""
         return self.data / "scratch"
