@@ -183,6 +183,19 @@ class LedgerReader:
             [*states, limit],
         )
 
+    def job(self, job_id: int) -> JobRow:
+        """One job.
+
+        Raises
+        ------
+        NotInLedger
+            There is no job of this number.
+        """
+        found = self._jobs("WHERE id = ?", [job_id])
+        if not found:
+            raise NotInLedger(f"no job {job_id}")
+        return found[0]
+
     def pauses(self) -> tuple[PauseRow, ...]:
         """What keeps jobs waiting, what pauses everything first."""
         return self._records(

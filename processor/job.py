@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -189,6 +189,17 @@ def _failed(processor: str, error: Exception) -> StepResult:
 def _storage_message(error: OSError, doing: str) -> str:
     code = errno.errorcode.get(error.errno or 0, type(error).__name__)
     return f"{code} in {doing}" if doing in PROCESSORS else f"{code} while {doing}"
+
+
+def discard_remains(scratch: Path, running: Collection[str]) -> None:
+    """Remove what killed workers left in `scratch`; what has a key of `running` is in use."""
+    for path in scratch.iterdir():
+        if path.name.partition(".")[0].partition("-")[0] in running:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def progress_of(scratch: Path, key: str) -> Mapping[str, object] | None:

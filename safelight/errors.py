@@ -30,6 +30,10 @@ class ChildFailed(SafelightError):
     """A process of the daemon ended again and again."""
 
 
+class NotAnswered(SafelightError, TimeoutError):
+    """The daemon has not done yet what a command asked of it."""
+
+
 _OURS = (SafelightError, RulesError, LedgerError, QueryError, ListenerError, ProcessorError)
 
 

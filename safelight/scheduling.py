@@ -18,6 +18,7 @@ from ledger.records import ClaimedJob
 from ledger.writer import LedgerWriter
 from listener.spool import SeriesKey, Spool
 from processor.errors import OutputUnavailable, ProcessorError, RetriableError
+from processor.job import discard_remains
 from processor.model import JobRequest, JobResult
 from processor.pool import WorkerPool
 from processor.workbook import merge_workbooks
@@ -69,6 +70,7 @@ class Scheduling:
 
     def resume(self) -> int:
         """Queue again what an earlier run left running; return how many jobs that were."""
+        self._tidy()
         return self._ledger.jobs.take_over(TRIES)
 
     def stop(self) -> None:
@@ -81,7 +83,11 @@ class Scheduling:
 
     def start(self) -> None:
         """Renew the leases of what runs, and give the free workers something to do."""
-        self._renew()
+        if time.monotonic() >= self._next_renewal:
+            # Before any claim, so that a job of ours is never taken for abandoned.
+            self._ledger.jobs.renew([one.job for one in self._running.values()])
+            self._tidy()
+            self._next_renewal = time.monotonic() + _RENEW_SECONDS
         free = self._config.processing.workers - len(self._running)
         for job in self._ledger.jobs.claim(free) if free > 0 else ():
             self._track(_Running(self._pool.submit(self._request(job)), job))
@@ -110,11 +116,10 @@ class Scheduling:
             elif running is not None:
                 self._end_job(running)
 
-    def _renew(self) -> None:
-        """Before any claim, so that a job of ours is never taken for abandoned."""
-        if self._running and time.monotonic() >= self._next_renewal:
-            self._ledger.jobs.renew(one.job for one in self._running.values())
-            self._next_renewal = time.monotonic() + _RENEW_SECONDS
+    def _tidy(self) -> None:
+        """Remove what killed workers left in the scratch folder."""
+        keys = {one.job.key for one in self._running.values()}
+        discard_remains(self._config.storage.scratch, keys)
 
     def _track(self, running: _Running) -> None:
         self._running[running.future] = running

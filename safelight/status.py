@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+from collections.abc import Iterable
+from datetime import datetime
 
 import click
 from rich.console import Console
@@ -9,7 +11,7 @@ from rich.table import Table
 
 from ledger.errors import NoLedger
 from ledger.reader import LedgerReader
-from ledger.rows import Overview, SeriesRow
+from ledger.rows import Overview, PauseRow, SeriesRow
 from safelight.config import Config
 
 
@@ -18,17 +20,21 @@ def status(config: Config, *, limit: int, as_json: bool) -> None:
     reader = LedgerReader(config.storage.ledger)
     try:
         overview, series = reader.overview(), reader.series(limit=limit)
+        pauses = reader.pauses()
     finally:
         reader.close()
     if as_json:
         document = {
             "overview": dataclasses.asdict(overview),
+            "pauses": [dataclasses.asdict(row) for row in pauses],
             "series": [dataclasses.asdict(row) for row in series],
         }
         click.echo(json.dumps(document, indent=2))
     else:
         console = Console()
         console.print(_state_line(overview), highlight=False)
+        for line in pause_lines(pauses):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
         console.print(_series_table(series))
 
 
@@ -46,6 +52,25 @@ def _state_line(overview: Overview) -> str:
     }
     parts += [f"{count} {what}" for what, count in alarms.items() if count]
     return "; ".join(parts)
+
+
+def pause_lines(pauses: Iterable[PauseRow]) -> list[str]:
+    """What keeps jobs waiting, a line each."""
+    return [_pause_line(row) for row in pauses]
+
+
+def _pause_line(row: PauseRow) -> str:
+    if row.cause == "output":
+        until = f"; tried again at {_local(row.until)}" if row.until else ""
+        return f"JOBS WAIT since {_local(row.at)}: {row.reason}{until}"
+    what = row.processor or "processing"
+    end = f"`safelight resume {row.processor}".rstrip()
+    return f"{what} is PAUSED since {_local(row.at)}; {end}` ends it"
+
+
+def _local(at: str) -> str:
+    """A time of the ledger as people here say it."""
+    return f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def _series_table(series: tuple[SeriesRow, ...]) -> Table:

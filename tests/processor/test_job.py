@@ -15,7 +15,7 @@ import pytest
 
 from processor import job as job_module
 from processor.errors import OptionError, OutputUnavailable, StorageError, WorkerOutOfMemory
-from processor.job import job_key, progress_of, run_job
+from processor.job import discard_remains, job_key, progress_of, run_job
 from processor.model import StepResult
 from processor.progress import Progress
 from processor.publish import output_of, publish
@@ -111,6 +111,15 @@ def test_what_a_killed_worker_left_is_removed_first(job, stack):
     folder = request.results / run_job(request).folder
     assert [path.name for path in folder.iterdir()] == ["manifest.json"]
     assert list(request.scratch.iterdir()) == []
+
+
+def test_remains_of_jobs_that_no_longer_run_are_discarded(tmp_path):
+    for key in ("ended", "running"):
+        (tmp_path / f"{key}-4711").mkdir()
+        (tmp_path / f"{key}-4711" / "half.nii.gz").write_bytes(b"half")
+        (tmp_path / f"{key}.progress").write_text("{}")
+    discard_remains(tmp_path, {"running"})
+    assert {path.name for path in tmp_path.iterdir()} == {"running-4711", "running.progress"}
 
 
 def test_two_runs_of_one_job_publish_once_and_both_know_what(job, stack, monkeypatch):
