@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import fields
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ from ledger.errors import NoLedger, NotInLedger
 from ledger.rows import (
     AssociationRow,
     DecisionRow,
+    Growth,
     HistoryRow,
     JobRow,
     KeptInstance,
@@ -203,6 +205,31 @@ class LedgerReader:
             "SELECT processor, cause, reason, at, until FROM pauses ORDER BY processor, cause",
             [],
         )
+
+    def disk_stage(self) -> str | None:
+        """The latest stage of the disk; None where none was recorded."""
+        row = self._connection.execute(
+            "SELECT stage FROM disk_stages ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+    def growth(self) -> Growth:
+        """What came in the last 24 hours, or since the first study when that is less."""
+        now = datetime.now(UTC)
+        since = (now - timedelta(hours=24)).isoformat(timespec="milliseconds")
+        row = self._connection.execute(
+            """SELECT
+            (SELECT coalesce(sum(instances.bytes), 0) FROM series
+             JOIN instances ON series_id = series.id
+             WHERE last_arrival_at >= ?1 AND received_at >= ?1) AS received,
+            (SELECT coalesce(sum(outputs.bytes), 0) FROM jobs JOIN outputs ON job_id = jobs.id
+             WHERE ended_at >= ?1) AS published,
+            (SELECT first_seen_at FROM studies ORDER BY id LIMIT 1) AS began""",
+            [since],
+        ).fetchone()
+        began = datetime.fromisoformat(row["began"]) if row["began"] else now
+        hours = min(24.0, max(1.0, (now - began).total_seconds() / 3600))
+        return Growth(row["received"], row["published"], hours)
 
     def associations(self, *, limit: int = 20) -> tuple[AssociationRow, ...]:
         """The latest associations, open ones first."""

@@ -132,6 +132,15 @@ class PauseRow:
 
 
 @dataclass(frozen=True)
+class Growth:
+    """Bytes that were received and published in the last `hours`, 24 or since the beginning."""
+
+    received: int
+    published: int
+    hours: float
+
+
+@dataclass(frozen=True)
 class AssociationRow:
     """One association, open, ended or rejected."""
 

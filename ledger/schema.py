@@ -182,7 +182,7 @@ _JOB_STATES = "'queued', 'running', 'done', 'dead', 'superseded'"
 
 @migrations()
 def m003_jobs_and_retention(db: Database) -> None:
-    """Leases, priorities, cancelled jobs and pauses."""
+    """Leases, priorities, cancelled jobs and pauses; the stages of a filling disk."""
     _allow_cancelled_jobs(db)
     db.execute("ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0")
     db.execute("ALTER TABLE jobs ADD COLUMN lease_until TEXT")
@@ -195,6 +195,15 @@ def m003_jobs_and_retention(db: Database) -> None:
             until TEXT,  -- none until a person resumes it
             strikes INTEGER NOT NULL DEFAULT 0,  -- how often it was extended
             PRIMARY KEY (processor, cause)
+        )"""
+    )
+    db.execute("CREATE INDEX jobs_by_end ON jobs(ended_at)")
+    db.execute(
+        """CREATE TABLE disk_stages (
+            id INTEGER PRIMARY KEY,
+            at TEXT NOT NULL,
+            stage TEXT NOT NULL,
+            free_bytes INTEGER NOT NULL
         )"""
     )
 

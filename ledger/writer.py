@@ -4,6 +4,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ledger.disk_stages import DiskStages
 from ledger.intake import Intake
 from ledger.jobs import Jobs
 from ledger.pauses import Pauses
@@ -29,6 +30,8 @@ class LedgerWriter:
         The queue of what is to be made of it.
     pauses
         What keeps the queue waiting.
+    disk_stages
+        Records how full the disk is.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,6 +40,7 @@ class LedgerWriter:
         self.work = Work(self._session)
         self.jobs = Jobs(self._session, self.work.closed_series)
         self.pauses = Pauses(self._session)
+        self.disk_stages = DiskStages(self._session)
 
     def __enter__(self) -> Self:
         return self

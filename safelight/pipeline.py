@@ -22,6 +22,7 @@ from processor.job import job_key
 from rules.decide import decide
 from rules.model import Decision, SeriesFacts
 from safelight.config import Config
+from safelight.disk import DiskWatch
 from safelight.requests import Requests
 from safelight.rules_file import load_site_rules
 from safelight.scheduling import Scheduling
@@ -73,6 +74,7 @@ class Pipeline:
             ),
         )
         self._scheduling = Scheduling(config, ledger, self.spool, self._watcher.wake)
+        self._disk = DiskWatch(config.storage, ledger.disk_stages)
         self._requests = Requests(config.storage.requests)
         self._counts = _Counts()
         self._waiting: int | None = None
@@ -115,7 +117,7 @@ class Pipeline:
             for study in findings.studies:
                 self._work.close_study(study)
             self._obey_requests()
-            self._scheduling.start()
+            self._scheduling.start(may_begin=self._disk.may_process())
             self._scheduling.collect()
             alive(f"{self._counts}, {self._scheduling.done} jobs done")
 

@@ -81,14 +81,14 @@ class Scheduling:
         self._pool.stop()
         self._ledger.jobs.release(interrupted)
 
-    def start(self) -> None:
-        """Renew the leases of what runs, and give the free workers something to do."""
+    def start(self, *, may_begin: bool) -> None:
+        """Renew the leases of what runs, and give the free workers something to do if they may."""
         if time.monotonic() >= self._next_renewal:
             # Before any claim, so that a job of ours is never taken for abandoned.
             self._ledger.jobs.renew([one.job for one in self._running.values()])
             self._tidy()
             self._next_renewal = time.monotonic() + _RENEW_SECONDS
-        free = self._config.processing.workers - len(self._running)
+        free = self._config.processing.workers - len(self._running) if may_begin else 0
         for job in self._ledger.jobs.claim(free) if free > 0 else ():
             self._track(_Running(self._pool.submit(self._request(job)), job))
 

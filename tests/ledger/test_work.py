@@ -122,3 +122,11 @@ def test_history_tells_what_happened_in_order_and_names_no_patient(one_job, ledg
         "qc: Normal",
     ]
     assert "0042" not in "".join(told)
+
+
+def test_growth_counts_what_was_received_and_published_and_since_when(
+    one_job, ledger, path, result
+):
+    ledger.jobs.finish(one_job, result())
+    growth = LedgerReader(path).growth()
+    assert (growth.received, growth.published, growth.hours) == (1000, 10, 1.0)

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import numpy as np
 import psutil
@@ -79,7 +80,7 @@ def slice_of(series_uid, number, rows, columns):
 def run(config):
     """Function that runs the loop until `look`, called each round with the reader, is true."""
 
-    def until(look):
+    def until(look, config=config):
         stop, deadline = threading.Event(), time.monotonic() + SECONDS
         with LedgerWriter(config.storage.ledger) as ledger, Pipeline(config, ledger) as pipeline:
             reader = LedgerReader(config.storage.ledger)
@@ -217,3 +218,17 @@ def test_what_people_ask_for_is_done_also_to_a_job_that_runs(config, land, run):
     assert {job.state for job in jobs} == {"done", "queued"}
     requests.leave(Request("resume"))
     assert {job.state for job in run(ended(2))} == {"done"}
+
+
+def test_on_a_full_disk_jobs_wait_and_reception_goes_on(config, land, run):
+    full = replace(config, storage=replace(config.storage, free_bytes_process=1 << 60))
+    land()
+    rounds = []
+
+    def look(reader):
+        rounds.extend(reader.jobs(("queued",)))
+        return len(rounds) > 3
+
+    (job,) = run(look, full)
+    assert (job.state, job.tries) == ("queued", 0)
+    assert [job.state for job in run(ended(1))] == ["done"]
