@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,11 +13,13 @@ from ledger.errors import NoLedger, NotInLedger
 from ledger.rows import (
     AssociationRow,
     DecisionRow,
+    Growth,
     HistoryRow,
     JobRow,
     KeptInstance,
     OutputRow,
     Overview,
+    PauseRow,
     QuarantineRow,
     RefusalRow,
     RuleLoadRow,
@@ -44,7 +47,8 @@ SELECT series.id, study_id, PatientID, PatientName, AccessionNumber, StudyDate,
                      WHERE series_id = series.id AND jobs.revision = series.revision
                      AND (jobs.state = 'dead' OR steps.state = 'failed')) THEN 'attention'
         WHEN outcome = 'drop' THEN 'dropped'
-        WHEN outcome = 'keep' THEN 'kept'
+        WHEN outcome = 'keep' OR EXISTS (SELECT 1 FROM jobs WHERE series_id = series.id
+                     AND jobs.revision = series.revision AND state = 'cancelled') THEN 'kept'
         ELSE 'done'
     END AS state,
     (SELECT json_group_object(processor, summary) FROM jobs JOIN steps ON job_id = jobs.id
@@ -200,6 +204,52 @@ class LedgerReader:
             [*states, limit],
         )
 
+    def job(self, job_id: int) -> JobRow:
+        """One job.
+
+        Raises
+        ------
+        NotInLedger
+            There is no job of this number.
+        """
+        found = self._jobs("WHERE id = ?", [job_id])
+        if not found:
+            raise NotInLedger(f"no job {job_id}")
+        return found[0]
+
+    def pauses(self) -> tuple[PauseRow, ...]:
+        """What keeps jobs waiting, what pauses everything first."""
+        return self._records(
+            PauseRow,
+            "SELECT processor, cause, reason, at, until FROM pauses ORDER BY processor, cause",
+            [],
+        )
+
+    def disk_stage(self) -> str | None:
+        """The latest stage of the disk; None where none was recorded."""
+        row = self._connection.execute(
+            "SELECT stage FROM disk_stages ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+    def growth(self) -> Growth:
+        """What came in the last 24 hours, or since the first study when that is less."""
+        now = datetime.now(UTC)
+        since = (now - timedelta(hours=24)).isoformat(timespec="milliseconds")
+        row = self._connection.execute(
+            """SELECT
+            (SELECT coalesce(sum(instances.bytes), 0) FROM series
+             JOIN instances ON series_id = series.id
+             WHERE last_arrival_at >= ?1 AND received_at >= ?1) AS received,
+            (SELECT coalesce(sum(outputs.bytes), 0) FROM jobs JOIN outputs ON job_id = jobs.id
+             WHERE ended_at >= ?1) AS published,
+            (SELECT first_seen_at FROM studies ORDER BY id LIMIT 1) AS began""",
+            [since],
+        ).fetchone()
+        began = datetime.fromisoformat(row["began"]) if row["began"] else now
+        hours = min(24.0, max(1.0, (now - began).total_seconds() / 3600))
+        return Growth(row["received"], row["published"], hours)
+
     def associations(self, *, limit: int = 20) -> tuple[AssociationRow, ...]:
         """The latest associations, open ones first."""
         names = ", ".join(field.name for field in fields(AssociationRow))
@@ -248,8 +298,9 @@ class LedgerReader:
 
     def _jobs(self, clause: str, values: Sequence[object]) -> tuple[JobRow, ...]:
         rows = self._connection.execute(
-            "SELECT id, key, series_id, revision, rule, state, tries, queued_at, started_at,"
-            f" ended_at, seconds, folder, error FROM jobs {clause}",
+            "SELECT id, key, series_id, revision, rule, state, priority, tries, queued_at,"
+            " not_before, started_at, ended_at, seconds, folder, error"
+            f" FROM jobs {clause}",
             list(values),
         ).fetchall()
         return tuple(

@@ -9,7 +9,7 @@ arriving    instances are coming or may come
 waiting     closed; its jobs are queued or not decided yet
 processing  a job is running
 done        every job ended and every step gave a result
-kept        no rule matched: it stays in the spool
+kept        no rule matched, or a person cancelled its job: it stays in the spool
 dropped     a named rule left it out
 attention   held, given up, or a step failed: a person must look
 """
@@ -104,8 +104,10 @@ class JobRow:
     revision: int
     rule: str
     state: str
+    priority: int
     tries: int
     queued_at: str
+    not_before: str
     started_at: str | None
     ended_at: str | None
     seconds: float | None
@@ -113,6 +115,29 @@ class JobRow:
     error: str | None
     steps: tuple[StepRow, ...]
     outputs: tuple[OutputRow, ...]
+
+
+@dataclass(frozen=True)
+class PauseRow:
+    """A pause of a processor, or of everything where `processor` is empty.
+
+    `cause` is "person" or "output"; what has no `until` lasts until a person resumes it.
+    """
+
+    processor: str
+    cause: str
+    reason: str
+    at: str
+    until: str | None
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Bytes that were received and published in the last `hours`, 24 or since the beginning."""
+
+    received: int
+    published: int
+    hours: float
 
 
 @dataclass(frozen=True)

@@ -195,3 +195,50 @@ def m005_rules(db: Database) -> None:
             problem TEXT  -- why they were not taken; none when they were
         )"""
     )
+
+
+_JOB_STATES = "'queued', 'running', 'done', 'dead', 'superseded'"
+
+
+@migrations()
+def m003_jobs_and_retention(db: Database) -> None:
+    """Leases, priorities, cancelled jobs and pauses; the stages of a filling disk."""
+    _allow_cancelled_jobs(db)
+    db.execute("ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE jobs ADD COLUMN lease_until TEXT")
+    db.execute(
+        """CREATE TABLE pauses (
+            processor TEXT NOT NULL,  -- empty for everything
+            cause TEXT NOT NULL CHECK (cause IN ('person', 'output')),
+            reason TEXT NOT NULL,
+            at TEXT NOT NULL,
+            until TEXT,  -- none until a person resumes it
+            strikes INTEGER NOT NULL DEFAULT 0,  -- how often it was extended
+            PRIMARY KEY (processor, cause)
+        )"""
+    )
+    db.execute("CREATE INDEX jobs_by_end ON jobs(ended_at)")
+    db.execute(
+        """CREATE TABLE disk_stages (
+            id INTEGER PRIMARY KEY,
+            at TEXT NOT NULL,
+            stage TEXT NOT NULL,
+            free_bytes INTEGER NOT NULL
+        )"""
+    )
+
+
+def _allow_cancelled_jobs(db: Database) -> None:
+    """Change the CHECK of a column, which ALTER TABLE cannot.
+
+    This is the procedure of https://sqlite.org/lang_altertable.html#otheralter for changes that
+    affect no content; rebuilding the table would break the tables that refer to it.
+    """
+    version = db.execute("PRAGMA schema_version").fetchone()[0]
+    db.execute("PRAGMA writable_schema = ON")
+    db.execute(
+        "UPDATE sqlite_master SET sql = replace(sql, ?, ?) WHERE type = 'table' AND name = 'jobs'",
+        [_JOB_STATES, f"{_JOB_STATES}, 'cancelled'"],
+    )
+    db.execute(f"PRAGMA schema_version = {version + 1}")
+    db.execute("PRAGMA writable_schema = OFF")

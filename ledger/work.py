@@ -1,23 +1,21 @@
-"""Records what became of series: closures, decisions, jobs and what they made."""
+"""Records what became of series and studies: closures, decisions and workbooks."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 
 from ledger.cases import Cases
-from ledger.records import ClaimedJob, ClosedSeries, NewJob, decode_steps, encode_steps
+from ledger.jobs import queue_jobs
+from ledger.records import ClosedSeries, NewJob
 from ledger.session import Row, Session
 from listener.journal import now
 from listener.series import Closure, StudyClosure
 from listener.spool import SeriesKey
-from processor.model import JobResult
 from rules.model import Decision
-from rules.window import Window
 
 
 class Work:
-    """The deciding and processing side of the ledger."""
+    """The deciding side of the ledger."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -78,7 +76,6 @@ class Work:
         self, series: ClosedSeries, decision: Decision, jobs: Sequence[NewJob]
     ) -> None:
         """Record a decision and queue its jobs; jobs of earlier revisions are superseded."""
-        at = now()
         with self._session.atomic():
             self._session.table("decisions").insert(
                 {
@@ -87,7 +84,7 @@ class Work:
                     "outcome": decision.outcome,
                     "summary": decision.summary,
                     "reasons": json.dumps([asdict(reason) for reason in decision.reasons]),
-                    "decided_at": at,
+                    "decided_at": now(),
                     "put_off": decision.put_off,
                 },
                 replace=True,
@@ -96,130 +93,8 @@ class Work:
                 "UPDATE series SET outcome = nullif(?, 'wait') WHERE id = ?",
                 [decision.outcome, series.id],
             )
-            self._session.execute(
-                "UPDATE jobs SET state = 'superseded' WHERE series_id = ? AND revision < ?"
-                " AND state != 'running'",
-                [series.id, series.revision],
-            )
-            for job in jobs:
-                self._queue(series, job, at)
+            queue_jobs(self._session, series, jobs)
             self._session.note(series.id, f"decided: {decision.summary}")
-
-    def _queue(self, series: ClosedSeries, job: NewJob, at: str) -> None:
-        self._session.execute(
-            "INSERT INTO jobs (key, series_id, revision, rule, steps, digest, state,"
-            " not_before, queued_at, destination, window)"
-            " VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?)"
-            " ON CONFLICT (key) DO NOTHING",
-            [
-                job.key,
-                series.id,
-                series.revision,
-                job.rule,
-                encode_steps(job.steps),
-                series.digest,
-                at,
-                at,
-                job.destination,
-                job.window,
-            ],
-        )
-
-    def requeue_running(self) -> int:
-        """Queue again what was running when an earlier run ended; return how many."""
-        with self._session.atomic():
-            return self._session.execute(
-                "UPDATE jobs SET state = 'queued' WHERE state = 'running'"
-            ).rowcount
-
-    def claim(self, limit: int) -> tuple[ClaimedJob, ...]:
-        """Take up to `limit` queued jobs whose time has come; they are running from now on."""
-        with self._session.atomic():
-            windows = self._open_windows()
-            marks = ", ".join("?" for _ in windows)
-            rows = list(
-                self._session.query(
-                    "SELECT * FROM jobs WHERE state = 'queued' AND not_before <= ?"
-                    f" AND window IN ({marks}) ORDER BY not_before, id LIMIT ?",
-                    [now(), *windows, limit],
-                )
-            )
-            for row in rows:
-                self._session.execute(
-                    "UPDATE jobs SET state = 'running', tries = tries + 1, started_at = ?"
-                    " WHERE id = ?",
-                    [now(), row["id"]],
-                )
-        return tuple(self._claimed(row) for row in rows)
-
-    def _open_windows(self) -> list[str]:
-        """The windows of queued jobs in which a job may begin now."""
-        here = datetime.now().astimezone()
-        rows = self._session.query("SELECT DISTINCT window FROM jobs WHERE state = 'queued'")
-        windows = [row["window"] for row in rows]
-        return [text for text in windows if not text or Window.parse(text).holds(here)]
-
-    def _claimed(self, row: Row) -> ClaimedJob:
-        return ClaimedJob(
-            row["id"],
-            row["key"],
-            row["rule"],
-            decode_steps(row["steps"]),
-            row["tries"] + 1,
-            self.closed_series(row["series_id"], row["revision"]),
-            row["destination"],
-        )
-
-    def finish(self, job: ClaimedJob, result: JobResult) -> None:
-        """Record what a job made."""
-        with self._session.atomic():
-            self._session.execute(
-                "UPDATE jobs SET state = 'done', ended_at = ?, seconds = ?, folder = ?,"
-                " error = NULL WHERE id = ?",
-                [now(), result.seconds, str(result.folder), job.id],
-            )
-            for step in result.steps:
-                self._session.insert(
-                    "steps",
-                    job_id=job.id,
-                    processor=step.processor,
-                    state=step.state,
-                    summary=step.summary,
-                    details=json.dumps(dict(step.details)),
-                )
-                for output in step.outputs:
-                    self._session.insert(
-                        "outputs", job_id=job.id, processor=step.processor, **asdict(output)
-                    )
-                self._session.note(job.series.id, f"{step.processor}: {step.summary}")
-            self._supersede_if_old(job)
-
-    def _supersede_if_old(self, job: ClaimedJob) -> None:
-        """Mark a job superseded when its series was closed anew while it ran."""
-        self._session.execute(
-            "UPDATE jobs SET state = 'superseded' WHERE id = ? AND revision <"
-            " (SELECT revision FROM series WHERE id = series_id)",
-            [job.id],
-        )
-
-    def retry(self, job: ClaimedJob, error: str, delay_seconds: float) -> None:
-        """Queue a failed job again, after a pause."""
-        later = datetime.now(UTC) + timedelta(seconds=delay_seconds)
-        with self._session.atomic():
-            self._session.execute(
-                "UPDATE jobs SET state = 'queued', error = ?, not_before = ? WHERE id = ?",
-                [error, later.isoformat(timespec="milliseconds"), job.id],
-            )
-            self._session.note(job.series.id, f"try {job.tries} failed: {error}; again later")
-
-    def bury(self, job: ClaimedJob, error: str) -> None:
-        """Give a job up: it is a dead letter for a person to look at."""
-        with self._session.atomic():
-            self._session.execute(
-                "UPDATE jobs SET state = 'dead', error = ?, ended_at = ? WHERE id = ?",
-                [error, now(), job.id],
-            )
-            self._session.note(job.series.id, f"given up after {job.tries} tries: {error}")
 
     def study_folders(self, series_id: int) -> tuple[str, ...]:
         """Folders of the current results of a series' study; none while a job is unfinished.

@@ -5,7 +5,10 @@ from types import TracebackType
 from typing import Self
 
 from ledger.cases import Cases
+from ledger.disk_stages import DiskStages
 from ledger.intake import Intake
+from ledger.jobs import Jobs
+from ledger.pauses import Pauses
 from ledger.rule_loads import RuleLoads
 from ledger.session import Session
 from ledger.work import Work
@@ -29,6 +32,12 @@ class LedgerWriter:
         Reads what the rules decide on.
     rule_loads
         Records which rules came into force.
+    jobs
+        The queue of what is to be made of it.
+    pauses
+        What keeps the queue waiting.
+    disk_stages
+        Records how full the disk is.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,6 +46,9 @@ class LedgerWriter:
         self.work = Work(self._session)
         self.cases = Cases(self._session.query)
         self.rule_loads = RuleLoads(self._session)
+        self.jobs = Jobs(self._session, self.work.closed_series)
+        self.pauses = Pauses(self._session)
+        self.disk_stages = DiskStages(self._session)
 
     def __enter__(self) -> Self:
         return self

@@ -30,6 +30,9 @@ _META_HEAD_BYTES = 144  # preamble, prefix and group length
 _CHUNK = 1 << 20
 _REMEMBERED = 10_000
 
+RELIEF = 1.25
+"""What was held up for want of space begins again with so many times its mark free."""
+
 
 class SeriesKey(NamedTuple):
     """What instances are grouped by."""
@@ -80,6 +83,7 @@ class Spool:
         self.incoming = settings.root / "incoming" / writer
         self.journal = settings.root / "journal"
         self._free_bytes_min = settings.free_bytes_min
+        self._is_refusing = False
         self._durable_folders: set[str] = set()
         self._numbers = itertools.count()  # of temporary files; next() is atomic
         for folder in (self.instances, self.quarantine, self.incoming, self.journal):
@@ -135,9 +139,15 @@ class Spool:
         return target
 
     def require_space(self, needed: int) -> None:
-        """Raise `SpoolUnavailable` where less than the floor would stay free."""
+        """Raise `SpoolUnavailable` where less than the floor would stay free.
+
+        Once that was so, somewhat more must be free: one refusal in ten would leave every
+        study in pieces.
+        """
         status = os.statvfs(self._incoming)
-        if status.f_bavail * status.f_frsize < self._free_bytes_min + needed:
+        floor = self._free_bytes_min * (RELIEF if self._is_refusing else 1)
+        self._is_refusing = status.f_bavail * status.f_frsize < floor + needed
+        if self._is_refusing:
             raise SpoolUnavailable(errno.ENOSPC, "less space is free than [storage] free_bytes_min")
 
     def place(self, temporary: str, identity: Identity, offset: int) -> StoreOutcome:

@@ -10,7 +10,8 @@
     │   ├── NotConvertible          these headers make no regular volume
     │   └── PixelDataError          this instance's pixels cannot be had
     └── RetriableError              the machine, not the input
-        ├── StorageError            disk full, input/output error
+        ├── StorageError            input/output error
+        │   └── OutputUnavailable   disk full, read-only or not there
         ├── WorkerDied              a worker process ended without an answer
         ├── WorkerTimeout           (TimeoutError) the time limit passed, the worker was killed
         └── WorkerOutOfMemory       (MemoryError) the memory limit was reached
@@ -63,6 +64,10 @@ class PixelDataError(PermanentError):
 
 class StorageError(RetriableError):
     """The results or the spool could not be read or written; the error's name is given."""
+
+
+class OutputUnavailable(StorageError):
+    """Outputs cannot be written: the disk is full, read-only or gone. No job is to blame."""
 
 
 class WorkerDied(RetriableError):

@@ -3,26 +3,37 @@
 import errno
 import hashlib
 import json
+import os
 import shutil
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from pydicom.dataset import Dataset
 
-from processor.errors import RetriableError, StorageError, WorkerOutOfMemory
+from processor.errors import OutputUnavailable, RetriableError, StorageError, WorkerOutOfMemory
 from processor.findings import findings_of, names_of
 from processor.headers import quiet_reading
 from processor.model import JobContext, JobRequest, JobResult, StepResult
 from processor.names import series_stem, study_folder
 from processor.progress import Progress
-from processor.publish import free_folder, publish, published_result, remove_undeclared
+from processor.publish import (
+    free_folder,
+    publish,
+    published_result,
+    remove_undeclared,
+    require_within,
+)
 from processor.registry import PROCESSORS, check_step
 from processor.source import SeriesSource
 from rules.model import Reason, SeriesFacts, Step
 from rules.parse import parse_when
+
+_NO_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # what reading never brings
+_NO_PUBLISHING = (*_NO_OUTPUT, errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE)
+_TAKEN = (errno.EEXIST, errno.ENOTEMPTY)
 
 
 def job_key(
@@ -65,8 +76,10 @@ def run_job(request: JobRequest) -> JobResult:
 
     Raises
     ------
+    OutputUnavailable
+        Outputs cannot be written, whatever the job; nothing is published.
     RetriableError
-        The machine failed (disk full, input/output error, memory); nothing is published.
+        The machine failed (input/output error, memory); nothing is published.
     OptionError
         A step names no processor or has a wrong option.
     """
@@ -74,7 +87,8 @@ def run_job(request: JobRequest) -> JobResult:
         try:
             return _run(request)
         except OSError as error:
-            raise StorageError(_storage_message(error, "publishing")) from None
+            kind = OutputUnavailable if error.errno in _NO_PUBLISHING else StorageError
+            raise kind(_storage_message(error, "publishing")) from None
         except MemoryError:
             raise WorkerOutOfMemory("the memory limit was reached") from None
 
@@ -84,12 +98,12 @@ def _run(request: JobRequest) -> JobResult:
     for step in request.steps:
         check_step(step)
     source = SeriesSource(request.files)
-    header = source.first_header()
+    header = _first_header(source)
     folder = free_folder(request.results, _folders(request, header), request.key)
     recorded = published_result(request.results, folder, request.key)
     if recorded:
         return recorded
-    temporary = _fresh(request.scratch / request.key)
+    temporary = _fresh(request.scratch, request.key)
     progress = Progress(request.scratch / f"{request.key}.progress")
     try:
         context = JobContext(
@@ -105,10 +119,23 @@ def _run(request: JobRequest) -> JobResult:
         seconds = time.monotonic() - started
         result = JobResult(request.key, folder, results, round(seconds, 3))
         versions = {step.processor: PROCESSORS[step.processor].version for step in request.steps}
-        publish(temporary, request, result, versions)
+        return _publish_once(temporary, request, result, versions)
     finally:
         progress.close()
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _publish_once(
+    temporary: Path, request: JobRequest, result: JobResult, versions: Mapping[str, str]
+) -> JobResult:
+    """Publish a result, unless another run of the same job has done so meanwhile: then that."""
+    try:
+        publish(temporary, request, result, versions)
+    except OSError as error:
+        recorded = published_result(request.results, result.folder, request.key)
+        if error.errno not in _TAKEN or recorded is None:
+            raise
+        return recorded
     return result
 
 
@@ -121,9 +148,22 @@ def _folders(request: JobRequest, header: Dataset) -> tuple[str, ...]:
     return tuple(usual + mark for mark in marked)
 
 
-def _fresh(folder: Path) -> Path:
-    """An empty folder; what a killed worker left there is removed."""
-    shutil.rmtree(folder, ignore_errors=True)
+def _first_header(source: SeriesSource) -> Dataset:
+    try:
+        return source.first_header()
+    except OSError as error:
+        raise StorageError(_storage_message(error, "reading")) from None
+
+
+def _fresh(scratch: Path, key: str) -> Path:
+    """An empty folder of this process; what killed workers left of the job is removed.
+
+    A worker that an ended daemon left behind may live for a moment yet: it must not find
+    another's half-written outputs under the name of its own.
+    """
+    for remains in scratch.glob(f"{key}-*"):
+        shutil.rmtree(remains, ignore_errors=True)
+    folder = scratch / f"{key}-{os.getpid()}"
     folder.mkdir(parents=True)
     return folder
 
@@ -165,15 +205,18 @@ def _told(reasons: Sequence[Reason], verdict: str) -> str:
 def _run_step(step: Step, context: JobContext) -> StepResult:
     context.progress(0.0)
     try:
-        return PROCESSORS[step.processor].run(context)
+        result = PROCESSORS[step.processor].run(context)
+        require_within(context.folder, result.outputs)
     except (RetriableError, MemoryError):
         raise
     except OSError as error:
         if error.errno is not None:
-            raise StorageError(_storage_message(error, step.processor)) from None
+            kind = OutputUnavailable if error.errno in _NO_OUTPUT else StorageError
+            raise kind(_storage_message(error, step.processor)) from None
         return _failed(step.processor, error)
     except Exception as error:  # noqa: BLE001  # the worker boundary: one bad input costs one step
         return _failed(step.processor, error)
+    return result
 
 
 def _failed(processor: str, error: Exception) -> StepResult:
@@ -187,7 +230,18 @@ def _failed(processor: str, error: Exception) -> StepResult:
 
 def _storage_message(error: OSError, doing: str) -> str:
     code = errno.errorcode.get(error.errno or 0, type(error).__name__)
-    return f"{code} while {doing}" if doing == "publishing" else f"{code} in {doing}"
+    return f"{code} in {doing}" if doing in PROCESSORS else f"{code} while {doing}"
+
+
+def discard_remains(scratch: Path, running: Collection[str]) -> None:
+    """Remove what killed workers left in `scratch`; what has a key of `running` is in use."""
+    for path in scratch.iterdir():
+        if path.name.partition(".")[0].partition("-")[0] in running:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def progress_of(scratch: Path, key: str) -> Mapping[str, object] | None:

@@ -106,6 +106,20 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def require_within(folder: Path, outputs: Sequence[Output]) -> None:
+    """Check that a step's outputs are files of its folder.
+
+    Raises
+    ------
+    ValueError
+        One is a link, no file, or lies elsewhere: publishing it would publish something else.
+    """
+    for output in outputs:
+        path = folder / output.path
+        if path.parent != folder or path.is_symlink() or not path.is_file():
+            raise ValueError("an output is no file of its job's folder")
+
+
 def remove_undeclared(folder: Path, steps: Sequence[StepResult]) -> None:
     """Remove what no step declared: the remains of a refused or failed step."""
     declared = {output.path for step in steps for output in step.outputs}

@@ -94,6 +94,62 @@ def status(file: Path | None, *, as_json: bool, limit: int) -> None:
     show(configuration(file), limit=limit, as_json=as_json)
 
 
+@cli.group(invoke_without_command=True)
+@_config_option
+@click.option("--dead", is_flag=True, help="Only those that were given up.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--limit", default=50, show_default=True, help="How many jobs.")
+@click.pass_context
+def jobs(
+    context: click.Context, file: Path | None, *, dead: bool, as_json: bool, limit: int
+) -> None:
+    """List the jobs that wait, run or were given up; send them again or cancel them."""
+    from safelight.job_commands import list_jobs
+
+    if context.invoked_subcommand is None:
+        list_jobs(configuration(file), dead=dead, limit=limit, as_json=as_json)
+
+
+@jobs.command("resend")
+@_config_option
+@click.argument("job", type=int)
+def jobs_resend(file: Path | None, job: int) -> None:
+    """Queue the dead or cancelled JOB, by its number, again."""
+    from safelight.job_commands import resend
+
+    resend(configuration(file), job)
+
+
+@jobs.command("cancel")
+@_config_option
+@click.argument("job", type=int)
+def jobs_cancel(file: Path | None, job: int) -> None:
+    """Take the JOB of this number out of the queue; stop it if it runs."""
+    from safelight.job_commands import cancel
+
+    cancel(configuration(file), job)
+
+
+@cli.command()
+@_config_option
+@click.argument("processor", required=False)
+def pause(file: Path | None, processor: str | None) -> None:
+    """Let no further job begin, or none that runs PROCESSOR; reception goes on."""
+    from safelight.job_commands import pause as run
+
+    run(configuration(file), processor)
+
+
+@cli.command()
+@_config_option
+@click.argument("processor", required=False)
+def resume(file: Path | None, processor: str | None) -> None:
+    """End the pause of PROCESSOR, or of all that is paused."""
+    from safelight.job_commands import resume as run
+
+    run(configuration(file), processor)
+
+
 @cli.group()
 def config() -> None:
     """Check and show the configuration."""

@@ -46,10 +46,15 @@ class StorageSettings:
         The folder of spool, ledger and results; relative to the configuration file.
     free_bytes_min
         Instances are refused with 0xA700 when less than this is free.
+    free_bytes_process, free_bytes_retrieve, free_bytes_warn
+        No job begins, no retrieve begins, and a person is told, when less than this is free.
     """
 
     data: Path = Path("safelight-data")
     free_bytes_min: Annotated[int, Ge(0)] = 1 << 28
+    free_bytes_process: Annotated[int, Ge(0)] = 1 << 30
+    free_bytes_retrieve: Annotated[int, Ge(0)] = 4 << 30
+    free_bytes_warn: Annotated[int, Ge(0)] = 16 << 30
 
     @property
     def spool(self) -> Path:
@@ -65,6 +70,11 @@ class StorageSettings:
     def results(self) -> Path:
         """Where outputs are published."""
         return self.data / "results"
+
+    @property
+    def requests(self) -> Path:
+        """Where commands leave what they ask of the daemon."""
+        return self.data / "requests"
 
     @property
     def scratch(self) -> Path:

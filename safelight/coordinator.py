@@ -32,7 +32,8 @@ async def _coordinate(
     config: Config, report: Reporter, stop: threading.Event, reload: threading.Event
 ) -> None:
     """Serve the page until the pipeline ends; an error of the pipeline ends the process."""
-    for folder in (config.storage.results, config.storage.scratch):
+    storage = config.storage
+    for folder in (storage.results, storage.scratch, storage.requests):
         folder.mkdir(parents=True, exist_ok=True)
     runner = await serve(make_app(_web_context(config)), config.web)
     try:

@@ -30,6 +30,14 @@ class ChildFailed(SafelightError):
     """A process of the daemon ended again and again."""
 
 
+class RetrievesPaused(SafelightError):
+    """The spool's disk has no room for what would come."""
+
+
+class NotAnswered(SafelightError, TimeoutError):
+    """The daemon has not done yet what a command asked of it."""
+
+
 _OURS = (SafelightError, RulesError, LedgerError, QueryError, ListenerError, ProcessorError)
 
 

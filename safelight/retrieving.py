@@ -15,7 +15,7 @@ from query.moves import MoveOutcome, MoveProgress
 from query.settings import PacsSettings
 from safelight.config import Config
 from safelight.pacs_commands import progress_bar
-from safelight.status import arrived_instances
+from safelight.status import arrived_instances, require_room
 
 _ARRIVAL_SECONDS = 30.0
 _POLL_SECONDS = 0.2
@@ -37,6 +37,7 @@ def retrieve(config: Config, accession: str, name: str | None) -> int:
 def _retrieve_study(config: Config, pacs: PacsSettings, study: StudyMatch) -> bool:
     """Move one study to us, and say what the PACS claims and what arrived."""
     study_uid = study.StudyInstanceUID
+    require_room(config)
     before = arrived_instances(config, study_uid)
     listed = _listed(config, pacs, study_uid)
     _note(config, Retrieval(study_uid, pacs.ae_title, listed))

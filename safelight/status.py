@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 import click
 from rich.console import Console
@@ -10,8 +12,20 @@ from rich.table import Table
 
 from ledger.errors import NoLedger
 from ledger.reader import LedgerReader
-from ledger.rows import Overview, RuleLoadRow, SeriesRow
+from ledger.rows import Overview, PauseRow, RuleLoadRow, SeriesRow
 from safelight.config import Config
+from safelight.disk import NO_GROWTH, DiskState, Stage, disk_state
+from safelight.errors import RetrievesPaused
+from web_status.words import count, size
+
+_STAGE_WORDS: Mapping[Stage, str] = MappingProxyType(
+    {
+        "warn": "it is FILLING UP",
+        "pause_retrieves": "RETRIEVES WAIT until there is room",
+        "pause_processing": "RETRIEVES AND JOBS WAIT until there is room",
+        "refuse": "INSTANCES ARE REFUSED (0xA700) until there is room",
+    }
+)
 
 
 def status(config: Config, *, limit: int, as_json: bool) -> None:
@@ -20,6 +34,8 @@ def status(config: Config, *, limit: int, as_json: bool) -> None:
     try:
         overview, series = reader.overview(), reader.series(limit=limit)
         rules, failed = reader.rules_in_force()
+        pauses = reader.pauses()
+        disk = disk_state(config.storage, reader.disk_stage(), reader.growth())
     finally:
         reader.close()
     if as_json:
@@ -29,6 +45,8 @@ def status(config: Config, *, limit: int, as_json: bool) -> None:
                 "in_force": rules and dataclasses.asdict(rules),
                 "failed": failed and dataclasses.asdict(failed),
             },
+            "disk": dataclasses.asdict(disk),
+            "pauses": [dataclasses.asdict(row) for row in pauses],
             "series": [dataclasses.asdict(row) for row in series],
         }
         click.echo(json.dumps(document, indent=2))
@@ -36,6 +54,8 @@ def status(config: Config, *, limit: int, as_json: bool) -> None:
         console = Console()
         console.print(_state_line(overview), highlight=False)
         console.print(_rules_line(rules, failed), highlight=False, markup=False, soft_wrap=True)
+        for line in (disk_line(disk), *pause_lines(pauses)):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
         console.print(_series_table(series))
 
 
@@ -63,6 +83,59 @@ def _rules_line(rules: RuleLoadRow | None, failed: RuleLoadRow | None) -> str:
     if failed is None:
         return line
     return f"{line}; NOT taken at {_local(failed.at)}: {failed.problem}"
+
+
+def disk_line(disk: DiskState) -> str:
+    """How full the disk is, what that holds up, and how long it lasts."""
+    line = f"disk: {size(disk.free_bytes)} of {size(disk.total_bytes)} free"
+    if disk.hours_left is not None:
+        line += f", full in {_duration(disk.hours_left)} at today's rate"
+    return f"{line}; {_STAGE_WORDS[disk.stage]}" if disk.stage != "ample" else line
+
+
+def _duration(hours: float) -> str:
+    """Hours as people say them.
+
+    >>> _duration(0.4), _duration(30.2), _duration(100)
+    ('less than an hour', '30 hours', '4 days')
+    """
+    if hours < 1:
+        return "less than an hour"
+    return count(round(hours), "hour") if hours < 48 else count(round(hours / 24), "day")
+
+
+def require_room(config: Config) -> None:
+    """Check that the disk has room for a retrieve.
+
+    Raises
+    ------
+    RetrievesPaused
+        It has not.
+    """
+    try:
+        reader = LedgerReader(config.storage.ledger)
+    except NoLedger:
+        before = None
+    else:
+        before = reader.disk_stage()
+        reader.close()
+    disk = disk_state(config.storage, before, NO_GROWTH)
+    if disk.stage not in ("ample", "warn"):
+        raise RetrievesPaused(disk_line(disk))
+
+
+def pause_lines(pauses: Iterable[PauseRow]) -> list[str]:
+    """What keeps jobs waiting, a line each."""
+    return [_pause_line(row) for row in pauses]
+
+
+def _pause_line(row: PauseRow) -> str:
+    if row.cause == "output":
+        until = f"; tried again at {_local(row.until)}" if row.until else ""
+        return f"JOBS WAIT since {_local(row.at)}: {row.reason}{until}"
+    what = row.processor or "processing"
+    end = f"`safelight resume {row.processor}".rstrip()
+    return f"{what} is PAUSED since {_local(row.at)}; {end}` ends it"
 
 
 def _local(at: str) -> str:

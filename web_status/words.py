@@ -38,7 +38,14 @@ GRADE_WORDS: Words = MappingProxyType(
 )
 
 JOB_TONES: Words = MappingProxyType(
-    {"queued": "busy", "running": "busy", "done": "good", "dead": "bad", "superseded": "calm"}
+    {
+        "queued": "busy",
+        "running": "busy",
+        "done": "good",
+        "dead": "bad",
+        "superseded": "calm",
+        "cancelled": "calm",
+    }
 )
 JOB_WORDS: Words = MappingProxyType({"dead": "given up"})
 

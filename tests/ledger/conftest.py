@@ -99,3 +99,12 @@ def result():
         return JobResult(key, Path(folder), (step,), 1.5)
 
     return make
+
+
+@pytest.fixture
+def one_job(record, arrival, close, decide, ledger):
+    """A series that was closed and decided, with its one job claimed."""
+    record(arrival("1", InstanceNumber=1.0))
+    decide(close(), "k1")
+    (job,) = ledger.jobs.claim(5)
+    return job

@@ -1,6 +1,7 @@
 """The spool on a real filesystem. Power loss is covered only by the order of system calls."""
 
 import json
+import os
 import threading
 
 import pydicom
@@ -70,6 +71,20 @@ def test_below_the_free_space_floor_nothing_is_written(tmp_path, make_instance):
     with pytest.raises(SpoolUnavailable, match="free_bytes_min"):
         land_in(spool, make_instance())
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
+def test_after_a_refusal_a_quarter_more_than_the_floor_must_be_free(tmp_path):
+    status = os.statvfs(tmp_path)
+    free = status.f_bavail * status.f_frsize
+    spool = Spool(SpoolSettings(tmp_path, free_bytes_min=free // 2))
+    nearly = free * 45 // 100  # with half of it that is more than the floor, and less than 5/4
+    spool.require_space(nearly)
+    with pytest.raises(SpoolUnavailable):
+        spool.require_space(free)
+    with pytest.raises(SpoolUnavailable):
+        spool.require_space(nearly)
+    spool.require_space(0)
+    spool.require_space(nearly)
 
 
 def test_a_disk_that_refuses_is_said_so_and_leaves_nothing(spool, land, make_instance):

@@ -7,16 +7,25 @@ import dataclasses
 import errno
 import hashlib
 import json
+import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from processor import job as job_module
-from processor.errors import DestinationTaken, OptionError, StorageError, WorkerOutOfMemory
-from processor.job import job_key, progress_of, run_job
+from processor.errors import (
+    DestinationTaken,
+    OptionError,
+    OutputUnavailable,
+    StorageError,
+    WorkerOutOfMemory,
+)
+from processor.job import discard_remains, job_key, progress_of, run_job
 from processor.model import StepResult
 from processor.progress import Progress
+from processor.publish import output_of, publish
 from processor.settings import ProcessorSettings
 from rules.model import Step
 
@@ -103,11 +112,40 @@ def test_another_revision_is_published_beside_the_first(job, stack):
 
 def test_what_a_killed_worker_left_is_removed_first(job, stack):
     request = job(stack(2), "qc")
-    remains = request.scratch / request.key
+    remains = request.scratch / f"{request.key}-4711"
     remains.mkdir()
     (remains / "half.nii.gz").write_bytes(b"half")
     folder = request.results / run_job(request).folder
     assert [path.name for path in folder.iterdir()] == ["manifest.json"]
+    assert list(request.scratch.iterdir()) == []
+
+
+def test_remains_of_jobs_that_no_longer_run_are_discarded(tmp_path):
+    for key in ("ended", "running"):
+        (tmp_path / f"{key}-4711").mkdir()
+        (tmp_path / f"{key}-4711" / "half.nii.gz").write_bytes(b"half")
+        (tmp_path / f"{key}.progress").write_text("{}")
+    discard_remains(tmp_path, {"running"})
+    assert {path.name for path in tmp_path.iterdir()} == {"running-4711", "running.progress"}
+
+
+def test_two_runs_of_one_job_publish_once_and_both_know_what(job, stack, monkeypatch):
+    request = job(stack(2), "qc")
+    published = []
+
+    def after_the_other(*arguments):
+        monkeypatch.setattr(job_module, "publish", publish)
+        published.append(publish_for_another(request, request.scratch / "other"))
+        publish(*arguments)
+
+    def publish_for_another(request, scratch):
+        return run_job(dataclasses.replace(request, scratch=scratch))
+
+    monkeypatch.setattr(job_module, "publish", after_the_other)
+    result = run_job(request)
+    assert [result.seconds] == [other.seconds for other in published]
+    manifests = list(request.results.rglob("manifest.json"))
+    assert manifests == [request.results / result.folder / "manifest.json"]
 
 
 def test_a_fault_in_one_step_costs_only_that_step_and_tells_no_patient_data(job, stack, faulty):
@@ -124,7 +162,12 @@ def test_a_fault_in_one_step_costs_only_that_step_and_tells_no_patient_data(job,
 
 @pytest.mark.parametrize(
     ("error", "expected"),
-    [(OSError(errno.ENOSPC, "full", "/M22"), StorageError), (MemoryError(), WorkerOutOfMemory)],
+    [
+        (OSError(errno.ENOSPC, "full", "/M22"), OutputUnavailable),
+        (OSError(errno.EROFS, "read-only", "/M22"), OutputUnavailable),
+        (OSError(errno.EIO, "M22"), StorageError),
+        (MemoryError(), WorkerOutOfMemory),
+    ],
 )
 def test_a_failing_machine_fails_the_whole_job_and_publishes_nothing(
     job, stack, faulty, error, expected
@@ -133,6 +176,7 @@ def test_a_failing_machine_fails_the_whole_job_and_publishes_nothing(
     request = job(stack(2))
     with pytest.raises(expected) as raised:
         run_job(request)
+    assert type(raised.value) is expected
     assert "M22" not in str(raised.value)
     assert list(request.results.iterdir()) == []
     assert list(request.scratch.iterdir()) == []
@@ -185,6 +229,65 @@ def test_outputs_go_where_the_rule_wants_them_and_never_onto_another_jobs(job, s
     within = at(request, "P1/20240102/007_Brain/deeper")
     with pytest.raises(DestinationTaken):
         run_job(within)
+
+
+class Astray:
+    """A processor that declares an output that is not in its folder."""
+
+    name, version = "qc", "1"
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    def check_options(self, options):
+        pass
+
+    def run(self, context):
+        elsewhere = context.request.scratch / "elsewhere.txt"
+        elsewhere.write_text("elsewhere")
+        output = output_of(elsewhere, elsewhere.parent, "rows")
+        if self.kind == "link":
+            (context.folder / output.path).symlink_to(elsewhere)
+        else:
+            output = dataclasses.replace(output, path="../elsewhere.txt")
+        return StepResult("qc", "done", "Normal", outputs=(output,))
+
+
+@pytest.mark.parametrize("kind", ["link", "parent"])
+def test_an_output_outside_the_jobs_folder_is_not_published(job, stack, monkeypatch, kind):
+    monkeypatch.setattr(job_module, "PROCESSORS", {**job_module.PROCESSORS, "qc": Astray(kind)})
+    request = job(stack(2), "qc")
+    result = run_job(request)
+    assert [(step.state, step.outputs) for step in result.steps] == [("failed", ())]
+    assert [path.name for path in (request.results / result.folder).iterdir()] == ["manifest.json"]
+
+
+def test_a_results_folder_that_is_read_only_lets_the_job_wait(job, stack, tmp_path):
+    request = job(stack(2), "qc")
+    with mounted(request.results, "ro"), pytest.raises(OutputUnavailable, match="EROFS while"):
+        run_job(request)
+    assert run_job(request).steps[0].state == "done"
+
+
+def test_a_results_folder_that_is_full_lets_the_job_wait(job, stack):
+    request = job(stack(3))
+    with mounted(request.scratch, "size=16k"), pytest.raises(OutputUnavailable, match="ENOSPC"):
+        run_job(request)
+    assert {step.state for step in run_job(request).steps} == {"done"}
+
+
+@contextmanager
+def mounted(folder, options):
+    """A filesystem in memory over a folder for a while; only root may mount one."""
+    folder.mkdir(exist_ok=True, parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no filesystem can be mounted: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_series_without_any_readable_file_still_has_a_result(job, tmp_path):

@@ -131,7 +131,7 @@ class Chronicle:
         )
 
     def claim(self) -> ClaimedJob:
-        (job,) = self._ledger.work.claim(1)
+        (job,) = self._ledger.jobs.claim(1)
         return job
 
     def finish(self, job: ClaimedJob, *, qc: str = "Normal", picture: bytes = b"") -> Path:
@@ -157,17 +157,17 @@ class Chronicle:
         return self._results / folder
 
     def record(self, job: ClaimedJob, folder: Path, steps: tuple[StepResult, ...]) -> None:
-        self._ledger.work.finish(job, JobResult(job.key, folder, steps, 3.21))
+        self._ledger.jobs.finish(job, JobResult(job.key, folder, steps, 3.21))
 
     def _publish(self, folder: Path, name: str, kind: str, content: bytes) -> Output:
         (self._results / folder / name).write_bytes(content)
         return Output(name, kind, len(content), hashlib.sha256(content).hexdigest())
 
     def bury(self, job: ClaimedJob, error: str) -> None:
-        self._ledger.work.bury(job, error)
+        self._ledger.jobs.bury(job, error)
 
     def retry(self, job: ClaimedJob, error: str) -> None:
-        self._ledger.work.retry(job, error, 60)
+        self._ledger.jobs.retry(job, error, 60)
 
     def workbook(self, series: ClosedSeries, content: bytes) -> None:
         (self._results / "study").mkdir(exist_ok=True)

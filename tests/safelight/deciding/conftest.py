@@ -82,13 +82,13 @@ class Site:
         return self.close(self.receive(**more)).id
 
     def claim(self):
-        return self.ledger.work.claim(20)
+        return self.ledger.jobs.claim(20)
 
     def end(self, job, processor="qc", state="done", **details):
         """A job ends with one step."""
         step = StepResult(processor, state, "", details)
         result = JobResult(job.key, Path(f"A1/{job.key[:8]}"), (step,), 0.1)
-        self.ledger.work.finish(job, result)
+        self.ledger.jobs.finish(job, result)
         self.deciding.after_job(job.series.id)
 
     def outcome(self, series_id):

@@ -117,7 +117,7 @@ def test_a_job_that_was_given_up_is_waited_for_no_longer(site):
     site.start()
     series = site.take()
     (job,) = site.claim()
-    site.ledger.work.bury(job, "the worker ended by SIGSEGV")
+    site.ledger.jobs.bury(job, "the worker ended by SIGSEGV")
     site.deciding.after_job(series)
     assert site.outcome(series)[0] == "hold"
 

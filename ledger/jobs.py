@@ -1,0 +1,271 @@
+"""The queue of jobs: they wait, are claimed with a lease, and end.
+
+::
+
+    queued ──claim──> running ──finish──> done
+      ^ ^               │ │
+      │ └──── retry ────┘ └──bury──> dead ──resend──> queued
+      └── the lease ran out          cancelled ─resend─┘
+
+A person cancels what is queued, running or dead. From any state a job is superseded when its
+series was closed anew and the new revision does not ask for the same job again.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+
+from ledger.records import ClaimedJob, ClosedSeries, NewJob, decode_steps, encode_steps
+from ledger.session import Row, Session
+from listener.journal import now
+from processor.model import JobResult
+from rules.window import Window
+
+LEASE_SECONDS = 60.0
+
+# A pause of everything, or of a processor among a job's steps, keeps the job waiting.
+_NOT_PAUSED = """NOT EXISTS (
+    SELECT 1 FROM pauses WHERE (until IS NULL OR until > ?1) AND (processor = '' OR processor IN
+    (SELECT json_extract(value, '$[0]') FROM json_each(jobs.steps))))"""
+
+
+def queue_jobs(session: Session, series: ClosedSeries, jobs: Sequence[NewJob]) -> None:
+    """Queue the jobs of a decision, within the transaction that records it.
+
+    A job that an earlier revision had already, by its key, is the job of this revision too and
+    does not run again. The other jobs of earlier revisions are superseded.
+    """
+    marks = ", ".join("?" for _ in jobs)
+    session.execute(
+        "UPDATE jobs SET state = 'superseded' WHERE series_id = ? AND revision < ?"
+        f" AND state != 'running' AND key NOT IN ({marks})",
+        [series.id, series.revision, *(job.key for job in jobs)],
+    )
+    for job in jobs:
+        _queue(session, series, job)
+
+
+def _queue(session: Session, series: ClosedSeries, job: NewJob) -> None:
+    at = now()
+    session.execute(
+        "INSERT INTO jobs (key, series_id, revision, rule, steps, digest, priority, destination,"
+        " window, state, not_before, queued_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?)"
+        " ON CONFLICT (key) DO UPDATE SET revision = excluded.revision,"
+        " priority = excluded.priority, window = excluded.window,"
+        " state = CASE WHEN state != 'superseded' THEN state"
+        "  WHEN folder IS NULL THEN 'queued' ELSE 'done' END",
+        [
+            *(job.key, series.id, series.revision, job.rule, encode_steps(job.steps)),
+            *(series.digest, job.priority, job.destination, job.window, at, at),
+        ],
+    )
+
+
+class Jobs:
+    """The scheduling side of the ledger.
+
+    Parameters
+    ----------
+    session
+        The ledger, open for writing.
+    closed_series
+        Tells a revision of a series by the series' number and the revision.
+    """
+
+    def __init__(self, session: Session, closed_series: Callable[[int, int], ClosedSeries]) -> None:
+        self._session = session
+        self._closed_series = closed_series
+
+    def take_over(self, most_tries: int) -> int:
+        """Queue again what an earlier run left running; return how many.
+
+        Its leases need not run out: only one coordinator has the ledger, and its workers ended
+        with it. What was begun `most_tries` times and never ended is given up.
+        """
+        with self._session.atomic():
+            for job in self._claimed_jobs("state = 'running' AND tries >= ?", [most_tries]):
+                self._bury(job, "the daemon ended each time it ran")
+            return self._session.execute(
+                "UPDATE jobs SET state = 'queued', lease_until = NULL WHERE state = 'running'"
+            ).rowcount
+
+    def claim(self, limit: int) -> tuple[ClaimedJob, ...]:
+        """Take up to `limit` jobs whose time has come, those of a higher priority first.
+
+        They are running from now on, until their lease runs out: then they may be claimed again.
+        """
+        with self._session.atomic():
+            at, windows = now(), json.dumps(self._open_windows())
+            ids = [
+                row["id"]
+                for row in self._session.query(
+                    "SELECT id FROM jobs WHERE (state = 'queued' AND not_before <= ?1"
+                    f" OR state = 'running' AND lease_until <= ?1) AND {_NOT_PAUSED}"
+                    " AND window IN (SELECT value FROM json_each(?3))"
+                    " ORDER BY priority DESC, not_before, id LIMIT ?2",
+                    [at, limit, windows],
+                )
+            ]
+            for job_id in ids:
+                self._session.execute(
+                    "UPDATE jobs SET state = 'running', tries = tries + 1, started_at = ?,"
+                    " lease_until = ? WHERE id = ?",
+                    [at, _later(LEASE_SECONDS), job_id],
+                )
+            return tuple(job for job_id in ids for job in self._claimed_jobs("id = ?", [job_id]))
+
+    def _open_windows(self) -> list[str]:
+        """The windows of jobs in which a job may begin now."""
+        here = datetime.now().astimezone()
+        rows = self._session.query(
+            "SELECT DISTINCT window FROM jobs WHERE state IN ('queued', 'running')"
+        )
+        windows = [row["window"] for row in rows]
+        return [text for text in windows if not text or Window.parse(text).holds(here)]
+
+    def renew(self, jobs: Iterable[ClaimedJob]) -> None:
+        """Extend the leases of jobs that are running still."""
+        with self._session.atomic():
+            for job in jobs:
+                self._session.execute(
+                    "UPDATE jobs SET lease_until = ? WHERE id = ? AND state = 'running'",
+                    [_later(LEASE_SECONDS), job.id],
+                )
+
+    def release(self, jobs: Iterable[ClaimedJob]) -> None:
+        """Queue jobs again that were stopped for no fault of theirs: it counts as no try."""
+        with self._session.atomic():
+            for job in jobs:
+                self._session.execute(
+                    "UPDATE jobs SET state = 'queued', tries = tries - 1, lease_until = NULL"
+                    " WHERE id = ? AND state = 'running'",
+                    [job.id],
+                )
+
+    def finish(self, job: ClaimedJob, result: JobResult) -> None:
+        """Record what a job made; nothing where the job was ended otherwise meanwhile."""
+        with self._session.atomic():
+            ended = self._session.execute(
+                "UPDATE jobs SET state = 'done', ended_at = ?, seconds = ?, folder = ?,"
+                " error = NULL, lease_until = NULL WHERE id = ? AND state = 'running'",
+                [now(), result.seconds, str(result.folder), job.id],
+            ).rowcount
+            if ended:
+                self._record_steps(job, result)
+                self._supersede_if_old(job)
+
+    def _record_steps(self, job: ClaimedJob, result: JobResult) -> None:
+        for step in result.steps:
+            self._session.insert(
+                "steps",
+                job_id=job.id,
+                processor=step.processor,
+                state=step.state,
+                summary=step.summary,
+                details=json.dumps(dict(step.details)),
+            )
+            for output in step.outputs:
+                self._session.insert(
+                    "outputs", job_id=job.id, processor=step.processor, **asdict(output)
+                )
+            self._session.note(job.series.id, f"{step.processor}: {step.summary}")
+
+    def retry(self, job: ClaimedJob, error: str, delay_seconds: float) -> None:
+        """Queue a failed job again, after a pause."""
+        with self._session.atomic():
+            if self._requeue(job, error, delay_seconds):
+                self._session.note(job.series.id, f"try {job.tries} failed: {error}; again later")
+                self._supersede_if_old(job)
+
+    def put_back(self, job: ClaimedJob, error: str, delay_seconds: float) -> None:
+        """Queue a job again that could not do its work for no fault of its own: it is no try."""
+        with self._session.atomic():
+            if self._requeue(job, error, delay_seconds):
+                self._session.execute("UPDATE jobs SET tries = tries - 1 WHERE id = ?", [job.id])
+                self._session.note(job.series.id, f"waits: {error}")
+                self._supersede_if_old(job)
+
+    def _requeue(self, job: ClaimedJob, error: str, delay_seconds: float) -> bool:
+        return bool(
+            self._session.execute(
+                "UPDATE jobs SET state = 'queued', error = ?, not_before = ?, lease_until = NULL"
+                " WHERE id = ? AND state = 'running'",
+                [error, _later(delay_seconds), job.id],
+            ).rowcount
+        )
+
+    def bury(self, job: ClaimedJob, error: str) -> None:
+        """Give a job up: it is a dead letter for a person to look at."""
+        with self._session.atomic():
+            self._bury(job, error)
+
+    def _bury(self, job: ClaimedJob, error: str) -> None:
+        ended = self._session.execute(
+            "UPDATE jobs SET state = 'dead', error = ?, ended_at = ?, lease_until = NULL"
+            " WHERE id = ? AND state = 'running'",
+            [error, now(), job.id],
+        ).rowcount
+        if ended:
+            self._session.note(job.series.id, f"given up after {job.tries} tries: {error}")
+            self._supersede_if_old(job)
+
+    def resend(self, job_id: int) -> bool:
+        """Queue a dead or cancelled job again with all its tries; return whether it was one."""
+        return self._by_a_person(
+            job_id,
+            "state = 'queued', tries = 0, not_before = queued_at, ended_at = NULL",
+            ("dead", "cancelled"),
+            "queued again by a person",
+        )
+
+    def cancel(self, job_id: int) -> bool:
+        """Take a job out that has not ended well; return whether it was one."""
+        return self._by_a_person(
+            job_id,
+            "state = 'cancelled', lease_until = NULL",
+            ("queued", "running", "dead"),
+            "cancelled by a person",
+        )
+
+    def _by_a_person(self, job_id: int, change: str, states: Sequence[str], what: str) -> bool:
+        marks = ", ".join("?" for _ in states)
+        where = f"id = ? AND state IN ({marks})"
+        with self._session.atomic():
+            rows = list(
+                self._session.query(
+                    f"SELECT series_id, rule FROM jobs WHERE {where}", [job_id, *states]
+                )
+            )
+            for row in rows:
+                self._session.execute(f"UPDATE jobs SET {change} WHERE id = ?", [job_id])
+                self._session.note(row["series_id"], f'job {job_id} ("{row["rule"]}") {what}')
+        return bool(rows)
+
+    def _supersede_if_old(self, job: ClaimedJob) -> None:
+        """Mark a job superseded when its series was closed anew while it ran."""
+        self._session.execute(
+            "UPDATE jobs SET state = 'superseded' WHERE id = ? AND revision <"
+            " (SELECT revision FROM series WHERE id = series_id)",
+            [job.id],
+        )
+
+    def _claimed_jobs(self, where: str, values: Sequence[object]) -> tuple[ClaimedJob, ...]:
+        rows = list(self._session.query(f"SELECT * FROM jobs WHERE {where}", values))
+        return tuple(self._claimed(row) for row in rows)
+
+    def _claimed(self, row: Row) -> ClaimedJob:
+        return ClaimedJob(
+            row["id"],
+            row["key"],
+            row["rule"],
+            decode_steps(row["steps"]),
+            row["tries"],
+            self._closed_series(row["series_id"], row["revision"]),
+            row["destination"],
+        )
+
+
+def _later(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")

@@ -1,0 +1,230 @@
+"""Gives jobs to workers and records what became of them.
+
+Which jobs there are is decided elsewhere; their order, their tries and their ends are kept in the
+ledger. All methods belong to the thread that owns it.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from queue import Empty, SimpleQueue
+
+from ledger.jobs import LEASE_SECONDS
+from ledger.records import ClaimedJob
+from ledger.writer import LedgerWriter
+from listener.spool import SeriesKey, Spool
+from processor.errors import OutputUnavailable, ProcessorError, RetriableError
+from processor.job import discard_remains
+from processor.model import JobRequest, JobResult
+from processor.pool import WorkerPool
+from processor.workbook import merge_workbooks
+from safelight.config import Config
+from safelight.deciding import Deciding
+from safelight.requests import Request
+
+logger = logging.getLogger(__name__)
+
+TRIES = 3
+_RETRY_SECONDS = 5.0
+_OUTPUT_SECONDS, _OUTPUT_SECONDS_MAX = 5.0, 300.0
+_RENEW_SECONDS = LEASE_SECONDS / 3
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A job, or the workbook of a study, that a worker has."""
+
+    future: Future[JobResult] | Future[Path]
+    job: ClaimedJob
+    workbook: PurePosixPath | None = None
+
+
+class Scheduling:
+    """The jobs that run now.
+
+    Parameters
+    ----------
+    config, ledger
+        The configuration in force, and the queue.
+    spool
+        Where the instances of a job are.
+    deciding
+        Told when a job of a series has ended; a rule may have waited for that.
+    wake
+        Called, from another thread, when a job has ended.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        ledger: LedgerWriter,
+        spool: Spool,
+        deciding: Deciding,
+        wake: Callable[[], None],
+    ) -> None:
+        self._config = config
+        self._ledger = ledger
+        self._spool = spool
+        self._deciding = deciding
+        self._wake = wake
+        self._pool = WorkerPool(config.processing)
+        self._running: dict[Future[JobResult] | Future[Path], _Running] = {}
+        self._ended: SimpleQueue[Future[JobResult] | Future[Path]] = SimpleQueue()
+        self._next_renewal = 0.0
+        self.done = 0
+
+    def resume(self) -> int:
+        """Queue again what an earlier run left running; return how many jobs that were."""
+        self._tidy()
+        return self._ledger.jobs.take_over(TRIES)
+
+    def stop(self) -> None:
+        """Stop the workers; what they were at is queued again."""
+        self.collect()
+        interrupted = [one.job for one in self._running.values() if one.workbook is None]
+        self._running.clear()
+        self._pool.stop()
+        self._ledger.jobs.release(interrupted)
+
+    def start(self, *, may_begin: bool) -> None:
+        """Renew the leases of what runs, and give the free workers something to do if they may."""
+        if time.monotonic() >= self._next_renewal:
+            # Before any claim, so that a job of ours is never taken for abandoned.
+            self._ledger.jobs.renew([one.job for one in self._running.values()])
+            self._tidy()
+            self._next_renewal = time.monotonic() + _RENEW_SECONDS
+        free = self._config.processing.workers - len(self._running) if may_begin else 0
+        for job in self._ledger.jobs.claim(free) if free > 0 else ():
+            self._track(_Running(self._pool.submit(self._request(job)), job))
+
+    def obey(self, request: Request) -> None:
+        """Do what a person asked for."""
+        if request.what == "pause":
+            self._ledger.pauses.pause(request.processor)
+        elif request.what == "resume":
+            self._ledger.pauses.resume(request.processor)
+        elif request.what == "resend":
+            self._ledger.jobs.resend(request.job)
+        elif self._ledger.jobs.cancel(request.job):
+            self._kill(request.job)
+        logger.info("asked to %s %s", request.what, request.processor or request.job or "all")
+
+    def collect(self) -> None:
+        """Record what has ended."""
+        while True:
+            try:
+                running = self._running.pop(self._ended.get_nowait(), None)
+            except Empty:
+                return
+            if running is not None and running.workbook is not None:
+                self._end_workbook(running, running.workbook)
+            elif running is not None:
+                self._end_job(running)
+
+    def _tidy(self) -> None:
+        """Remove what killed workers left in the scratch folder."""
+        keys = {one.job.key for one in self._running.values()}
+        discard_remains(self._config.storage.scratch, keys)
+
+    def _track(self, running: _Running) -> None:
+        self._running[running.future] = running
+        running.future.add_done_callback(self._on_ended)
+
+    def _on_ended(self, future: Future[JobResult] | Future[Path]) -> None:
+        self._ended.put(future)
+        self._wake()
+
+    def _kill(self, job_id: int) -> None:
+        for running in tuple(self._running.values()):
+            if running.job.id == job_id and running.workbook is None:
+                running.future.cancel()
+
+    def _request(self, job: ClaimedJob) -> JobRequest:
+        series = job.series
+        folder = self._spool.folder_of(SeriesKey(*series.key))
+        return JobRequest(
+            key=job.key,
+            study_uid=series.key.StudyInstanceUID,
+            series_uid=series.key.SeriesInstanceUID,
+            revision=series.revision,
+            digest=series.digest,
+            rule=job.rule,
+            steps=job.steps,
+            files=tuple(folder / f"{uid}.dcm" for uid in series.sop_instance_uids),
+            facts={
+                "grade": series.grade,
+                "evidence": series.evidence,
+                "instances": len(series.sop_instance_uids),
+                "instances_expected": series.expected,
+                "calling_ae": series.calling_ae,
+            },
+            scratch=self._config.storage.scratch,
+            results=self._config.storage.results,
+            settings=self._config.processor,
+            destination=job.destination,
+        )
+
+    def _end_job(self, running: _Running) -> None:
+        job = running.job
+        try:
+            error = running.future.exception()
+        except CancelledError:  # by a person, as the ledger knows
+            self._deciding.after_job(job.series.id)
+            return
+        if error is None:
+            self._finish(job, running.future.result())
+        elif isinstance(error, OutputUnavailable):
+            self._wait_for_output(job, error)
+        elif isinstance(error, RetriableError) and job.tries < TRIES:
+            delay = _RETRY_SECONDS * 2 ** (job.tries - 1) * random.uniform(1.0, 1.5)  # noqa: S311
+            self._ledger.jobs.retry(job, _described(error), delay)
+            logger.warning("job %d: try %d failed: %s", job.id, job.tries, type(error).__name__)
+        else:
+            self._ledger.jobs.bury(job, _described(error))
+            logger.error("job %d given up: %s", job.id, type(error).__name__)
+        self._deciding.after_job(job.series.id)
+        self._start_workbook(job)
+
+    def _finish(self, job: ClaimedJob, result: JobResult | Path) -> None:
+        assert isinstance(result, JobResult)  # noqa: S101 - no workbook, so a job's result
+        self._ledger.jobs.finish(job, result)
+        if self._ledger.pauses.output_works():
+            logger.info("outputs can be written again")
+        self.done += 1
+        logger.info("job %d done in %.1f s", job.id, result.seconds)
+
+    def _wait_for_output(self, job: ClaimedJob, error: OutputUnavailable) -> None:
+        """Let all jobs wait: no output of any can be written, and this one is not to blame."""
+        reason = _described(error)
+        seconds = self._ledger.pauses.output_failed(reason, _OUTPUT_SECONDS, _OUTPUT_SECONDS_MAX)
+        self._ledger.jobs.put_back(job, reason, seconds)
+        logger.error("outputs cannot be written: %s; tried again in %.0f s", reason, seconds)
+
+    def _start_workbook(self, job: ClaimedJob) -> None:
+        """Write the study's workbook anew once none of its jobs is left to do."""
+        folders = self._ledger.work.study_folders(job.series.id)
+        if folders:
+            results = self._config.storage.results
+            study = self._deciding.study_folder(job.series.id)
+            workbook = PurePosixPath(study) / "metadata.xlsx"
+            future = self._pool.submit_call(
+                merge_workbooks, [results / folder for folder in folders], results / workbook
+            )
+            self._track(_Running(future, job, workbook))
+
+    def _end_workbook(self, running: _Running, workbook: PurePosixPath) -> None:
+        error = running.future.exception()
+        if error is None:
+            self._ledger.work.record_workbook(running.job.series.id, str(workbook))
+        else:
+            logger.error("the workbook of a study failed: %s", _described(error))
+
+
+def _described(error: BaseException) -> str:
+    """An error as the ledger keeps it; only our own messages are free of patient data."""
+    ours = isinstance(error, ProcessorError)
+    return str(error) if ours else f"unexpected {type(error).__name__}"

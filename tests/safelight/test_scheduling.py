@@ -1,0 +1,237 @@
+"""The coordinator's loop with a real ledger, spool and workers, run in the test itself.
+
+After each round the loop calls back; there a test looks, does something, and ends it.
+Not covered: a daemon around it, which is tests/acceptance/test_crash.py.
+"""
+
+import signal
+import subprocess
+import threading
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+
+import numpy as np
+import psutil
+import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+from ledger.reader import LedgerReader
+from ledger.writer import LedgerWriter
+from safelight import scheduling
+from safelight.config import load_config
+from safelight.pipeline import Pipeline
+from safelight.requests import Request, Requests
+
+SECONDS = 60
+
+
+@pytest.fixture
+def config(tmp_path):
+    """A site's configuration, with the folders its daemon makes."""
+    file = tmp_path / "safelight.toml"
+    file.write_text(
+        '[storage]\ndata = "data"\n[series]\nquiet_seconds = 0.05\n'
+        '[processing]\nworkers = 1\n[rules]\nfile = "rules.toml"\n'
+    )
+    (tmp_path / "rules.toml").write_text('[[rule]]\nname = "All"\n[rule.run]\nconvert = {}\n')
+    config = load_config(file, {})
+    for folder in (config.storage.results, config.storage.scratch, config.storage.requests):
+        folder.mkdir(parents=True)
+    return config
+
+
+@pytest.fixture
+def land(config):
+    """Function that puts instances of a new series into the spool and returns its UID."""
+
+    folders = config.storage.spool / "instances" / "1.2.3"
+
+    def series(instances=2, rows=16, columns=16):
+        uid = f"1.2.3.{len(list(folders.glob('*'))) + 1}"
+        folder = folders / uid
+        folder.mkdir(parents=True)
+        for number in range(instances):
+            path = folder / f"{uid}.{number}.dcm"
+            slice_of(uid, number, rows, columns).save_as(path, enforce_file_format=True)
+        return uid
+
+    return series
+
+
+def slice_of(series_uid, number, rows, columns):
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.SOPClassUID, ds.SOPInstanceUID = CTImageStorage, f"{series_uid}.{number}"
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = "1.2.3", series_uid
+    ds.Modality, ds.PatientID, ds.AccessionNumber = "CT", "P1", "A1"
+    ds.InstanceNumber, ds.ImagePositionPatient = number + 1, [0, 0, 2 * number]
+    ds.ImageOrientationPatient, ds.PixelSpacing = [1, 0, 0, 0, 1, 0], [1, 1]
+    ds.SliceThickness, ds.Rows, ds.Columns = 2, rows, columns
+    ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 12, 11, 0
+    ds.PixelData = np.random.default_rng(number).bytes(rows * columns * 2)
+    return ds
+
+
+@pytest.fixture
+def run(config):
+    """Function that runs the loop until `look`, called each round with the reader, is true."""
+
+    def until(look, config=config):
+        stop, deadline = threading.Event(), time.monotonic() + SECONDS
+        with (
+            LedgerWriter(config.storage.ledger) as ledger,
+            Pipeline(config, ledger, threading.Event()) as pipeline,
+        ):
+            reader = LedgerReader(config.storage.ledger)
+
+            def alive(_):
+                assert time.monotonic() < deadline, reader.jobs(ALL)
+                if look(reader):
+                    stop.set()
+
+            pipeline.run(stop, alive)
+            found = reader.jobs(ALL)
+            reader.close()
+        return found
+
+    return until
+
+
+ALL = ("queued", "running", "done", "dead", "superseded", "cancelled")
+
+
+def ended(count, state="done"):
+    return lambda reader: len(reader.jobs((state,))) == count
+
+
+def is_working(config):
+    """Whether a worker is at a step now."""
+    return any(config.storage.scratch.glob("*.progress"))
+
+
+def test_a_worker_that_crashes_each_time_costs_three_tries_and_the_next_job_runs(
+    config, land, run, monkeypatch
+):
+    monkeypatch.setattr(scheduling, "_RETRY_SECONDS", 0.1)
+    land(60, 512, 512)  # seconds of work
+    crashed = []
+
+    def crash_each(reader):
+        running = reader.jobs(("running",))
+        if running and running[0].tries > len(crashed) and is_working(config):
+            for worker in workers():
+                worker.send_signal(signal.SIGSEGV)
+            crashed.append(running[0].tries)
+        return bool(reader.jobs(("dead",)))
+
+    (dead,) = run(crash_each)
+    assert crashed == [1, 2, 3]
+    assert (dead.tries, dead.error) == (3, "the worker ended by SIGSEGV")
+    assert list(config.storage.results.iterdir()) == []
+    land()
+    assert [job.state for job in run(ended(1))] == ["done", "dead"]
+
+
+def workers():
+    """The processes that the fork server has forked."""
+    for server in psutil.Process().children():
+        with suppress(psutil.Error):
+            yield from server.children()
+
+
+def test_a_stop_in_the_middle_of_a_job_costs_no_try_and_the_next_run_finishes_it(config, land, run):
+    land(60, 512, 512)
+    (job,) = run(lambda _: is_working(config))
+    (job,) = run_reader(config)
+    assert (job.state, job.tries) == ("queued", 0)
+    (job,) = run(ended(1))
+    assert (job.state, job.tries) == ("done", 1)
+    assert len(list(config.storage.results.rglob("manifest.json"))) == 1
+
+
+def run_reader(config):
+    reader = LedgerReader(config.storage.ledger)
+    try:
+        return reader.jobs(ALL)
+    finally:
+        reader.close()
+
+
+def test_outputs_that_cannot_be_written_make_all_jobs_wait_and_reception_goes_on(
+    config, land, run, monkeypatch
+):
+    monkeypatch.setattr(scheduling, "_OUTPUT_SECONDS", 0.2)
+    monkeypatch.setattr(scheduling, "_OUTPUT_SECONDS_MAX", 0.2)
+    land()
+    with read_only(config.storage.results):
+        (job,) = run(lambda reader: bool(reader.pauses()))
+        assert (job.state, job.tries, job.error) == ("queued", 0, "EROFS while publishing")
+        (pause,) = pauses(config)
+        assert (pause.cause, pause.reason) == ("output", "EROFS while publishing")
+        land()
+        run(lambda reader: len(reader.jobs(("queued",))) == 2)
+    assert [job.tries for job in run(ended(2))] == [1, 1]
+    assert pauses(config) == ()
+
+
+def pauses(config):
+    reader = LedgerReader(config.storage.ledger)
+    try:
+        return reader.pauses()
+    finally:
+        reader.close()
+
+
+@contextmanager
+def read_only(folder):
+    """An empty read-only filesystem over a folder; only root may mount one."""
+    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(folder)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no filesystem can be mounted: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_what_people_ask_for_is_done_also_to_a_job_that_runs(config, land, run):
+    requests = Requests(config.storage.requests)
+    land(60, 512, 512)
+    asked = []
+
+    def cancel_when_working(reader):
+        if not asked and is_working(config):
+            (job,) = reader.jobs(("running",))
+            asked.append(requests.leave(Request("cancel", job=job.id)))
+            land()
+        return ended(1)(reader)
+
+    other, job = sorted(run(cancel_when_working), key=lambda job: job.state, reverse=True)
+    assert (other.state, job.state) == ("done", "cancelled")
+    # With its one worker busy to the end, the second job would have come after a publication.
+    assert len(list(config.storage.results.rglob("manifest.json"))) == 1
+    requests.leave(Request("pause"))
+    requests.leave(Request("resend", job=job.id))
+    jobs = run(lambda _: not any(config.storage.requests.iterdir()))
+    assert {job.state for job in jobs} == {"done", "queued"}
+    requests.leave(Request("resume"))
+    assert {job.state for job in run(ended(2))} == {"done"}
+
+
+def test_on_a_full_disk_jobs_wait_and_reception_goes_on(config, land, run):
+    full = replace(config, storage=replace(config.storage, free_bytes_process=1 << 60))
+    land()
+    rounds = []
+
+    def look(reader):
+        rounds.extend(reader.jobs(("queued",)))
+        return len(rounds) > 3
+
+    (job,) = run(look, full)
+    assert (job.state, job.tries) == ("queued", 0)
+    assert [job.state for job in run(ended(1))] == ["done"]
