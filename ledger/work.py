@@ -52,9 +52,14 @@ class Work:
             )
 
     def undecided(self) -> tuple[int, ...]:
-        """The closed series no decision was recorded for: an earlier run ended in between."""
+        """The closed series no decision was recorded for.
+
+        An earlier run ended in between, or the ledger was made again.
+        """
         rows = self._session.query(
-            "SELECT id FROM series WHERE state = 'closed' AND outcome IS NULL"
+            "SELECT id FROM series WHERE state = 'closed' AND (outcome IS NULL OR NOT EXISTS"
+            " (SELECT 1 FROM decisions WHERE series_id = series.id"
+            "  AND decisions.revision = series.revision))"
         )
         return tuple(row["id"] for row in rows)
 
@@ -93,7 +98,7 @@ class Work:
             missing=row["missing"],
             header_findings=row["header_findings"],
             sop_instance_uids=tuple(i["SOPInstanceUID"] for i in instances),
-            digest=_digest((i["SOPInstanceUID"], i["sha256"]) for i in instances),
+            digest=instances_digest((i["SOPInstanceUID"], i["sha256"]) for i in instances),
             calling_ae=row["calling_ae"],
             called_ae=row["called_ae"],
         )
@@ -273,6 +278,7 @@ class Work:
         )
 
 
-def _digest(instances: Iterable[tuple[str, str]]) -> str:
+def instances_digest(instances: Iterable[tuple[str, str]]) -> str:
+    """The digest of a set of instances, each given as its UID and SHA-256; in any order."""
     lines = "".join(f"{uid}:{sha256}\n" for uid, sha256 in sorted(instances))
     return hashlib.sha256(lines.encode("ascii")).hexdigest()
