@@ -13,7 +13,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +35,7 @@ from listener.watcher import Findings
 from listener.wholeness import findings_of, slice_of
 
 _CHUNK = 256  # files a task
+_WORTHWHILE = 8  # tasks
 
 _INSTANCE = (
     "INSERT INTO instances (series_id, SOPInstanceUID, SOPClassUID, InstanceNumber,"
@@ -315,12 +316,24 @@ def _seen_by_series(
         for key, files in series_files(spool)
         for start in range(0, len(files), _CHUNK)
     ]
+    with ExitStack() as stack:
+        parts = _mapped(tasks, min(processes or os.cpu_count() or 1, len(tasks)), stack)
+        for key, group in itertools.groupby(
+            zip(tasks, parts, strict=True), key=lambda pair: pair[0][0]
+        ):
+            yield key, [seen for _, part in group for seen in part]
+
+
+def _mapped(
+    tasks: Sequence[tuple[SeriesKey, list[str]]], processes: int, stack: ExitStack
+) -> Iterator[list[Seen | None]]:
+    """What each task found, in order; by other processes where that is worth starting them."""
+    if processes < 2 or len(tasks) < _WORTHWHILE:
+        return map(_read_files, tasks)
     # A fork server: threads of the daemon must not be copied.
     context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(processes or os.cpu_count(), mp_context=context) as pool:
-        read = zip(tasks, pool.map(_read_files, tasks), strict=True)
-        for key, parts in itertools.groupby(read, key=lambda pair: pair[0][0]):
-            yield key, [seen for _, part in parts for seen in part]
+    pool = stack.enter_context(ProcessPoolExecutor(processes, mp_context=context))
+    return pool.map(_read_files, tasks)
 
 
 def _read_files(task: tuple[SeriesKey, list[str]]) -> list[Seen | None]:
