@@ -42,7 +42,9 @@ release = st.tuples(
 look = st.tuples(st.just("look"))
 restart = st.tuples(st.just("restart"))
 schedules = st.lists(
-    st.one_of(deliver, deliver, deliver, deliver, wait, release, look, restart), max_size=60
+    st.one_of(deliver, deliver, deliver, deliver, wait, release, look, restart),
+    min_size=12,
+    max_size=60,
 )
 
 
@@ -72,9 +74,14 @@ class Play:
             intake.journal_offsets(),
         )
         rules = GroupingSettings(quiet_seconds=QUIET, rescan_seconds=1e-9, watch="polling")
-        self.watcher = Watcher(self.spool, rules, known, lambda: self.time)
+        self.watcher = Watcher(self.spool, rules, known, self.clock)
         self.watcher._landed.start = lambda *_: None  # the rescan is what is tested
         self.watcher.start(intake.arriving())
+
+    def clock(self):
+        """The time; it never stands still, so that a rescan is always due."""
+        self.time += 1e-6
+        return self.time
 
     def deliver(self, association, series, instance):
         """Store an instance as a receiver does; its association begins with its first."""
@@ -103,6 +110,7 @@ class Play:
         self.here[key].add(dataset.SOPInstanceUID)
 
     def wait(self, seconds):
+        self.look()
         self.time += seconds
         self.look()
 
