@@ -9,7 +9,7 @@ from typing import Any
 from sqlite_utils import Database
 from sqlite_utils.db import Table
 
-from ledger.connection import open_for_writing
+from ledger.connection import BUSY_SECONDS, open_for_writing
 from ledger.errors import NotInLedger
 from listener.journal import now
 
@@ -19,8 +19,8 @@ Row = dict[str, Any]
 class Session:
     """The ledger, open for writing, for one thread."""
 
-    def __init__(self, path: Path) -> None:
-        self._db = open_for_writing(path)
+    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
+        self._db = open_for_writing(path, busy_seconds=busy_seconds)
 
     def close(self) -> None:
         """Close the ledger."""

@@ -4,6 +4,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ledger.connection import BUSY_SECONDS
 from ledger.intake import Intake
 from ledger.session import Session
 from ledger.work import Work
@@ -16,6 +17,8 @@ class LedgerWriter:
     ----------
     path
         The SQLite file; it is made when absent.
+    busy_seconds
+        How long another program may hold it locked before that is an error.
 
     Attributes
     ----------
@@ -25,8 +28,8 @@ class LedgerWriter:
         Records what became of it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._session = Session(path)
+    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
+        self._session = Session(path, busy_seconds=busy_seconds)
         self.intake = Intake(self._session)
         self.work = Work(self._session)
 

@@ -12,6 +12,7 @@ from safelight.config import StorageSettings
 logger = logging.getLogger(__name__)
 
 _AGAIN_SECONDS = 1.0
+_BUSY_SECONDS = 5.0  # the supervisor hears from us well before it takes us for dead
 
 
 def open_ledger(
@@ -45,7 +46,7 @@ def open_ledger(
         try:
             if not storage.ledger.exists() and any((storage.spool / "instances").glob("*")):
                 _rebuild(storage, alive, "there is no ledger")
-            return LedgerWriter(storage.ledger)
+            return LedgerWriter(storage.ledger, busy_seconds=_BUSY_SECONDS)
         except UnreadableLedger as error:
             _rebuild(storage, alive, str(error))
         except LedgerLocked as error:
