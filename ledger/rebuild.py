@@ -185,10 +185,15 @@ class _Rebuild:
         sizes = _revisions(jobs, list(zip(uids, digests, strict=True)))
         last = jobs[-1] if jobs and sizes.get(jobs[-1].revision) == len(seen) else None
         series_id = self._insert_series(key, seen, jobs, last)
-        for one, digest, revision in zip(
-            seen, digests, _first_revisions(sizes, len(seen)), strict=True
-        ):
-            self._session.execute(_INSTANCE, _instance_row(series_id, one, digest, revision))
+        self._session.execute_many(
+            _INSTANCE,
+            (
+                _instance_row(series_id, one, digest, revision)
+                for one, digest, revision in zip(
+                    seen, digests, _first_revisions(sizes, len(seen)), strict=True
+                )
+            ),
+        )
         for job in jobs:
             is_current = last is not None and job.revision == last.revision
             record_job(self._session, series_id, job, is_current=is_current)

@@ -1,6 +1,6 @@
 """A connection to the ledger for writing, and the few statements every writer needs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from sqlite3 import Cursor
@@ -37,6 +37,10 @@ class Session:
     def execute(self, statement: str, values: Sequence[object] = ()) -> Cursor:
         """Execute one statement."""
         return self._db.execute(statement, list(values))
+
+    def execute_many(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
+        """Execute one statement for each of many rows."""
+        self._db.conn.executemany(statement, rows)
 
     def table(self, name: str) -> Table:
         """A table, for inserting many rows at once."""
