@@ -109,6 +109,15 @@ fuzz: $(VENV)/.test  ## Send the receiver 100,000 mutated PDUs in each state (ha
 	export SAFELIGHT_SWEEP=full
 	$(call step,pytest tests/sweeps/test_pdu_fuzz.py)
 
+.PHONY: schedules
+schedules: $(VENV)/.test  ## Deliver series in 1,000 orders to the watcher and compare what it closes (minutes).
+	export SAFELIGHT_SWEEP=full
+	$(call step,pytest --timeout 1800 tests/sweeps/test_schedules.py)
+
+.PHONY: bench-rebuild
+bench-rebuild: $(VENV)/.test  ## Make the ledger of 50,000 instances again, and verify it: [ARGS=]
+	$(call step,python -m benchmarks.rebuild $(ARGS))
+
 .PHONY: bench-receive
 bench-receive: $(VENV)/.test peers  ## Compare receiving with other programs (20 minutes): [ARGS=--quick]
 	$(call step,python -m benchmarks.receive $(ARGS))

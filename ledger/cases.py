@@ -147,7 +147,7 @@ class Cases:
             missing=row["missing"],
             header_findings=row["header_findings"],
             sop_instance_uids=tuple(i["SOPInstanceUID"] for i in instances),
-            digest=_digest((i["SOPInstanceUID"], i["sha256"]) for i in instances),
+            digest=instances_digest((i["SOPInstanceUID"], i["sha256"]) for i in instances),
             calling_ae=row["calling_ae"],
             called_ae=row["called_ae"],
         )
@@ -219,6 +219,7 @@ class Cases:
 _OPEN = frozenset({"queued", "running"})
 
 
-def _digest(instances: Iterable[tuple[str, str]]) -> str:
+def instances_digest(instances: Iterable[tuple[str, str]]) -> str:
+    """The digest of a set of instances, each given as its UID and SHA-256; in any order."""
     lines = "".join(f"{uid}:{sha256}\n" for uid, sha256 in sorted(instances))
     return hashlib.sha256(lines.encode("ascii")).hexdigest()

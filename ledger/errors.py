@@ -13,6 +13,10 @@ class UnreadableLedger(LedgerError):
     """The ledger file is not a SQLite database, or is damaged."""
 
 
+class LedgerLocked(LedgerError):
+    """Another program holds the ledger locked; it can be opened when that lets go."""
+
+
 class NoLedger(LedgerError, FileNotFoundError):
     """There is no ledger yet: the daemon has not run here."""
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ledger.cases import Cases
-from ledger.errors import NoLedger, NotInLedger
+from ledger.connection import open_for_reading
+from ledger.errors import NotInLedger
 from ledger.rows import (
     AssociationRow,
     DecisionRow,
@@ -58,8 +59,6 @@ SELECT series.id, study_id, PatientID, PatientName, AccessionNumber, StudyDate,
 FROM series JOIN studies ON studies.id = study_id
 """
 
-_BUSY_SECONDS = 10.0
-
 _Record = TypeVar("_Record")
 
 
@@ -73,12 +72,12 @@ class LedgerReader:
 
     Raises
     ------
-    NoLedger
-        The file does not exist.
+    NoLedger, NewerSchema, UnreadableLedger, LedgerLocked
+        As `ledger.connection.open_for_reading` says.
     """
 
     def __init__(self, path: Path) -> None:
-        self._connection = _open(path)
+        self._connection = open_for_reading(path)
         self.cases = Cases(self._mappings)
 
     def close(self) -> None:
@@ -332,26 +331,6 @@ class LedgerReader:
         self, kind: type[_Record], query: str, values: Sequence[object]
     ) -> tuple[_Record, ...]:
         return tuple(kind(**dict(row)) for row in self._connection.execute(query, list(values)))
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    """Open the ledger read-only; a reader never holds up the writer (WAL).
-
-    Raises
-    ------
-    NoLedger
-        The daemon has not run here yet.
-    """
-    if not path.is_file():
-        raise NoLedger(f"there is no ledger at {path}: has the daemon run with this data folder?")
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro",
-        uri=True,
-        timeout=_BUSY_SECONDS,
-        check_same_thread=False,
-    )
-    connection.row_factory = sqlite3.Row
-    return connection
 
 
 def _decoded(row: sqlite3.Row, column: str) -> dict[str, Any]:

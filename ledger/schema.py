@@ -166,6 +166,20 @@ def m002_receivers(db: Database) -> None:
 
 
 @migrations()
+def m004_indexes(db: Database) -> None:
+    """What the page asks for again and again is found, and in its order, by an index."""
+    db.execute("CREATE INDEX series_by_size ON series(instances, bytes)")
+    db.execute("CREATE INDEX series_held ON series(id) WHERE outcome = 'hold'")
+    db.execute("CREATE INDEX steps_failed ON steps(job_id) WHERE state = 'failed'")
+    db.execute("CREATE INDEX jobs_by_start ON jobs(state, coalesce(started_at, queued_at))")
+    db.execute("CREATE INDEX refusals_by_time ON refusals(at)")
+    db.execute("CREATE INDEX quarantine_by_time ON quarantine(at DESC, name)")
+    db.execute(
+        "CREATE INDEX associations_open_first ON associations(state = 'open' DESC, began_at DESC)"
+    )
+
+
+@migrations()
 def m006_completeness(db: Database) -> None:
     """What a PACS said of a series, what its headers say, and when a study is whole."""
     db.execute("ALTER TABLE series ADD COLUMN expected INTEGER")

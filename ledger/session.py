@@ -1,6 +1,6 @@
 """A connection to the ledger for writing, and the few statements every writer needs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from sqlite3 import Cursor
@@ -9,7 +9,7 @@ from typing import Any
 from sqlite_utils import Database
 from sqlite_utils.db import Table
 
-from ledger.connection import open_for_writing
+from ledger.connection import BUSY_SECONDS, open_for_writing
 from ledger.errors import NotInLedger
 from listener.journal import now
 
@@ -19,8 +19,8 @@ Row = dict[str, Any]
 class Session:
     """The ledger, open for writing, for one thread."""
 
-    def __init__(self, path: Path) -> None:
-        self._db = open_for_writing(path)
+    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
+        self._db = open_for_writing(path, busy_seconds=busy_seconds)
 
     def close(self) -> None:
         """Close the ledger."""
@@ -37,6 +37,10 @@ class Session:
     def execute(self, statement: str, values: Sequence[object] = ()) -> Cursor:
         """Execute one statement."""
         return self._db.execute(statement, list(values))
+
+    def execute_many(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
+        """Execute one statement for each of many rows."""
+        self._db.conn.executemany(statement, rows)
 
     def table(self, name: str) -> Table:
         """A table, for inserting many rows at once."""

@@ -52,9 +52,14 @@ class Work:
             )
 
     def undecided(self) -> tuple[int, ...]:
-        """The closed series no decision was recorded for: an earlier run ended in between."""
+        """The closed series no decision was recorded for.
+
+        An earlier run ended in between, or the ledger was made again.
+        """
         rows = self._session.query(
-            "SELECT id FROM series WHERE state = 'closed' AND outcome IS NULL"
+            "SELECT id FROM series WHERE state = 'closed' AND (outcome IS NULL OR NOT EXISTS"
+            " (SELECT 1 FROM decisions WHERE series_id = series.id"
+            "  AND decisions.revision = series.revision))"
         )
         return tuple(row["id"] for row in rows)
 

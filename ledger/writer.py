@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from ledger.cases import Cases
+from ledger.connection import BUSY_SECONDS
 from ledger.disk_stages import DiskStages
 from ledger.intake import Intake
 from ledger.jobs import Jobs
@@ -21,6 +22,8 @@ class LedgerWriter:
     ----------
     path
         The SQLite file; it is made when absent.
+    busy_seconds
+        How long another program may hold it locked before that is an error.
 
     Attributes
     ----------
@@ -40,8 +43,8 @@ class LedgerWriter:
         Records how full the disk is.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._session = Session(path)
+    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
+        self._session = Session(path, busy_seconds=busy_seconds)
         self.intake = Intake(self._session)
         self.work = Work(self._session)
         self.cases = Cases(self._session.query)

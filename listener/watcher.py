@@ -156,7 +156,8 @@ class Watcher:
         self._landed = Landing(self._wake)
         self._pending: set[str] = set()
         self._folder_times: dict[SeriesKey, int] = {}
-        self._next_rescan = self._next_look = clock()
+        self._next_rescan = clock()
+        self._next_look = 0.0
 
     def start(self, resumed: Resumed | None = None) -> None:
         """Begin to watch, with what was still open when an earlier run ended."""
@@ -208,10 +209,10 @@ class Watcher:
 
         Each batch costs the ledger a commit, which competes with the receivers for the disk.
         """
-        pause = self._next_look - self._clock()
+        pause = self._next_look - time.monotonic()
         if pause > 0:
             time.sleep(pause)
-        self._next_look = self._clock() + _GATHER_SECONDS
+        self._next_look = time.monotonic() + _GATHER_SECONDS
 
     def _close_due(self) -> Iterator[Closure]:
         """Close what is due, unless its folder holds a file that was not seen yet."""

@@ -141,6 +141,8 @@ def _manifest(
         "digest": request.digest,
         "revision": request.revision,
         "rule": request.rule,
+        "options": {step.processor: dict(step.options) for step in request.steps},
+        "facts": dict(request.facts),
         "processors": dict(versions),
         "seconds": round(result.seconds, 3),
         "steps": [asdict(step) for step in result.steps],

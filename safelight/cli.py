@@ -17,6 +17,7 @@ from rules.errors import RuleError
 from safelight.child import configure_logging
 from safelight.config import Config, find_file, load_config
 from safelight.errors import ConfigError, in_one_line
+from safelight.ledger_commands import ledger_group, verify
 from safelight.version import __version__
 
 
@@ -294,3 +295,7 @@ def demo(dicom: Path | None, data: Path, *, stay: bool) -> None:
     from safelight.demo import run_demo
 
     sys.exit(run_demo(dicom, data, stay=stay))
+
+
+cli.add_command(verify)
+cli.add_command(ledger_group)

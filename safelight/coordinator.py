@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ledger.writer import LedgerWriter
 from processor.job import progress_of
 from safelight.child import Reporter
 from safelight.commitments import Commitments
 from safelight.config import Config
+from safelight.ledger_opening import open_ledger
 from safelight.pipeline import Pipeline
 from safelight.version import __version__
 from web_status.app import WebContext, make_app, serve
@@ -46,8 +46,11 @@ def _run_pipeline(
     config: Config, report: Reporter, stop: threading.Event, reload: threading.Event
 ) -> None:
     """Run the pipeline, and storage commitment beside it; an error of either ends both."""
+    opened = open_ledger(config.storage, report.alive, stop)
+    if opened is None:
+        return
     with (
-        LedgerWriter(config.storage.ledger) as ledger,
+        opened as ledger,
         Pipeline(config, ledger, reload) as pipeline,
         ThreadPoolExecutor(1, "commitments") as beside,
     ):

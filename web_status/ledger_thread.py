@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from aiohttp import web
 
+from ledger.errors import LedgerLocked, NewerSchema, UnreadableLedger
 from ledger.reader import LedgerReader
 from web_status.errors import LedgerUnavailable
 
@@ -46,7 +47,7 @@ class LedgerThread:
             if self._reader is None:
                 self._reader = LedgerReader(self._path)
             return question(self._reader)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, LedgerLocked, NewerSchema, UnreadableLedger) as error:
             self._forget()
             raise LedgerUnavailable(f"{type(error).__name__} while reading the ledger") from error
 

@@ -3,15 +3,19 @@
 from pathlib import Path
 
 import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pynetdicom.dsutils import encode
 
 from ledger.records import NewJob
 from ledger.writer import LedgerWriter
 from listener.header import Header
 from listener.identity import Identity
+from listener.incoming import Incoming
 from listener.journal import AssociationEvent, now
-from listener.part10 import Origin
+from listener.part10 import Origin, encode_file_meta
 from listener.series import Arrival, Closure
-from listener.spool import SeriesKey
+from listener.spool import SeriesKey, Spool, SpoolSettings
 from listener.watcher import Findings
 from processor.model import JobResult, Output, StepResult
 from rules.model import Decision, Reason, RuleReason, Step
@@ -108,3 +112,49 @@ def one_job(record, arrival, close, decide, ledger):
     decide(close(), "k1")
     (job,) = ledger.jobs.claim(5)
     return job
+
+
+@pytest.fixture
+def spool(tmp_path):
+    """An empty spool with no free-space floor."""
+    return Spool(SpoolSettings(tmp_path / "spool", free_bytes_min=0))
+
+
+@pytest.fixture
+def make_instance():
+    """Function that builds a CT instance; keyword arguments replace elements."""
+
+    def make(**elements):
+        instance = Dataset()
+        instance.SOPClassUID, instance.SOPInstanceUID = CTImageStorage, generate_uid()
+        instance.StudyInstanceUID, instance.SeriesInstanceUID = KEY
+        instance.Modality, instance.PatientID, instance.InstanceNumber = "CT", "P1", 1
+        for keyword, value in elements.items():
+            setattr(instance, keyword, value)
+        return instance
+
+    return make
+
+
+@pytest.fixture
+def land(spool):
+    """Function that puts an instance into the spool as the receiver does."""
+
+    def put(instance, association_id="a1"):
+        identity = Identity(
+            instance.StudyInstanceUID,
+            instance.SeriesInstanceUID,
+            instance.SOPInstanceUID,
+            instance.SOPClassUID,
+        )
+        meta = encode_file_meta(
+            identity.SOPClassUID,
+            identity.SOPInstanceUID,
+            ExplicitVRLittleEndian,
+            Origin("PACS1", "SAFELIGHT", association_id),
+        )
+        incoming = Incoming(spool, meta)
+        incoming.write([memoryview(encode(instance, False, True))])
+        return incoming.keep(identity), spool.path_of(identity)
+
+    return put

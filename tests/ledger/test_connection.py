@@ -6,7 +6,7 @@ import pytest
 from sqlite_utils import Database
 
 from ledger.connection import open_for_writing
-from ledger.errors import NewerSchema, NoLedger, NotInLedger, UnreadableLedger
+from ledger.errors import LedgerLocked, NewerSchema, NoLedger, NotInLedger, UnreadableLedger
 from ledger.reader import LedgerReader
 from ledger.schema import migrations
 from ledger.writer import LedgerWriter
@@ -46,6 +46,48 @@ def test_a_damaged_ledger_is_an_error_that_names_the_file(path, content):
     with pytest.raises(UnreadableLedger, match=r"ledger\.sqlite"):
         LedgerWriter(path)
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("open_", [LedgerWriter, LedgerReader])
+def test_a_newer_ledger_is_refused_by_readers_as_by_the_writer(path, open_):
+    LedgerWriter(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute(
+            "INSERT INTO _sqlite_migrations (migration_set, name, applied_at)"
+            " VALUES ('safelight', 'm999_from_the_future', '2030')"
+        )
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(NewerSchema, match="install that version again"):
+        open_(path)
+    assert path.read_bytes() == before
+
+
+def test_a_damaged_ledger_is_an_error_for_readers_that_says_what_helps(path):
+    path.write_bytes(b"this is not SQLite " * 100)
+    with pytest.raises(UnreadableLedger, match="safelight ledger rebuild"):
+        LedgerReader(path)
+
+
+def test_damage_inside_the_file_is_found_when_it_is_opened(path, ledger, record, arrival):
+    record(*(arrival(str(number)) for number in range(2000)))
+    ledger.close()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 :] = b"\xff" * (len(content) - len(content) // 2)
+    path.write_bytes(content)
+    with pytest.raises(UnreadableLedger, match=r"ledger\.sqlite"):
+        LedgerWriter(path)
+
+
+def test_a_locked_ledger_is_told_from_a_damaged_one(path):
+    LedgerWriter(path).close()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(LedgerLocked, match="locked by another program"):
+        open_for_writing(path, busy_seconds=0.01)
+    other.close()
+    open_for_writing(path).close()
 
 
 def test_reading_where_no_daemon_has_run_says_so(path):

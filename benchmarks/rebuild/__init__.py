@@ -1,0 +1,1 @@
+"""How long it takes to make the ledger again from a spool."""

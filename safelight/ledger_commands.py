@@ -1,0 +1,122 @@
+"""The commands ``verify`` and ``ledger rebuild``."""
+
+import dataclasses
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from ledger.verify import Balance, Loss
+from ledger.verify import verify as count_all
+from safelight.config import Config
+
+_NAMED = 20  # so many losses are named, the rest are counted
+
+_config_option = click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Configuration file (TOML).",
+)
+
+
+def _configuration(file: Path | None) -> Config:
+    from safelight.cli import configuration
+
+    return configuration(file)
+
+
+@click.command()
+@_config_option
+@click.option("--deep", is_flag=True, help="Compare the SHA-256 of each file, not only its size.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verify(file: Path | None, *, deep: bool, as_json: bool) -> None:
+    """Check that nothing is lost: acknowledged = in a series + quarantined + dropped by a rule.
+
+    It only reads, beside a running daemon or without one. Exit code 1 where something is lost.
+    """
+    storage = _configuration(file).storage
+    balance = count_all(storage.ledger, storage.spool, deep=deep)
+    if as_json:
+        document = {
+            **dataclasses.asdict(balance),
+            "acknowledged": balance.acknowledged,
+            "accounted": balance.accounted,
+        }
+        click.echo(json.dumps(document, indent=2))
+    else:
+        _print(balance)
+    sys.exit(1 if balance.losses else 0)
+
+
+@click.group("ledger")
+def ledger_group() -> None:
+    """Look after the ledger, the index of the spool."""
+
+
+@ledger_group.command("rebuild")
+@_config_option
+def rebuild_command(file: Path | None) -> None:
+    """Make the ledger again from the spool and the results; the daemon must not run.
+
+    The earlier ledger is kept beside the new one, under a name with the time.
+    """
+    from ledger.rebuild import rebuild
+    from safelight.daemon import lock_data
+
+    storage = _configuration(file).storage
+    lock = lock_data(storage.data)
+    try:
+        started = time.monotonic()
+        rebuilt = rebuild(storage.ledger, storage.spool, storage.results)
+    finally:
+        os.close(lock)
+    click.echo(
+        f"{rebuilt.series} series, {rebuilt.instances} instances, {rebuilt.jobs} published jobs,"
+        f" {rebuilt.quarantined} in quarantine ({time.monotonic() - started:.0f} s)"
+    )
+    if rebuilt.set_aside is not None:
+        click.echo(f"the earlier ledger is kept as {rebuilt.set_aside.name}")
+    if rebuilt.left:
+        click.echo(f"{rebuilt.left} files could not be placed; the daemon will judge them")
+    for uid in rebuilt.altered[:_NAMED]:
+        click.echo(f"altered since it was received: {uid}")
+    if len(rebuilt.altered) > _NAMED:
+        click.echo(f"... and {len(rebuilt.altered) - _NAMED} more")
+
+
+def _print(balance: Balance) -> None:
+    left = {
+        "acknowledged": balance.acknowledged,
+        "  stored": balance.stored,
+        "  stored, on associations that have not told": balance.untold,
+        "  duplicates": balance.duplicates,
+        "  second versions": balance.second_versions,
+    }
+    right = {
+        "accounted for": balance.accounted,
+        "  in a series": balance.in_series,
+        **{f'  dropped by "{rule}"': count for rule, count in balance.dropped.items()},
+        "  in quarantine": balance.quarantined,
+        "  deleted by retention": balance.deleted,
+        "  in the spool, not in the ledger yet": balance.on_the_way,
+        "  acknowledged again, nothing new": balance.repeated,
+    }
+    for name, count in (left | right).items():
+        if count or not name.startswith(" "):
+            click.echo(f"{name:<46}{count:>12}")
+    for loss in balance.losses[:_NAMED]:
+        click.echo(_told(loss))
+    lost = sum(loss.instances for loss in balance.losses)
+    click.echo(f"{lost} lost" if lost else "it balances: nothing is lost")
+
+
+def _told(loss: Loss) -> str:
+    if loss.fault == "unaccounted":
+        return f"LOST  {loss.instances} instances of association {loss.uid}: nothing says where"
+    where = f"series {loss.series_uid}" if loss.series_uid else "quarantine"
+    what = {"missing": "no file", "size": "another size", "sha256": "other bytes"}[loss.fault]
+    return f"LOST  {loss.uid} of {where}: {what}"

@@ -1,0 +1,215 @@
+"""The page's questions to a ledger of a million instances: planned by indexes, answered rightly."""
+
+import re
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from ledger.connection import open_for_writing
+from ledger.reader import LedgerReader
+from web_status.now import gather
+
+SERIES, JOBS, ASSOCIATIONS = 20_000, 20_000, 10_000
+INSTANCES = SERIES * 50
+LARGE = (
+    "studies|series|instances|associations|refusals|quarantine|decisions|jobs|steps|outputs|history"
+)
+# One is counted by its narrowest index: a fiftieth of the instances, or what should be rare.
+COUNTED = {"studies", "series", "quarantine"}
+# What belongs to one study or job may be sorted.
+BOUNDED = (
+    "series USING INDEX sqlite_autoindex_series_1 (study_id=?)",
+    "jobs USING INDEX jobs_by_series",
+    "steps USING",
+)
+# A list is read in this order until its limit; a partial index holds no other rows.
+IN_ORDER = ("USING INDEX series_by_arrival", "USING INDEX series_held")
+AT = "strftime('%Y-%m-%dT%H:%M:%S.000+00:00', 1767225600 + n, 'unixepoch')"
+NUMBERS = "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {})"
+
+FILL = {
+    "studies": (
+        SERIES // 4,
+        (
+            "(id, StudyInstanceUID, PatientID, PatientName, AccessionNumber, StudyDate,"
+            " StudyDescription, first_seen_at)"
+        ),
+        f"n, '1.' || n, 'P' || n, '', 'A' || n, '20260101', '', {AT}",
+    ),
+    "series": (
+        SERIES,
+        (
+            "(id, study_id, SeriesInstanceUID, Modality, SeriesDescription, calling_ae, called_ae,"
+            " state, revision, outcome, instances, bytes, first_seen_at, last_arrival_at)"
+        ),
+        (
+            "n, (n - 1) / 4 + 1, '1.' || n || '.1', 'CT', '', 'PACS', 'US',"
+            " iif(n % 5000, 'closed', 'arriving'), 1,"
+            " CASE WHEN n % 5000 = 0 THEN NULL WHEN n % 4000 = 1 THEN 'hold' ELSE 'process' END,"
+            f" 50, 5000, {AT}, {AT}"
+        ),
+    ),
+    "instances": (
+        INSTANCES,
+        (
+            "(id, series_id, SOPInstanceUID, SOPClassUID, InstanceNumber, TransferSyntaxUID,"
+            " association_id, bytes, sha256, received_at, revision)"
+        ),
+        (
+            "n, (n - 1) / 50 + 1, '1.9.' || n, '1.2', n % 50, '1.2', 'a' || n % 10000, 100, 'ab',"
+            f" {AT}, 1"
+        ),
+    ),
+    "jobs": (
+        JOBS,
+        (
+            "(id, key, series_id, revision, rule, steps, digest, state, not_before, queued_at,"
+            " started_at, folder)"
+        ),
+        (
+            "n, 'k' || n, n, 1, 'All', '[]', '', CASE n % 2000 WHEN 1 THEN 'queued' WHEN 2 THEN"
+            f" 'running' WHEN 3 THEN 'dead' ELSE 'done' END, {AT}, {AT}, {AT}, 'f' || n"
+        ),
+    ),
+    "steps": (
+        JOBS,
+        "(job_id, processor, state, summary, details)",
+        "n, 'qc', iif(n % 2000 = 4, 'failed', 'done'), 'Normal', '{}'",
+    ),
+    "outputs": (
+        JOBS,
+        "(id, job_id, processor, path, kind, bytes, sha256)",
+        "n, n, 'qc', 'preview.png', 'preview', 1, ''",
+    ),
+    "history": (SERIES * 3, "(series_id, at, what)", f"(n - 1) / 3 + 1, {AT}, 'closed'"),
+    "decisions": (
+        SERIES,
+        "(series_id, revision, outcome, summary, reasons, decided_at)",
+        f"n, 1, 'process', '', '[]', {AT}",
+    ),
+    "associations": (
+        ASSOCIATIONS,
+        "(association_id, calling_ae, called_ae, address, state, began_at, stored)",
+        f"'a' || (n - 1), 'PACS', 'US', '', iif(n % 2000, 'released', 'open'), {AT}, 100",
+    ),
+    "refusals": (20_000, "(association_id, calling_ae, at, reason)", f"'a', 'PACS', {AT}, 'why'"),
+    "quarantine": (20_000, "(name, reason, SeriesInstanceUID, at)", f"'q' || n, 'why', '1', {AT}"),
+}
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory) -> Path:
+    """A ledger of a million instances; its indexes are made after its rows."""
+    path = tmp_path_factory.mktemp("large") / "ledger.sqlite"
+    open_for_writing(path).close()
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA synchronous = OFF")
+    indexes = db.execute(
+        "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+    ).fetchall()
+    db.execute("BEGIN")
+    for name, _ in indexes:
+        db.execute(f"DROP INDEX {name}")
+    for table, (count, columns, values) in FILL.items():
+        db.execute(
+            f"INSERT INTO {table} {columns} {NUMBERS.format(count)} SELECT {values} FROM numbers"
+        )
+    for _, statement in indexes:
+        db.execute(statement)
+    db.execute("COMMIT")
+    db.close()
+    return path
+
+
+@pytest.fixture
+def reader(large):
+    reading = LedgerReader(large)
+    yield reading
+    reading.close()
+
+
+QUESTIONS = {
+    "the state line": lambda r: r.overview(),
+    "the newest series": lambda r: r.series(limit=50),
+    "a page further back": lambda r: r.series(limit=50, offset=500),
+    "an instance": lambda r: r.instance("1.9.777777"),
+    "a series": lambda r: r.one_series(12_345),
+    "a study": lambda r: r.study_series(100),
+    "the size of a study": lambda r: r.study_instances("1.100"),
+    "a decision": lambda r: r.decision(7),
+    "a history": lambda r: r.history(7),
+    "the jobs of a series": lambda r: r.jobs_of(7),
+    "what runs": lambda r: r.jobs(["running"], limit=20),
+    "what waits": lambda r: r.jobs(["queued"]),
+    "what was given up": lambda r: r.jobs(["dead"], limit=20),
+    "associations": lambda r: r.associations(),
+    "refusals": lambda r: r.refusals(),
+    "quarantine": lambda r: r.quarantine(),
+    "an output": lambda r: r.output(7),
+    "the first page": lambda r: gather(r, 1, {}),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_no_question_of_the_page_walks_through_a_large_table(reader, question):
+    asked = []
+    reader._connection.set_trace_callback(asked.append)
+    QUESTIONS[question](reader)
+    reader._connection.set_trace_callback(None)
+    assert asked
+    for statement in set(asked):
+        plan = [
+            row["detail"] for row in reader._connection.execute(f"EXPLAIN QUERY PLAN {statement}")
+        ]
+        assert [step for step in plan if _is_slow(step, plan, statement)] == [], statement
+
+
+def _is_slow(step, plan, statement):
+    """Whether a step reads all of a table, or sorts what an index does not bound."""
+    if "TEMP B-TREE" in step:
+        return not any(f"SEARCH {bounded}" in other for other in plan for bounded in BOUNDED)
+    scan = re.match(rf"SCAN ({LARGE})\b(.*)", step)
+    if scan is None or scan[2].strip().endswith(IN_ORDER):
+        return False
+    if "LIMIT" in statement and "WHERE" not in statement:  # in order, and it ends there
+        return any("TEMP B-TREE" in other for other in plan)
+    return scan[1] not in COUNTED or "COVERING INDEX" not in scan[2]
+
+
+def test_the_state_line_counts_everything(reader):
+    found = reader.overview()
+    assert (found.studies, found.series, found.instances) == (SERIES // 4, SERIES, INSTANCES)
+    assert (found.bytes, found.open_associations, found.arriving) == (SERIES * 5000, 5, 4)
+    assert (found.queued, found.running, found.quarantined) == (10, 10, 20_000)
+    assert found.attention == 5 + 10 + 10  # held, given up, failed
+
+
+def test_lists_begin_with_what_a_person_looks_for(reader):
+    newest = reader.series(limit=3)
+    assert [row.id for row in newest] == [SERIES, SERIES - 1, SERIES - 2]
+    assert newest[0].state == "arriving"
+    assert [row.id for row in reader.series(limit=2, offset=500)] == [SERIES - 500, SERIES - 501]
+    states = [row.state for row in reader.associations(limit=7)]
+    assert states == ["open"] * 5 + ["released"] * 2
+    assert [row.name for row in reader.quarantine(limit=2)] == ["q20000", "q19999"]
+    assert [row.id for row in reader.jobs(["dead"], limit=2)] == [18_003, 16_003]
+    assert reader.refusals(limit=1)[0].at == reader.quarantine(limit=1)[0].at
+
+
+def test_single_things_are_found_among_a_million(reader):
+    assert reader.instance("1.9.777777").SeriesInstanceUID == f"1.{777777 // 50 + 1}.1"
+    assert [row.id for row in reader.study_series(100)] == [397, 398, 399, 400]
+    assert reader.study_instances("1.100") == 200
+    assert reader.output(7).path == "f7/preview.png"
+    assert reader.one_series(12_345).results == {"qc": "Normal"}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_every_question_is_answered_in_half_a_second(reader, question):
+    """Walking through a million rows takes longer; the plans above are what is exact."""
+    QUESTIONS[question](reader)  # the file's first pages come into memory
+    started = time.perf_counter()
+    QUESTIONS[question](reader)
+    assert time.perf_counter() - started < 0.5
