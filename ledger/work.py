@@ -78,7 +78,8 @@ class Work:
         instances = list(
             self._session.query(
                 "SELECT SOPInstanceUID, sha256 FROM instances WHERE series_id = ?"
-                " AND revision <= ? ORDER BY InstanceNumber, SOPInstanceUID",
+                " AND revision <= ? AND deletion_id IS NULL"
+                " ORDER BY InstanceNumber, SOPInstanceUID",
                 [series_id, revision],
             )
         )
@@ -140,7 +141,7 @@ class Work:
             return ()
         rows = self._session.query(
             f"SELECT folder FROM jobs WHERE series_id IN ({siblings}) AND state = 'done'"
-            " ORDER BY id",
+            " AND deletion_id IS NULL ORDER BY id",
             [series_id],
         )
         return tuple(row["folder"] for row in rows)

@@ -8,6 +8,7 @@ from ledger.disk_stages import DiskStages
 from ledger.intake import Intake
 from ledger.jobs import Jobs
 from ledger.pauses import Pauses
+from ledger.retention import Retention
 from ledger.session import Session
 from ledger.work import Work
 
@@ -30,6 +31,8 @@ class LedgerWriter:
         The queue of what is to be made of it.
     pauses
         What keeps the queue waiting.
+    retention
+        Records what rules delete.
     disk_stages
         Records how full the disk is.
     """
@@ -40,6 +43,7 @@ class LedgerWriter:
         self.work = Work(self._session)
         self.jobs = Jobs(self._session, self.work.closed_series)
         self.pauses = Pauses(self._session)
+        self.retention = Retention(self._session)
         self.disk_stages = DiskStages(self._session)
 
     def __enter__(self) -> Self:

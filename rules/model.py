@@ -1,8 +1,10 @@
 """The records of the DECIDE step. Reading rules is `rules.parse`, applying them `rules.decide`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+from rules.keep import Keep
 
 Value = str | float
 Values = tuple[Value, ...]
@@ -55,12 +57,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Rule:
-    """One ``[[rule]]`` table. Either it runs `steps` or it drops for the reason `drop`."""
+    """One ``[[rule]]`` table. Either it runs `steps` or it drops for the reason `drop`.
+
+    `keep` says how long what it ran on, and what it made, is kept.
+    """
 
     name: str
     match: Condition
     steps: tuple[Step, ...] = ()
     drop: str | None = None
+    keep: Keep = field(default=Keep(), kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from pydicom.datadict import tag_for_keyword
 from listener.series import GRADES
 from rules.conditions import All, Any, Leaf, Not, Test
 from rules.errors import RuleError
+from rules.keep import Keep
 from rules.model import Condition, Rule, Step
 
 OptionsCheck = Callable[[Mapping[str, object]], None]
@@ -99,7 +100,7 @@ class _Reader:
         return value
 
     def rule(self, table: Mapping[str, object]) -> Rule:
-        self.only(table, ("name", "match", "run", "then"), "")
+        self.only(table, ("name", "match", "run", "then", "keep"), "")
         if not isinstance(table.get("name"), str):
             raise self.fail("name", "a rule needs a name")
         match = self.match(self.table(table.get("match", {}), "match"), "match")
@@ -107,7 +108,17 @@ class _Reader:
         drop = self.drop(self.table(table.get("then", {}), "then"))
         if bool(steps) == bool(drop):
             raise self.fail("run", "a rule needs either [rule.run] or [rule.then] drop")
-        return Rule(self.name, match, steps, drop)
+        if drop and "keep" in table:
+            raise self.fail("keep", "what a rule drops is always kept")
+        keep = self.keep(self.table(table.get("keep", {}), "keep"))
+        return Rule(self.name, match, steps, drop, keep=keep)
+
+    def keep(self, table: Mapping[str, object]) -> Keep:
+        try:
+            return Keep.parse(table)
+        except ValueError as error:
+            key, _, problem = str(error).partition(": ")
+            raise self.fail(f"keep.{key}", problem) from error
 
     def drop(self, table: Mapping[str, object]) -> str | None:
         self.only(table, ("drop",), "then.")

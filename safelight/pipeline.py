@@ -24,6 +24,7 @@ from rules.model import Decision, SeriesFacts
 from safelight.config import Config
 from safelight.disk import DiskWatch
 from safelight.requests import Requests
+from safelight.retention import Retention
 from safelight.rules_file import load_site_rules
 from safelight.scheduling import Scheduling
 
@@ -75,6 +76,7 @@ class Pipeline:
         )
         self._scheduling = Scheduling(config, ledger, self.spool, self._watcher.wake)
         self._disk = DiskWatch(config.storage, ledger.disk_stages)
+        self._retention = Retention(config.storage, self.spool, ledger.retention)
         self._requests = Requests(config.storage.requests)
         self._counts = _Counts()
         self._waiting: int | None = None
@@ -94,6 +96,7 @@ class Pipeline:
         traceback: TracebackType | None,
     ) -> None:
         self._watcher.stop()
+        self._retention.stop()
         self._scheduling.stop()
 
     def run(self, stop: threading.Event, alive: Callable[[str], None]) -> None:
@@ -119,6 +122,7 @@ class Pipeline:
             self._obey_requests()
             self._scheduling.start(may_begin=self._disk.may_process())
             self._scheduling.collect()
+            self._retention.step(self._rules)
             alive(f"{self._counts}, {self._scheduling.done} jobs done")
 
     def _obey_requests(self) -> None:
@@ -127,6 +131,7 @@ class Pipeline:
             self._requests.answer(path)
 
     def _resume(self) -> None:
+        self._retention.resume()
         requeued = self._scheduling.resume()
         for series_id in (*self._work.undecided(), *self._work.held()):
             self._decide(self._work.closed_series(series_id))
