@@ -133,7 +133,8 @@ class Cases:
         instances = list(
             self._query(
                 "SELECT SOPInstanceUID, sha256 FROM instances WHERE series_id = ?"
-                " AND revision <= ? ORDER BY InstanceNumber, SOPInstanceUID",
+                " AND revision <= ? AND deletion_id IS NULL"
+                " ORDER BY InstanceNumber, SOPInstanceUID",
                 [series_id, revision],
             )
         )

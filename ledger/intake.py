@@ -19,9 +19,10 @@ class Intake:
         self._session = session
 
     def counts(self) -> Mapping[SeriesKey, tuple[int, float]]:
-        """How many instances each series has, and when the last was recorded (epoch seconds)."""
+        """How many instances of each series are here, and when the last came (epoch seconds)."""
         rows = self._session.query(
-            "SELECT StudyInstanceUID, SeriesInstanceUID, instances, last_arrival_at"
+            "SELECT StudyInstanceUID, SeriesInstanceUID, instances - deleted AS instances,"
+            " last_arrival_at"
             " FROM series JOIN studies ON studies.id = study_id"
         )
         return {
@@ -33,9 +34,9 @@ class Intake:
         }
 
     def sop_instance_uids(self, key: SeriesKey) -> frozenset[str]:
-        """The instances of a series; empty where the series is not known."""
+        """The instances of a series that are here; empty where the series is not known."""
         rows = self._session.query(
-            "SELECT SOPInstanceUID FROM instances WHERE series_id ="
+            "SELECT SOPInstanceUID FROM instances WHERE deletion_id IS NULL AND series_id ="
             " (SELECT series.id FROM series JOIN studies ON studies.id = study_id"
             "  WHERE StudyInstanceUID = ? AND SeriesInstanceUID = ?)",
             list(key),
@@ -149,6 +150,7 @@ class Intake:
         series_id = self._series_id(arrival)
         header = arrival.header
         at = now()
+        self._forget_deleted(series_id, header.identity.SOPInstanceUID)
         inserted = self._session.execute(
             "INSERT INTO instances (series_id, SOPInstanceUID, SOPClassUID, InstanceNumber,"
             " TransferSyntaxUID, association_id, bytes, sha256, received_at)"
@@ -175,6 +177,21 @@ class Intake:
                 "UPDATE studies SET is_arriving = 1 WHERE NOT is_arriving AND id ="
                 " (SELECT study_id FROM series WHERE id = ?)",
                 [series_id],
+            )
+
+    def _forget_deleted(self, series_id: int, sop_instance_uid: str) -> None:
+        """Take out an instance that a rule deleted and that was sent again: it is a new one."""
+        rows = self._session.query(
+            "SELECT id, bytes FROM instances WHERE series_id = ? AND SOPInstanceUID = ?"
+            " AND deletion_id IS NOT NULL",
+            [series_id, sop_instance_uid],
+        )
+        for row in list(rows):
+            self._session.execute("DELETE FROM instances WHERE id = ?", [row["id"]])
+            self._session.execute(
+                "UPDATE series SET instances = instances - 1, bytes = bytes - ?,"
+                " deleted = deleted - 1 WHERE id = ?",
+                [row["bytes"], series_id],
             )
 
     def _series_id(self, arrival: Arrival) -> int:

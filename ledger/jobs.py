@@ -43,7 +43,24 @@ def queue_jobs(session: Session, series: ClosedSeries, jobs: Sequence[NewJob]) -
         [series.id, series.revision, *(job.key for job in jobs)],
     )
     for job in jobs:
+        _forget_deleted(session, series, job)
         _queue(session, series, job)
+
+
+def _forget_deleted(session: Session, series: ClosedSeries, job: NewJob) -> None:
+    """Take out results that a rule deleted: a later revision that asks for them has them made."""
+    rows = session.query(
+        "SELECT id FROM jobs WHERE key = ? AND revision < ? AND deletion_id IS NOT NULL",
+        [job.key, series.revision],
+    )
+    for row in list(rows):
+        for table in ("outputs", "steps"):
+            session.execute(f"DELETE FROM {table} WHERE job_id = ?", [row["id"]])
+        session.execute(
+            "UPDATE jobs SET state = 'superseded', folder = NULL, deletion_id = NULL, tries = 0"
+            " WHERE id = ?",
+            [row["id"]],
+        )
 
 
 def _queue(session: Session, series: ClosedSeries, job: NewJob) -> None:

@@ -14,6 +14,7 @@ from ledger.errors import NotInLedger
 from ledger.rows import (
     AssociationRow,
     DecisionRow,
+    DeletionRow,
     Growth,
     HistoryRow,
     JobRow,
@@ -55,7 +56,7 @@ SELECT series.id, study_id, PatientID, PatientName, AccessionNumber, StudyDate,
     (SELECT json_group_object(processor, summary) FROM jobs JOIN steps ON job_id = jobs.id
      WHERE series_id = series.id AND jobs.revision = series.revision) AS results,
     (SELECT max(outputs.id) FROM jobs JOIN outputs ON job_id = jobs.id
-     WHERE series_id = series.id AND kind = 'preview') AS preview_id
+     WHERE series_id = series.id AND kind = 'preview' AND deletion_id IS NULL) AS preview_id
 FROM series JOIN studies ON studies.id = study_id
 """
 
@@ -232,22 +233,33 @@ class LedgerReader:
         return None if row is None else str(row[0])
 
     def growth(self) -> Growth:
-        """What came in the last 24 hours, or since the first study when that is less."""
+        """What came and stayed in the last 24 hours, or since the first study when that is less."""
         now = datetime.now(UTC)
         since = (now - timedelta(hours=24)).isoformat(timespec="milliseconds")
         row = self._connection.execute(
             """SELECT
             (SELECT coalesce(sum(instances.bytes), 0) FROM series
              JOIN instances ON series_id = series.id
-             WHERE last_arrival_at >= ?1 AND received_at >= ?1) AS received,
+             WHERE last_arrival_at >= ?1 AND received_at >= ?1)
+            - (SELECT coalesce(sum(bytes), 0) FROM deletions
+               WHERE at >= ?1 AND what = 'instances') AS received,
             (SELECT coalesce(sum(outputs.bytes), 0) FROM jobs JOIN outputs ON job_id = jobs.id
-             WHERE ended_at >= ?1) AS published,
+             WHERE ended_at >= ?1)
+            - (SELECT coalesce(sum(bytes), 0) FROM deletions
+               WHERE at >= ?1 AND what = 'results') AS published,
             (SELECT first_seen_at FROM studies ORDER BY id LIMIT 1) AS began""",
             [since],
         ).fetchone()
         began = datetime.fromisoformat(row["began"]) if row["began"] else now
         hours = min(24.0, max(1.0, (now - began).total_seconds() / 3600))
         return Growth(row["received"], row["published"], hours)
+
+    def deletions(self, *, limit: int = 50) -> tuple[DeletionRow, ...]:
+        """What rules deleted, the latest first."""
+        names = ", ".join(field.name for field in fields(DeletionRow))
+        return self._records(
+            DeletionRow, f"SELECT {names} FROM deletions ORDER BY id DESC LIMIT ?", [limit]
+        )
 
     def associations(self, *, limit: int = 20) -> tuple[AssociationRow, ...]:
         """The latest associations, open ones first."""
@@ -306,7 +318,7 @@ class LedgerReader:
             JobRow(
                 **dict(row),
                 steps=self._steps(row["id"]),
-                outputs=self._outputs("job_id = ?", row["id"]),
+                outputs=self._outputs("job_id = ? ORDER BY outputs.id", row["id"]),
             )
             for row in rows
         )
@@ -322,8 +334,8 @@ class LedgerReader:
         return self._records(
             OutputRow,
             "SELECT outputs.id, job_id, processor, folder || '/' || path AS path, kind, bytes,"
-            f" sha256 FROM outputs JOIN jobs ON jobs.id = job_id WHERE {clause}"
-            " ORDER BY outputs.id",
+            " sha256 FROM outputs JOIN jobs ON jobs.id = job_id"
+            f" WHERE deletion_id IS NULL AND {clause}",
             [value],
         )
 

@@ -133,11 +133,28 @@ class PauseRow:
 
 @dataclass(frozen=True)
 class Growth:
-    """Bytes that were received and published in the last `hours`, 24 or since the beginning."""
+    """Bytes of instances and of results that came in the last `hours`, less what was deleted."""
 
     received: int
     published: int
     hours: float
+
+
+@dataclass(frozen=True)
+class DeletionRow:
+    """Files that were deleted because `rule` keeps them no longer.
+
+    `what` is "instances" or "results"; `ended_at` is None until they are gone.
+    """
+
+    id: int
+    series_id: int
+    what: str
+    count: int
+    bytes: int
+    rule: str
+    at: str
+    ended_at: str | None
 
 
 @dataclass(frozen=True)

@@ -216,7 +216,7 @@ _JOB_STATES = "'queued', 'running', 'done', 'dead', 'superseded'"
 
 @migrations()
 def m003_jobs_and_retention(db: Database) -> None:
-    """Leases, priorities, cancelled jobs and pauses; the stages of a filling disk."""
+    """Leases, priorities, pauses; the stages of a filling disk; what rules deleted."""
     _allow_cancelled_jobs(db)
     db.execute("ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0")
     db.execute("ALTER TABLE jobs ADD COLUMN lease_until TEXT")
@@ -240,6 +240,25 @@ def m003_jobs_and_retention(db: Database) -> None:
             free_bytes INTEGER NOT NULL
         )"""
     )
+    db.execute(
+        """CREATE TABLE deletions (
+            id INTEGER PRIMARY KEY,
+            series_id INTEGER NOT NULL REFERENCES series(id),
+            what TEXT NOT NULL CHECK (what IN ('instances', 'results')),
+            count INTEGER NOT NULL,  -- of files
+            bytes INTEGER NOT NULL,
+            rule TEXT NOT NULL,  -- that says how long it is kept
+            at TEXT NOT NULL,
+            ended_at TEXT  -- none until the files are gone
+        )"""
+    )
+    db.execute("CREATE INDEX deletions_by_series ON deletions(series_id)")
+    db.execute("CREATE INDEX deletions_by_time ON deletions(at)")
+    db.execute("CREATE INDEX deletions_unfinished ON deletions(id) WHERE ended_at IS NULL")
+    db.execute("ALTER TABLE instances ADD COLUMN deletion_id INTEGER REFERENCES deletions(id)")
+    db.execute("ALTER TABLE jobs ADD COLUMN deletion_id INTEGER REFERENCES deletions(id)")
+    db.execute("CREATE INDEX jobs_deleted ON jobs(deletion_id) WHERE deletion_id IS NOT NULL")
+    db.execute("ALTER TABLE series ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0")
 
 
 def _allow_cancelled_jobs(db: Database) -> None:

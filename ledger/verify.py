@@ -149,7 +149,8 @@ class _Count:
 
     def _count_series(self) -> None:
         rows = self._connection.execute(
-            "SELECT association_id, count(*) AS n FROM instances GROUP BY association_id"
+            "SELECT association_id, count(*) AS n FROM instances WHERE deletion_id IS NULL"
+            " GROUP BY association_id"
         )
         self._here.update({row["association_id"]: row["n"] for row in rows})
         self._balance.dropped = _dropped(self._connection)
@@ -173,6 +174,8 @@ class _Count:
         paths = {Path(path).stem: path for path in files}
         for row in _instances(self._connection, series_id):
             path = paths.pop(row["SOPInstanceUID"], None)
+            if row["deletion_id"] is not None:
+                continue
             if path is None:
                 fault: Fault = "missing"
             elif os.stat(path).st_size != row["bytes"]:  # noqa: PTH116 - a million times
@@ -237,21 +240,18 @@ def _series(connection: sqlite3.Connection) -> list[tuple[int, SeriesKey]]:
 
 
 def _instances(connection: sqlite3.Connection, series_id: int) -> list[sqlite3.Row]:
-    """The instances of a series whose files must be here."""
+    """The instances of a series; the files of those that a rule deleted need not be here."""
     return connection.execute(
-        "SELECT SOPInstanceUID, bytes, sha256 FROM instances WHERE series_id = ?", [series_id]
+        "SELECT SOPInstanceUID, bytes, sha256, deletion_id FROM instances WHERE series_id = ?",
+        [series_id],
     ).fetchall()
 
 
 def _deleted(connection: sqlite3.Connection) -> Counter[str]:
-    """How many instances retention deleted of each association.
-
-    They have an entry in ``deletions`` instead of one in ``instances``.
-    """
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'deletions'").fetchone():
-        return Counter()
+    """How many instances of each association a rule had deleted; see `ledger.retention`."""
     rows = connection.execute(
-        "SELECT association_id, count(*) AS n FROM deletions GROUP BY association_id"
+        "SELECT association_id, count(*) AS n FROM instances WHERE deletion_id IS NOT NULL"
+        " GROUP BY association_id"
     )
     return Counter({row["association_id"]: row["n"] for row in rows})
 
@@ -259,7 +259,8 @@ def _deleted(connection: sqlite3.Connection) -> Counter[str]:
 def _dropped(connection: sqlite3.Connection) -> dict[str, int]:
     """Rule to the instances of the series that it dropped."""
     rows = connection.execute(
-        "SELECT instances, reasons FROM series JOIN decisions ON series_id = series.id"
+        "SELECT instances - deleted AS instances, reasons FROM series"
+        " JOIN decisions ON series_id = series.id"
         " AND decisions.revision = series.revision"
         " WHERE state = 'closed' AND series.outcome = 'drop'"
     )
@@ -275,7 +276,7 @@ def _altered(connection: sqlite3.Connection, spool: Path) -> Iterator[Loss]:
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # hashing lets go of the interpreter
         for series_id, key in _series(connection):
             folder = spool / "instances" / key.StudyInstanceUID / key.SeriesInstanceUID
-            rows = _instances(connection, series_id)
+            rows = [r for r in _instances(connection, series_id) if r["deletion_id"] is None]
             paths = [folder / f"{row['SOPInstanceUID']}.dcm" for row in rows]
             for row, digest in zip(rows, threads.map(_digest, paths), strict=True):
                 if digest != row["sha256"]:
@@ -289,7 +290,8 @@ def _is_lost(connection: sqlite3.Connection, spool: Path, loss: Loss) -> bool:
         return True
     row = connection.execute(
         "SELECT StudyInstanceUID FROM instances JOIN series ON series.id = series_id"
-        " JOIN studies ON studies.id = study_id WHERE SOPInstanceUID = ? AND SeriesInstanceUID = ?",
+        " JOIN studies ON studies.id = study_id WHERE SOPInstanceUID = ? AND SeriesInstanceUID = ?"
+        " AND deletion_id IS NULL",
         [loss.uid, loss.series_uid],
     ).fetchone()
     if row is None:

@@ -122,7 +122,7 @@ class Work:
             return ()
         rows = self._session.query(
             f"SELECT folder FROM jobs WHERE series_id IN ({siblings}) AND state = 'done'"
-            " ORDER BY id",
+            " AND deletion_id IS NULL ORDER BY id",
             [series_id],
         )
         return tuple(row["folder"] for row in rows)

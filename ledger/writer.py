@@ -10,6 +10,7 @@ from ledger.disk_stages import DiskStages
 from ledger.intake import Intake
 from ledger.jobs import Jobs
 from ledger.pauses import Pauses
+from ledger.retention import Retention
 from ledger.rule_loads import RuleLoads
 from ledger.session import Session
 from ledger.work import Work
@@ -39,6 +40,8 @@ class LedgerWriter:
         The queue of what is to be made of it.
     pauses
         What keeps the queue waiting.
+    retention
+        Records what rules delete.
     disk_stages
         Records how full the disk is.
     """
@@ -51,6 +54,7 @@ class LedgerWriter:
         self.rule_loads = RuleLoads(self._session)
         self.jobs = Jobs(self._session, self.work.closed_series)
         self.pauses = Pauses(self._session)
+        self.retention = Retention(self._session)
         self.disk_stages = DiskStages(self._session)
 
     def __enter__(self) -> Self:

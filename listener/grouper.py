@@ -53,7 +53,8 @@ class Grouper:
         self._series: dict[SeriesKey, OpenSeries] = {}
         self._studies: dict[str, _Open] = {}
         self._open_associations: dict[str, str] = {}  # and which receiver has them
-        self._sends_to: dict[str, SeriesKey] = {}  # the series an association sent to last
+        # The series an open association sent to, the latest last.
+        self._sent_to: dict[str, dict[SeriesKey, None]] = {}
         self._endings: dict[str, EventName] = {}
 
     def is_open(self, key: SeriesKey) -> bool:
@@ -67,6 +68,7 @@ class Grouper:
     def open(self, key: SeriesKey, series: OpenSeries) -> None:
         """Open a series: its first instance came, or one after it was closed, or we began anew."""
         self._series[key] = series
+        series.associations |= {one for one, keys in self._sent_to.items() if key in keys}
         self.open_study(key.StudyInstanceUID, series.last_arrival, series.associations)
 
     def open_study(self, study_uid: str, now: float, associations: Collection[str]) -> None:
@@ -85,7 +87,9 @@ class Grouper:
         if association_id:
             series.associations.add(association_id)
             study.associations.add(association_id)
-            self._sends_to[association_id] = key
+            sent_to = self._sent_to.setdefault(association_id, {})
+            sent_to.pop(key, None)
+            sent_to[key] = None
 
     def note(self, event: AssociationEvent) -> None:
         """Note what happened to an association."""
@@ -100,7 +104,7 @@ class Grouper:
 
     def _end(self, association_id: str, how: EventName) -> None:
         self._open_associations.pop(association_id, None)
-        self._sends_to.pop(association_id, None)
+        self._sent_to.pop(association_id, None)
         self._endings[association_id] = how
 
     def due(self, now: float) -> Iterator[Closure]:
@@ -170,7 +174,7 @@ class Grouper:
     def _is_sending(self, series: OpenSeries, key: SeriesKey) -> bool:
         """Whether an open association sent to this series last, and may be sending to it now."""
         open_ones = series.associations & self._open_associations.keys()
-        return any(self._sends_to.get(association_id) == key for association_id in open_ones)
+        return any(key == next(reversed(self._sent_to.get(one, {})), None) for one in open_ones)
 
     def _quiet_seconds(self, series: OpenSeries, blocked: str) -> float:
         if blocked:

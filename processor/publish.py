@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from processor.errors import DestinationTaken
+from processor.errors import DestinationTaken, StorageError
 from processor.model import JobRequest, JobResult, Output, StepResult
 
 MANIFEST = "manifest.json"
@@ -37,6 +37,23 @@ def published_result(results: Path, folder: Path, key: str) -> JobResult | None:
         return None
     steps = tuple(_step_of(step) for step in manifest["steps"])
     return JobResult(key, folder, steps, manifest["seconds"])
+
+
+def require_intact(results: Path, folder: Path, key: str) -> None:
+    """Check every published file of a job against its manifest.
+
+    Raises
+    ------
+    StorageError
+        There is no such publication, or a file is missing or is not what was published.
+    """
+    recorded = published_result(results, folder, key)
+    if recorded is None:
+        raise StorageError("the job's results are not published")
+    for output in (output for step in recorded.steps for output in step.outputs):
+        path = results / folder / output.path
+        if not path.is_file() or output_of(path, results / folder, output.kind) != output:
+            raise StorageError("a published file is missing or was changed")
 
 
 def free_folder(results: Path, wanted: Sequence[str], key: str) -> Path:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from rules.destination import Destination
+from rules.keep import Keep
 from rules.window import Window
 
 Value = str | float
@@ -126,6 +127,8 @@ class Rule:
         When its jobs may begin; None for at any time.
     enabled
         Whether it is in force.
+    keep
+        How long what it ran on, and what it made, is kept.
     """
 
     name: str
@@ -136,6 +139,7 @@ class Rule:
     priority: int = field(default=0, kw_only=True)
     window: Window | None = field(default=None, kw_only=True)
     enabled: bool = field(default=True, kw_only=True)
+    keep: Keep = field(default=Keep(), kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rules.destination import Destination, parse_destination
 from rules.errors import RuleError
+from rules.keep import Keep
 from rules.match import MatchReader, suggestion
 from rules.model import Condition, Ending, ProcessorKind, Rule, Step
 from rules.texts import RuleText, read_rule_texts
@@ -20,8 +21,8 @@ DEFAULT_RULES = Path(__file__).with_name("default.toml")
 
 Processors = Mapping[str, ProcessorKind]
 
-RULE_KEYS = ("name", "enabled", "match", "run", "deliver", "then", "priority", "window")
-_WORK_KEYS = ("deliver", "priority", "window")
+RULE_KEYS = ("name", "enabled", "match", "run", "deliver", "keep", "then", "priority", "window")
+_WORK_KEYS = ("deliver", "keep", "priority", "window")
 _ENDINGS = ("drop", "hold", "keep")
 _PRIORITIES = range(-100, 101)
 
@@ -126,6 +127,7 @@ class _Reader:
             priority=self.priority(table.get("priority", 0)),
             window=self.window(table.get("window")),
             enabled=self.enabled(table.get("enabled", True)),
+            keep=self.keep(self.table(table, "keep")),
         )
 
     def require_name(self, table: Mapping[str, object]) -> None:
@@ -133,6 +135,13 @@ class _Reader:
             raise self.fail("name", "a rule needs a name")
         if any(rule.name == self.name for rule in self.above):
             raise self.fail("name", "another rule has this name already")
+
+    def keep(self, table: Mapping[str, object]) -> Keep:
+        try:
+            return Keep.parse(table)
+        except ValueError as error:
+            key, _, problem = str(error).partition(": ")
+            raise self.fail(f"keep.{key}", problem) from error
 
     def enabled(self, value: object) -> bool:
         if not isinstance(value, bool):

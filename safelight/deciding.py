@@ -53,6 +53,11 @@ class Deciding:
         self._rules: tuple[Rule, ...] = ()
         self._take_first_rules()
 
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules in force."""
+        return self._rules
+
     def reload(self) -> bool:
         """Read the rules again; return whether they are in force.
 

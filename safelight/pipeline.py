@@ -18,6 +18,7 @@ from safelight.config import Config
 from safelight.deciding import Deciding
 from safelight.disk import DiskWatch
 from safelight.requests import Requests
+from safelight.retention import Retention
 from safelight.scheduling import Scheduling
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class Pipeline:
             config, ledger, self.spool, self._deciding, self._watcher.wake
         )
         self._disk = DiskWatch(config.storage, ledger.disk_stages)
+        self._retention = Retention(config.storage, self.spool, ledger.retention)
         self._requests = Requests(config.storage.requests)
         self._counts = _Counts()
         self._waiting: int | None = None
@@ -92,6 +94,7 @@ class Pipeline:
         traceback: TracebackType | None,
     ) -> None:
         self._watcher.stop()
+        self._retention.stop()
         self._scheduling.stop()
 
     def run(self, stop: threading.Event, alive: Callable[[str], None]) -> None:
@@ -119,6 +122,7 @@ class Pipeline:
             self._obey_requests()
             self._scheduling.start(may_begin=self._disk.may_process())
             self._scheduling.collect()
+            self._retention.step(self._deciding.rules)
             alive(f"{self._counts}, {self._scheduling.done} jobs done")
 
     def _obey_requests(self) -> None:
@@ -132,6 +136,7 @@ class Pipeline:
             self._deciding.reload()
 
     def _resume(self) -> None:
+        self._retention.resume()
         requeued = self._scheduling.resume()
         self._deciding.resume()
         self._record_quarantine()

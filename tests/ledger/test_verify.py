@@ -159,9 +159,11 @@ def test_what_retention_deleted_is_no_loss(land, make_instance, journal, watch, 
     journal(stored=1)
     watch()
     session = ledger.intake._session
-    session.execute("CREATE TABLE IF NOT EXISTS deletions (association_id TEXT)")
-    session.execute("INSERT INTO deletions (association_id) VALUES ('a1')")
-    session.execute("DELETE FROM instances")
+    session.execute(
+        "INSERT INTO deletions (id, series_id, what, count, bytes, rule, at)"
+        " VALUES (1, 1, 'instances', 1, 1, 'All', '2026-01-01')"
+    )
+    session.execute("UPDATE instances SET deletion_id = 1")
     path.unlink()
     found = balance()
     assert (found.losses, found.deleted) == ((), 1)

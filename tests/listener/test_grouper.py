@@ -260,3 +260,16 @@ def test_a_study_that_lacks_a_listed_series_says_so():
     ((_, grade, evidence),) = studies_due(grouper, 160.0)
     assert grade == "quiet"
     assert evidence.endswith("; 0 of 1 series listed by PACS1")
+
+
+def test_an_open_association_that_sent_to_an_earlier_revision_blocks_the_next():
+    grouper = grouper_with()
+    for name in ("a1", "a2"):
+        grouper.note(event("accepted", name))
+    arrive(grouper, KEY, "1", "a1", "CT", 100.0)
+    grouper.close(KEY)
+    arrive(grouper, KEY, "2", "a2", "CT", 200.0)
+    grouper.note(event("released", "a2"))
+    assert due(grouper, 220.0) == []
+    grouper.note(event("released", "a1"))
+    assert len(due(grouper, 220.0)) == 1

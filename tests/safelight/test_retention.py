@@ -1,0 +1,147 @@
+"""What rules let go: accounted for, and only when what was made of it is intact.
+
+Which things are due is shown in tests/ledger/test_retention.py.
+"""
+
+import pytest
+
+from ledger.reader import LedgerReader
+from ledger.writer import LedgerWriter
+
+
+@pytest.fixture
+def keep(config):
+    """Function that has the site's rule keep things as ``[rule.keep]`` says."""
+
+    def write(text):
+        rules = config.rules.file
+        rules.write_text(f"{rules.read_text().partition('[rule.keep]')[0]}[rule.keep]\n{text}\n")
+
+    return write
+
+
+@pytest.fixture
+def read(config):
+    """Function that reads the ledger: ``read("deletions")``."""
+
+    def ask(method, *arguments):
+        reader = LedgerReader(config.storage.ledger)
+        try:
+            return getattr(reader, method)(*arguments)
+        finally:
+            reader.close()
+
+    return ask
+
+
+def is_done(reader):
+    return bool(reader.jobs(("done",)))
+
+
+def deletions(count):
+    return lambda reader: [row.ended_at is not None for row in reader.deletions()] == [True] * count
+
+
+def files(folder):
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+def published(config):
+    """The files in the folders of jobs."""
+    return sorted(path.name for path in config.storage.results.glob("*/*/*"))
+
+
+def test_instances_go_when_their_time_is_over_and_what_was_made_of_them_stays(
+    config, land, run, keep, read
+):
+    uid = land(3)
+    spooled = files(config.storage.spool / "instances")
+    size = sum(path.stat().st_size for path in config.storage.spool.rglob("*.dcm"))
+    run(is_done)
+    made = published(config)
+    keep("instances_days = 0")
+    run(deletions(1))
+    assert (len(spooled), files(config.storage.spool / "instances")) == (3, [])
+    assert published(config) == made
+    (row,) = read("deletions")
+    assert (row.what, row.count, row.bytes, row.rule) == ("instances", 3, size, "All")
+    assert read("history", 1)[-1].what == 'deleted by rule "All": 3 instances'
+
+    land(3, uid=uid)  # sent again: a new revision, and nothing to be made anew
+    keep("")
+    run(lambda reader: reader.one_series(1).revision == 2 and is_done(reader))
+    (job,) = read("jobs_of", 1)
+    assert (job.revision, job.state, job.tries) == (2, "done", 1)
+    assert read("one_series", 1).instances == 3
+    assert len(files(config.storage.spool / "instances")) == 3
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing", "manifest"])
+def test_instances_stay_when_what_was_made_of_them_is_not_intact(
+    config, land, run, keep, read, caplog, damage
+):
+    land()
+    run(is_done)
+    (volume,) = config.storage.results.rglob("*.nii.gz")
+    if damage == "changed":
+        volume.write_bytes(volume.read_bytes()[:-1] + b"?")
+    elif damage == "missing":
+        volume.unlink()
+    else:
+        volume.with_name("manifest.json").unlink()
+    keep("instances_days = 0\nresults_days = 0")
+    run(lambda _: caplog.text.count("kept beyond their time") == 2)
+    assert read("deletions") == ()
+    assert len(files(config.storage.spool / "instances")) == 2
+
+
+def test_results_go_whole_and_are_no_longer_shown_and_instances_stay(config, land, run, keep, read):
+    land()
+    run(is_done)
+    made = len(published(config))
+    keep("results_days = 0")
+    run(deletions(1))
+    assert list(config.storage.results.iterdir()) == []
+    assert list(config.storage.scratch.iterdir()) == []
+    (row,) = read("deletions")
+    assert (row.what, row.count) == ("results", made)
+    assert read("jobs_of", 1)[0].outputs == ()
+    assert len(files(config.storage.spool / "instances")) == 2
+
+    land(3, uid="1.2.3.1")  # one more instance: another digest, so it is made
+    keep("")
+    run(lambda reader: reader.one_series(1).revision == 2 and is_done(reader))
+    assert len(published(config)) == made
+
+
+def test_instances_go_before_the_results_that_prove_what_was_made_of_them(
+    config, land, run, keep, read
+):
+    land()
+    run(is_done)
+    keep("instances_days = 0\nresults_days = 0")
+    run(deletions(2))
+    assert [row.what for row in reversed(read("deletions"))] == ["instances", "results"]
+    assert list(config.storage.results.iterdir()) == []
+
+    land(uid="1.2.3.1")  # all of it again: its results are gone, so they are made again
+    keep("")
+    run(lambda reader: reader.one_series(1).revision == 2 and is_done(reader))
+    assert [job.tries for job in read("jobs_of", 1)] == [1]
+    assert "manifest.json" in published(config)
+
+
+def test_a_deletion_that_was_interrupted_is_carried_out_but_for_what_was_sent_again_since(
+    config, land, run, keep, read
+):
+    land()
+    run(is_done)
+    with LedgerWriter(config.storage.ledger) as ledger:
+        (due,) = ledger.retention.instances_due({"All": "9999"})
+        ledger.retention.begin(due)  # and the daemon is killed here
+    again = config.storage.spool / "instances" / "1.2.3" / "1.2.3.1" / "1.2.3.1.0.dcm"
+    again.write_bytes(again.read_bytes())
+    run(lambda reader: reader.one_series(1).revision == 2)
+    assert files(config.storage.spool / "instances") == ["1.2.3.1.0.dcm"]
+    assert deletions(1)(LedgerReader(config.storage.ledger))
+    assert read("one_series", 1).instances == 2
