@@ -267,9 +267,17 @@ def serving(context: WebContext) -> Iterator[Page]:
         for connection in running.open_streams:
             connection.close()
         call(runner.cleanup())
+        call(_settle())
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+async def _settle() -> None:
+    """Let connections end that came or closed while the server ended."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.sleep(0)  # a closed transport lets its socket go in the next round
 
 
 @pytest.fixture
