@@ -66,9 +66,7 @@ def _against_storescp() -> Iterator[Case]:
     for pdu, kind, associations in itertools.product(
         (SMALL_PDU, LARGE_PDU), _AGAINST_STORESCP, (1, 4)
     ):
-        receivers: list[Start] = [_SAFELIGHT, _STORESCP, peers.raw]
-        if (kind, pdu) == (CT, SMALL_PDU):
-            receivers.append(_STORESCP_PARSING)
+        receivers: list[Start] = [_SAFELIGHT, _STORESCP, _STORESCP_PARSING, peers.raw]
         yield _case(kind, pdu, associations, _AGAINST_STORESCP[kind], receivers)
 
 
