@@ -97,7 +97,7 @@ imports: $(VENV)/.test  ## Check that imports go one way.
 
 .PHONY: unit
 unit: $(VENV)/.test  ## Run the tests: [ARGS="-k name"]
-	$(call step,pytest $(ARGS))
+	$(call step,pytest --numprocesses auto --dist loadfile $(ARGS))
 
 .PHONY: crash
 crash: $(VENV)/.test peers  ## Kill the receiver at every step of storing and 200 random moments (minutes).
