@@ -215,6 +215,7 @@ def test_a_damaged_ledger_is_set_aside_and_made_again_from_the_spool(daemon, sta
         (node.data / f"ledger.sqlite{suffix}").unlink(missing_ok=True)
     (node.data / "ledger.sqlite").write_bytes(b"junk " * 1000)
     node = daemon()
+    node.wait_until(lambda: list(node.data.glob("ledger-*.sqlite")), "the ledger made again")
     (after,) = node.wait_for_ended(1).values()
     kept = (after.instances, after.revision, after.grade, after.state)
     assert kept == (before.instances, before.revision, before.grade, before.state)
