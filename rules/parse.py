@@ -14,7 +14,7 @@ from rules.errors import RuleError
 from rules.keep import Keep
 from rules.match import MatchReader, suggestion
 from rules.model import Condition, Ending, ProcessorKind, Rule, Step
-from rules.texts import RuleText, read_rule_texts
+from rules.texts import RuleText
 from rules.window import Window
 
 DEFAULT_RULES = Path(__file__).with_name("default.toml")
@@ -25,19 +25,6 @@ RULE_KEYS = ("name", "enabled", "match", "run", "deliver", "keep", "then", "prio
 _WORK_KEYS = ("deliver", "keep", "priority", "window")
 _ENDINGS = ("drop", "hold", "keep")
 _PRIORITIES = range(-100, 101)
-
-
-def load_rules(path: Path, processors: Processors) -> tuple[Rule, ...]:
-    """Read the rules of one TOML file, or of a folder of them.
-
-    Raises
-    ------
-    RuleError
-        Names file, rule and key, and what was expected there.
-    OSError
-        A file cannot be read.
-    """
-    return parse_rules(read_rule_texts(path), processors)
 
 
 def parse_rules(texts: Sequence[RuleText], processors: Processors) -> tuple[Rule, ...]:

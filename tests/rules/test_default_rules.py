@@ -7,8 +7,8 @@ import pytest
 from processor.registry import KINDS
 from rules.decide import decide
 from rules.model import SeriesFacts
-from rules.parse import DEFAULT_RULES, load_rules, parse_rules
-from rules.texts import RuleText
+from rules.parse import DEFAULT_RULES, parse_rules
+from rules.texts import RuleText, read_rule_texts
 
 TEXT = DEFAULT_RULES.read_text()
 ALL_ENABLED = parse_rules([RuleText("d", TEXT.replace("enabled = false\n", ""))], KINDS)
@@ -33,9 +33,8 @@ KEPT = "Everything -> convert, qc, preview, metadata"
 
 
 def test_as_shipped_only_everything_is_in_force():
-    assert [rule.name for rule in load_rules(DEFAULT_RULES, KINDS) if rule.enabled] == [
-        "Everything"
-    ]
+    shipped = parse_rules(read_rule_texts(DEFAULT_RULES), KINDS)
+    assert [rule.name for rule in shipped if rule.enabled] == ["Everything"]
 
 
 def test_they_fit_on_one_screen():

@@ -4,8 +4,8 @@ import pytest
 
 from rules.errors import RuleError
 from rules.model import ProcessorKind
-from rules.parse import load_rules, parse_rules, parse_when
-from rules.texts import RuleText
+from rules.parse import parse_rules, parse_when
+from rules.texts import RuleText, read_rule_texts
 
 
 def accept(options):
@@ -92,7 +92,7 @@ def test_the_files_of_a_folder_are_read_in_the_order_of_their_names(tmp_path):
         (".#10-a.toml", "D"),
     ):
         (tmp_path / file).write_text(f'[[rule]]\nname = "{name}"\n{RUN}')
-    assert [rule.name for rule in load_rules(tmp_path, PROCESSORS)] == ["A", "B"]
+    assert [rule.name for rule in parse_rules(read_rule_texts(tmp_path), PROCESSORS)] == ["A", "B"]
 
 
 @pytest.mark.parametrize(
@@ -108,13 +108,13 @@ def test_an_error_names_the_file_of_a_folder_that_it_is_in(tmp_path, second, pro
     content = second if isinstance(second, bytes) else second.encode()
     (tmp_path / "20.toml").write_bytes(content)
     with pytest.raises(RuleError) as caught:
-        load_rules(tmp_path, PROCESSORS)
+        parse_rules(read_rule_texts(tmp_path), PROCESSORS)
     assert str(caught.value).startswith(problem)
 
 
 def test_a_folder_without_rules_is_an_error(tmp_path):
     with pytest.raises(RuleError, match="no such file in the folder"):
-        load_rules(tmp_path, PROCESSORS)
+        parse_rules(read_rule_texts(tmp_path), PROCESSORS)
 
 
 def rule_with(match, rest=RUN):
