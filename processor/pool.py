@@ -1,22 +1,20 @@
-"""The pool of worker processes: each can be killed, by time or memory, without costing the others.
+"""Runs calls in processes of their own, a few at a time; any can be killed without the others.
 
-It runs jobs; which ones and how often is the scheduler's business.
+Which jobs run and how often is the scheduler's business.
 """
 
 import multiprocessing
 import os
+import pickle
 import resource
 import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
-from multiprocessing.connection import wait
-from multiprocessing.context import BaseContext
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Any, Self, TypeVar
-
-from pebble import ProcessExpired, ProcessPool
 
 from processor.errors import WorkerDied, WorkerOutOfMemory, WorkerTimeout
 from processor.job import run_job
@@ -26,25 +24,23 @@ from processor.settings import PoolSettings
 T = TypeVar("T")
 
 _MEGABYTE = 1 << 20
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["processor.job", "processor.workbook"])
+_children = threading.Lock()  # multiprocessing may reap any child when it starts or joins one
 
 
 class WorkerPool:
-    """Worker processes, started by a fork server: they share nothing with us but the request.
+    """Worker processes, one for each call, forked by a server that has imported what jobs need.
 
-    A job's future carries a `JobResult`, or raises `WorkerTimeout`, `WorkerDied`,
-    `WorkerOutOfMemory` or what the job raised. Cancelling a future kills the worker that runs it.
+    They share nothing: neither with us nor with each other. A future carries what the call
+    returned, or raises what it raised, `WorkerTimeout`, `WorkerDied` or `WorkerOutOfMemory`.
+    Cancelling it kills the worker and all that the worker has started.
     """
 
     def __init__(self, settings: PoolSettings) -> None:
         self._settings = settings
+        self._threads = ThreadPoolExecutor(settings.workers, thread_name_prefix="worker")
         self._unsettled: set[Future[Any]] = set()
-        self._pool: Any = ProcessPool(
-            max_workers=settings.workers,
-            max_tasks=settings.jobs_per_worker,
-            initializer=prepare_worker,
-            initargs=(settings.memory_limit_mb,),
-            context=_fork_server(),
-        )
 
     def submit(self, request: JobRequest) -> Future[JobResult]:
         """Run a job in a worker."""
@@ -52,33 +48,22 @@ class WorkerPool:
 
     def submit_call(self, function: Callable[..., T], *args: object) -> Future[T]:
         """Run any importable function in a worker, under the same limits."""
-        inner = self._pool.schedule(function, args=args, timeout=self._settings.time_limit_seconds)
-        outer: Future[T] = Future()
-        self._unsettled.add(outer)
-        outer.add_done_callback(self._unsettled.discard)
-        outer.add_done_callback(lambda done: inner.cancel() if done.cancelled() else None)
-        inner.add_done_callback(lambda done: _settle(outer, done, self._settings))
-        return outer
+        call = _Call(self._settings, function, args)
+        self._unsettled.add(call.future)
+        call.future.add_done_callback(self._unsettled.discard)
+        self._threads.submit(call.run)
+        return call.future
 
     def close(self) -> None:
-        """Let what was submitted finish, then end the workers."""
-        self._pool.close()
-        self._pool.join()
+        """Let what was submitted finish."""
+        self._threads.shutdown()
 
     def stop(self) -> None:
-        """Kill the workers now, within `stop_seconds`; unfinished futures are cancelled.
-
-        Raises
-        ------
-        TimeoutError
-            A worker could not be ended in time.
-        """
-        self._pool.stop()
-        try:
-            self._pool.join(timeout=self._settings.stop_seconds)
-        finally:
-            for future in tuple(self._unsettled):
-                future.cancel()  # pebble leaves what was running unanswered
+        """Kill the workers now; unfinished futures are cancelled."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for future in tuple(self._unsettled):
+            future.cancel()
+        self._threads.shutdown()
 
     def __enter__(self) -> Self:
         return self
@@ -95,38 +80,102 @@ class WorkerPool:
             self.stop()
 
 
-def _fork_server() -> BaseContext:
-    """A process that has imported what jobs need, and forks each worker in milliseconds."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["processor.job", "processor.workbook"])
-    return context
+class _Call:
+    """One call and its process. The future is never marked as running: it can be cancelled."""
+
+    def __init__(self, settings: PoolSettings, function: Callable[..., Any], args: Any) -> None:
+        self.future: Future[Any] = Future()
+        self.future.add_done_callback(self._on_done)
+        self._settings = settings
+        self._reader, self._writer = _context.Pipe(duplex=False)
+        self._process = _context.Process(
+            target=_work,
+            args=(self._writer, settings.memory_limit_mb, function, args),
+            name="safelight-worker",
+            daemon=True,
+        )
+
+    def run(self) -> None:
+        """Start the process, wait for its answer and its end, settle the future."""
+        try:
+            answer = self._answer() if self._start() else None
+            self._end()
+            self._settle(self.future.set_result, answer)
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the future gets it
+            self._end()
+            self._settle(self.future.set_exception, error)
+
+    def _start(self) -> bool:
+        with _children:
+            if self.future.cancelled():
+                return False
+            self._process.start()
+        self._writer.close()
+        return True
+
+    def _answer(self) -> Any:
+        limit = self._settings.time_limit_seconds
+        if not wait([self._reader, self._process.sentinel], limit):
+            raise WorkerTimeout(f"killed after {limit:g} s, the time limit")
+        try:
+            answer, error = self._reader.recv()
+        except (EOFError, OSError):
+            self._reap()
+            raise WorkerDied(f"the worker ended {_ending(self._process.exitcode or 0)}") from None
+        if isinstance(error, MemoryError) and not isinstance(error, WorkerOutOfMemory):
+            limit_mb = self._settings.memory_limit_mb
+            raise WorkerOutOfMemory(f"more than {limit_mb} MB, the memory limit")
+        if error is not None:
+            raise error
+        return answer
+
+    def _settle(self, settle: Callable[[Any], None], value: object) -> None:
+        with suppress(InvalidStateError):  # cancelled meanwhile
+            settle(value)
+
+    def _on_done(self, future: Future[Any]) -> None:
+        if future.cancelled():
+            with _children:
+                self._kill()
+
+    def _kill(self) -> None:
+        """Kill the worker and its children; nothing if it was never started or is reaped."""
+        if self._process.is_alive() and self._process.pid is not None:
+            with suppress(ProcessLookupError):  # it has no group of its own yet
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.kill()
+
+    def _reap(self) -> None:
+        wait([self._process.sentinel])
+        with _children:
+            self._process.join()
+
+    def _end(self) -> None:
+        with _children:
+            self._kill()
+        if self._process.pid is not None:
+            self._reap()
+        self._reader.close()
+        self._writer.close()
 
 
-def _settle(outer: Future[T], inner: "Future[Any]", settings: PoolSettings) -> None:
-    """Hand the worker's answer on, with pebble's errors in our words."""
-    if inner.cancelled():
-        outer.cancel()
-        return
-    error = inner.exception()
-    if not outer.set_running_or_notify_cancel():
-        return
-    if error is None:
-        outer.set_result(inner.result())
-    else:
-        outer.set_exception(_in_our_words(error, settings))
-
-
-def _in_our_words(error: BaseException, settings: PoolSettings) -> BaseException:
-    if isinstance(error, ProcessExpired):
-        return WorkerDied(f"the worker ended {_ending(error.exitcode)}")
-    if isinstance(error, WorkerTimeout | WorkerOutOfMemory):
-        return error
-    if isinstance(error, FutureTimeoutError):
-        limit = settings.time_limit_seconds
-        return WorkerTimeout(f"killed after {limit:g} s, the time limit")
-    if isinstance(error, MemoryError):
-        return WorkerOutOfMemory(f"more than {settings.memory_limit_mb} MB, the memory limit")
-    return error
+def _work(
+    writer: "Connection[Any, Any]",
+    memory_limit_mb: int,
+    function: Callable[..., Any],
+    args: tuple[object, ...],
+) -> None:
+    """Answer with what the function returns or raises. Runs in the worker."""
+    prepare_worker(memory_limit_mb)
+    answer: tuple[Any, BaseException | None]
+    try:
+        answer = (function(*args), None)
+    except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+        answer = (None, error)
+    try:
+        writer.send(answer)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        writer.send((None, RuntimeError(f"the answer cannot be sent: {type(error).__name__}")))
 
 
 def _ending(code: int) -> str:
@@ -140,6 +189,7 @@ def _ending(code: int) -> str:
 
 def prepare_worker(memory_limit_mb: int) -> None:
     """Set a new worker's limits and make it end with its parent. Runs in the worker."""
+    os.setpgid(0, 0)  # so that what it starts can be killed with it
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold patient data
     if memory_limit_mb:
         limit = memory_limit_mb * _MEGABYTE
@@ -152,4 +202,4 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
-        os._exit(1)
+        os.killpg(0, signal.SIGKILL)

@@ -99,19 +99,13 @@ class PoolSettings:
     Attributes
     ----------
     workers : int
-        How many processes.
+        How many processes at once.
     time_limit_seconds : float
         A job that takes longer is killed.
     memory_limit_mb : int
         Address space of a worker (RLIMIT_AS); 0 for no limit.
-    jobs_per_worker : int
-        A worker is replaced after so many jobs; 0 for never.
-    stop_seconds : float
-        How long `stop` may take.
     """
 
     workers: Annotated[int, Ge(1)] = 2
     time_limit_seconds: Annotated[float, Gt(0)] = 1800
     memory_limit_mb: Annotated[int, Ge(0)] = 8192
-    jobs_per_worker: Annotated[int, Ge(0)] = 200
-    stop_seconds: Annotated[float, Gt(0)] = 15

@@ -121,6 +121,11 @@ class Node:
         """Every process of the daemon but the supervisor."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
+    def lasting_processes(self):
+        """Every process that outlasts a job: all but workers, which a fork server has started."""
+        children = psutil.Process(self.process.pid).children()
+        return children + [grandchild for child in children for grandchild in child.children()]
+
     def receivers(self):
         """The processes that have the DICOM port."""
         return [process for process in self.processes() if _listens(process, self.port)]
