@@ -3,8 +3,9 @@
 It does not resample, fill gaps or choose among volumes; what is not regular is refused.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,19 @@ from numpy.typing import NDArray
 from processor import options
 from processor.eligibility import Route, route
 from processor.errors import NotConvertible, PixelDataError
-from processor.geometry import Array, Plane, StackPlan, closest_ras, frame_matrix_lps, plan_stack
+from processor.geometry import Plane, StackPlan, frame_matrix_lps, plan_stack
 from processor.headers import numbers, text
 from processor.intensity import Rescale, is_inverted, is_quantitative, rescale_of, upright
 from processor.model import JobContext, Output, StepResult
 from processor.names import series_stem
-from processor.nifti import write_image, write_volume
+from processor.nifti import Volume, write_image, write_nifti
+from processor.planes import (
+    turned_affine,
+    turned_planes,
+    turned_shape,
+    turns_to_ras,
+    upright_planes,
+)
 from processor.publish import output_of
 from processor.sidecar import sidecar, write_sidecar
 from processor.source import Instance
@@ -41,8 +49,7 @@ OPTIONS = (
 class Convert:
     """Conversion to NIfTI-1 (`.nii.gz`) with a JSON sidecar.
 
-    Options: `format` ("nifti"), `compression` (gzip level 0 to 9, default 1: level 6 takes several
-    times longer for files 8 % smaller).
+    Options: `format` ("nifti"), `compression` (0 to 9, default 1, see `processor.gzip_file`).
     """
 
     name: str = "convert"
@@ -80,28 +87,22 @@ def _compression(job: JobContext) -> int:
     return level if isinstance(level, int) else 1
 
 
-@dataclass(frozen=True)
-class Stack:
-    """The voxels of a stack, ready to be written."""
-
-    volume: NDArray[Any]
-    affine_ras: Array
-    rescale: Rescale
-
-
 def _convert_stack(job: JobContext, chosen: Route) -> StepResult:
     plan = plan_stack(chosen.planes)
     ordered = [chosen.instances[index] for index in plan.order]
-    stack = _assemble(ordered, plan, lambda part: job.progress(part * 0.4))
+    for done, instance in enumerate(ordered):
+        instance.frame()
+        job.progress(0.4 * (done + 1) / len(ordered))
+    volume = _volume(ordered, plan)
     path = job.folder / f"{series_stem(ordered[0].header)}.nii.gz"
-    write_volume(path, stack.volume, stack.affine_ras, stack.rescale, _compression(job))
+    write_nifti(path, volume, _compression(job))
     job.progress(0.8)
     positions = np.array([chosen.planes[index].position_lps for index in plan.order])
     frames = _source_frames(chosen.instances, chosen.planes)
     verification = verify_volume(path, frames, position_rounding_mm(positions))
     if not verification.ok:
         return _unverified(verification)
-    details = _stack_details(ordered, plan, stack, verification)
+    details = _stack_details(ordered, plan, volume, verification)
     beside = _write_sidecar(path, ordered[0], details)
     count = verification.frames
     return StepResult(
@@ -113,24 +114,36 @@ def _convert_stack(job: JobContext, chosen: Route) -> StepResult:
     )
 
 
-def _assemble(
-    ordered: Sequence[Instance], plan: StackPlan, progress: Callable[[float], None]
-) -> Stack:
-    """Stored values as (columns, rows from the bottom, slices); float32 where slopes vary."""
+def _volume(ordered: Sequence[Instance], plan: StackPlan) -> Volume:
+    """Stored values, float32 where slopes vary; 3D acquisitions are turned as dcm2niix does."""
     rescales = [rescale_of(instance.header) for instance in ordered]
-    constant = len(set(rescales)) == 1
-    frames: list[NDArray[Any]] = []
-    for index, (instance, rescale) in enumerate(zip(ordered, rescales, strict=True)):
-        values = _stored(instance)
-        if not constant:
-            values = (values * rescale.slope + rescale.intercept).astype(np.float32)
-        frames.append(values)
-        progress((index + 1) / len(ordered))
-    volume: NDArray[Any] = np.stack(frames)[:, ::-1, :].transpose(2, 1, 0)
-    affine = plan.affine_ras
+    varying = len(set(rescales)) > 1
+    frames = [
+        partial(_values, instance) if varying else partial(_stored, instance)
+        for instance in ordered
+    ]
+    dtype = np.result_type(*{instance.frame().dtype for instance in ordered})
+    rows, columns = ordered[0].frame().shape
+    shape: tuple[int, ...] = (columns, rows, len(ordered))
+    affine, planes = plan.affine_ras, upright_planes(frames)
     if len(ordered) > 1 and all(_is_3d_acquisition(instance) for instance in ordered):
-        volume, affine = closest_ras(volume, affine)
-    return Stack(volume, affine, rescales[0] if constant else Rescale())
+        turns = turns_to_ras(affine)
+        affine = turned_affine(affine, shape, turns)
+        planes = turned_planes(frames, turns)
+        shape = turned_shape(shape, turns)
+    return Volume(
+        shape=shape,
+        dtype=np.dtype(np.float32) if varying else dtype,
+        colour=False,
+        planes=planes,
+        affine_ras=affine,
+        spacing_mm=tuple(float(mm) for mm in np.linalg.norm(affine[:3, :3], axis=0)),
+        rescale=Rescale() if varying else rescales[0],
+    )
+
+
+def _values(instance: Instance) -> NDArray[Any]:
+    return real_values(instance).astype(np.float32)
 
 
 def _is_3d_acquisition(instance: Instance) -> bool:
@@ -153,13 +166,13 @@ def _source_frames(instances: Sequence[Instance], planes: Sequence[Plane]) -> It
 
 
 def _stack_details(
-    ordered: Sequence[Instance], plan: StackPlan, stack: Stack, verification: Verification
+    ordered: Sequence[Instance], plan: StackPlan, volume: Volume, verification: Verification
 ) -> dict[str, object]:
     return {
         "engine": "native",
-        "shape": list(stack.volume.shape),
+        "shape": list(volume.shape),
         "spacing_mm": [round(value, 6) for value in plan.spacing_mm],
-        "affine_ras": stack.affine_ras.round(9).tolist(),
+        "affine_ras": np.asarray(volume.affine_ras).round(9).tolist(),
         "obliquity_degrees": round(plan.obliquity_degrees, 3),
         "verification": verification.as_json(),
     } | _value_notes(ordered[0])

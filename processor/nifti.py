@@ -1,6 +1,9 @@
-"""Writing NIfTI-1 files: bytes of stored values with their scale. It decides nothing."""
+"""Writing NIfTI-1 files: stored values with their scale, plane by plane. It decides nothing."""
 
-import gzip
+import io
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,30 +11,144 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from processor.geometry import Array
+from processor.errors import NotConvertible
+from processor.geometry import DRIFT_TOLERANCE_MM, Array
+from processor.gzip_file import opened
 from processor.intensity import Rescale
 
 _WITHIN_NIFTI = ("u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8")
+_LONGEST_AXIS = 32767  # dim[] are signed 16-bit integers
+
+
+@dataclass(frozen=True)
+class Volume:
+    """What becomes one NIfTI.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (columns, rows, slices) or (columns, rows, slices, volumes).
+    dtype : dtype
+        Of the stored values.
+    colour : bool
+        Planes are (rows, columns, 3) of uint8 and are written as RGB24.
+    planes : iterable of ndarray, each (rows, columns) or (rows, columns, 3)
+        In the order of the file, slices fastest; rows from the bottom. They are read once, one
+        at a time.
+    affine_ras : ndarray, shape (4, 4), or None
+        Voxel indices to millimetres, RAS; None without a place in the patient, which gives
+        qform_code = sform_code = 0.
+    spacing_mm : tuple of 3 or 4 floats
+        Between voxel centres along i, j, k; with volumes a fourth number: seconds, 0 if unknown.
+    rescale : Rescale
+        To scl_slope and scl_inter.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    colour: bool
+    planes: Iterable[NDArray[Any]]
+    affine_ras: Array | None
+    spacing_mm: tuple[float, ...]
+    rescale: Rescale
+
+
+def write_nifti(path: Path, volume: Volume, compression: int) -> None:
+    """Write a volume in a stream: no more than a few planes are held at a time.
+
+    A sheared affine (tilted gantry) goes to the sform only: quaternions cannot tell shear.
+
+    Parameters
+    ----------
+    path : Path
+        Ending in `.nii` or `.nii.gz`.
+    compression : int
+        0 to 9, see `processor.gzip_file`; ignored for `.nii`.
+
+    Raises
+    ------
+    NotConvertible
+        An axis is longer than NIfTI-1 can tell.
+    ValueError
+        The planes are not what the shape says.
+    """
+    beginning = _beginning(volume)
+    with opened(path, compression) as file:
+        file.write(beginning)
+        for plane in _checked(volume):
+            file.write(plane.data.cast("B"))
+
+
+def _checked(volume: Volume) -> Iterator[NDArray[Any]]:
+    """The planes as they are written."""
+    columns, rows = volume.shape[:2]
+    expected = (rows, columns, 3) if volume.colour else (rows, columns)
+    dtype = nifti_dtype(volume.dtype)
+    count = 0
+    for plane in volume.planes:
+        if plane.shape != expected:
+            raise ValueError(f"a plane of {plane.shape} in a volume of {expected}")
+        count += 1
+        yield np.ascontiguousarray(plane, dtype=dtype)
+    if count != math.prod(volume.shape[2:]):
+        raise ValueError(f"{count} planes for a volume of shape {volume.shape}")
+
+
+def _beginning(volume: Volume) -> bytes:
+    """The header, and what is between it and the voxels."""
+    header = _header(volume)
+    buffer = io.BytesIO()
+    header.write_to(buffer)
+    return buffer.getvalue().ljust(int(header["vox_offset"]), b"\0")
+
+
+def _header(volume: Volume) -> Any:
+    if max(volume.shape) > _LONGEST_AXIS:
+        found = max(volume.shape)
+        raise NotConvertible(f"{found} voxels along an axis: NIfTI-1 can hold {_LONGEST_AXIS}")
+    new_header: Any = nib.Nifti1Header
+    header = new_header(endianness="<")
+    header.set_data_dtype("RGB" if volume.colour else nifti_dtype(volume.dtype))
+    header.set_data_shape(volume.shape)
+    header.set_zooms(volume.spacing_mm)
+    header.set_xyzt_units("mm", "sec")
+    header["descrip"] = b"Safelight"
+    if not volume.colour:
+        header.set_slope_inter(volume.rescale.slope, volume.rescale.intercept)
+    if volume.affine_ras is not None:
+        header.set_sform(volume.affine_ras, code="scanner")
+        if not _is_sheared(volume.affine_ras, volume.shape):
+            header.set_qform(volume.affine_ras, code="scanner")
+    return header
+
+
+def _is_sheared(affine_ras: Array, shape: tuple[int, ...]) -> bool:
+    """Whether the axes are off a right angle by what moves a voxel more than the tolerance."""
+    axes = affine_ras[:3, :3]
+    lengths = np.linalg.norm(axes, axis=0)
+    cosines = np.abs(np.triu((axes / lengths).T @ (axes / lengths), 1))
+    extents_mm = lengths * shape[:3]
+    return bool((cosines * np.maximum.outer(extents_mm, extents_mm)).max() > DRIFT_TOLERANCE_MM)
+
+
+def nifti_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The little-endian dtype NIfTI knows for stored values of `dtype`."""
+    code = "u1" if dtype.kind == "b" else f"{dtype.kind}{dtype.itemsize}"
+    return np.dtype("<f4" if code not in _WITHIN_NIFTI else f"<{code}")
 
 
 def write_volume(
     path: Path, volume: NDArray[Any], affine_ras: Array, rescale: Rescale, compression: int
 ) -> None:
-    """Write a stack placed in the patient (qform and sform code 1, scanner).
+    """Write an array as one stack.
 
     Parameters
     ----------
     volume : ndarray, shape (columns, rows, slices)
-        Stored values; `rescale` goes to scl_slope and scl_inter.
-    affine_ras : ndarray, shape (4, 4)
-        Voxel indices to millimetres, RAS.
-    compression : int
-        gzip level, 0 to 9.
+        Stored values, rows from the bottom.
     """
-    header = _header(volume, rescale)
-    header.set_qform(affine_ras, code="scanner")
-    header.set_sform(affine_ras, code="scanner")
-    _write(path, header, volume, compression)
+    spacing_mm = tuple(float(length) for length in np.linalg.norm(affine_ras[:3, :3], axis=0))
+    write_nifti(path, _of_array(volume, affine_ras, spacing_mm, rescale), compression)
 
 
 def write_image(
@@ -41,44 +158,20 @@ def write_image(
     rescale: Rescale,
     compression: int,
 ) -> None:
-    """Write one projection image without a place in the patient (qform and sform code 0).
+    """Write one projection image, which has no place in the patient.
 
     Parameters
     ----------
     image : ndarray, shape (columns, rows, 1)
-        Stored values, rows from the bottom as in stacks.
+        Stored values, rows from the bottom.
     spacing_mm : tuple of 2 floats
         Between columns, then between rows.
     """
-    header = _header(image, rescale)
-    header.set_zooms((*spacing_mm, 1.0))
-    _write(path, header, image, compression)
+    write_nifti(path, _of_array(image, None, (*spacing_mm, 1.0), rescale), compression)
 
 
-def _header(volume: NDArray[Any], rescale: Rescale) -> Any:
-    new_header: Any = nib.Nifti1Header
-    header = new_header(endianness="<")
-    header.set_data_dtype(nifti_dtype(volume.dtype))
-    header.set_data_shape(volume.shape)
-    header.set_slope_inter(rescale.slope, rescale.intercept)
-    header.set_xyzt_units("mm", "sec")
-    header["descrip"] = b"Safelight"
-    return header
-
-
-def nifti_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The little-endian dtype NIfTI knows for stored values of `dtype`."""
-    code = "u1" if dtype.kind == "b" else f"{dtype.kind}{dtype.itemsize}"
-    return np.dtype("<f4" if code not in _WITHIN_NIFTI else f"<{code}")
-
-
-def _write(path: Path, header: Any, volume: NDArray[Any], compression: int) -> None:
-    dtype = nifti_dtype(volume.dtype)
-    with (
-        path.open("wb") as raw,
-        gzip.GzipFile("", "wb", compression, raw, mtime=0) as packed,
-    ):
-        header.write_to(packed)
-        packed.write(bytes(int(header["vox_offset"]) - packed.tell()))
-        for k in range(volume.shape[2]):
-            packed.write(volume[:, :, k].astype(dtype).tobytes(order="F"))
+def _of_array(
+    voxels: NDArray[Any], affine_ras: Array | None, spacing_mm: tuple[float, ...], rescale: Rescale
+) -> Volume:
+    planes = (voxels[:, :, k].T for k in range(voxels.shape[2]))
+    return Volume(voxels.shape, voxels.dtype, False, planes, affine_ras, spacing_mm, rescale)
