@@ -9,12 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.pixels.utils import get_expected_length, pixel_array
+from pydicom.pixels.utils import get_expected_length
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -25,6 +24,7 @@ from pydicom.uid import (
 
 from listener.identity import PARSE_ERRORS
 from listener.part10 import Part10File
+from processor.decoding import decode_frame
 from processor.errors import PixelDataError
 from processor.headers import integer, number, sop_class_name, text
 
@@ -78,9 +78,13 @@ class Instance:
     @property
     def transfer_syntax(self) -> str:
         """The name of the transfer syntax the instance arrived in."""
-        meta = getattr(self.header, "file_meta", None)
-        uid = text(meta, "TransferSyntaxUID") if meta is not None else ""
+        uid = self._transfer_syntax_uid
         return str(UID(uid).name) if uid else "unnamed transfer syntax"
+
+    @cached_property
+    def _transfer_syntax_uid(self) -> str:
+        meta = getattr(self.header, "file_meta", None)
+        return text(meta, "TransferSyntaxUID") if meta is not None else ""
 
     def frame(self, index: int = 0) -> NDArray[Any]:
         """One frame of stored values.
@@ -88,7 +92,8 @@ class Instance:
         Returns
         -------
         ndarray, shape (rows, columns) or (rows, columns, 3)
-            Stored values before rescale and windowing; colour is RGB unless it is PALETTE COLOR.
+            Stored values before rescale and windowing, read-only; colour is RGB unless it is
+            PALETTE COLOR.
 
         Raises
         ------
@@ -108,14 +113,13 @@ class Instance:
         if problem:
             return problem
         try:
-            frame = pixel_array(self.header, index=index)
+            return decode_frame(self.header, self._transfer_syntax_uid, index)
         except OSError as error:
             if error.errno is not None:
                 raise
             return self._undecodable(error)
         except _UNDECODABLE as error:
             return self._undecodable(error)
-        return without_overlay_bits(self.header, frame)
 
     def _undecodable(self, error: Exception) -> PixelDataError:
         return PixelDataError(
@@ -135,7 +139,7 @@ class Instance:
         if expected is None:
             return PixelDataError(f"incomplete image description in instance {self.uid}")
         found = len(self.header.get("PixelData", b"") or b"")
-        if self._native() and "PixelData" in self.header and found < expected:
+        if self._transfer_syntax_uid in _NATIVE and "PixelData" in self.header and found < expected:
             return PixelDataError(
                 f"pixel data truncated: {found} of {expected} bytes in instance {self.uid}"
             )
@@ -151,11 +155,6 @@ class Instance:
             return get_expected_length(self.header)
         except PARSE_ERRORS:
             return None
-
-    def _native(self) -> bool:
-        meta = getattr(self.header, "file_meta", None)
-        uid = text(meta, "TransferSyntaxUID") if meta is not None else ""
-        return uid in _NATIVE
 
     def _drop_encoded(self) -> None:
         if len(self._frames) == self.frame_count and "PixelData" in self.header:
@@ -229,18 +228,3 @@ def read_instance(path: Path) -> Instance | Finding:
         return Finding(path.name, "not a DICOM file")
     except PARSE_ERRORS as error:
         return Finding(path.name, f"cannot be read ({type(error).__name__})")
-
-
-def without_overlay_bits(header: Dataset, frame: NDArray[Any]) -> NDArray[Any]:
-    """The frame without overlay planes that older devices kept in unused high bits.
-
-    Only where the header announces such an overlay (60xx,0102 above 0): elsewhere bits above
-    BitsStored may be values, since some devices understate BitsStored.
-    """
-    stored, allocated = integer(header, "BitsStored"), integer(header, "BitsAllocated")
-    positions = [integer(header, group << 16 | 0x0102) for group in range(0x6000, 0x6020, 2)]
-    embedded = any(stored <= position < allocated for position in positions)
-    if not embedded or frame.dtype.kind not in "iu":
-        return frame
-    shift = frame.dtype.itemsize * 8 - stored
-    return np.asarray(np.right_shift(np.left_shift(frame, shift), shift))
