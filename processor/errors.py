@@ -8,6 +8,7 @@
     │   ├── TemplateError           (ValueError) a metadata template is wrong
     │   ├── DestinationTaken        other jobs have the folder a rule wants
     │   ├── NotConvertible          these headers make no regular volume
+    │   │   └── UnevenSpacing       the distance between slices changes
     │   └── PixelDataError          this instance's pixels cannot be had
     └── RetriableError              the machine, not the input
         ├── StorageError            input/output error
@@ -46,6 +47,10 @@ class DestinationTaken(PermanentError):
 
 class NotConvertible(PermanentError):
     """The reason, in words, why a series makes no regular volume. A result, not a crash."""
+
+
+class UnevenSpacing(NotConvertible):
+    """The distance between the slices of a stack changes, and not because some are missing."""
 
 
 class PixelDataError(PermanentError):

@@ -1,4 +1,4 @@
-"""The planner: which frames make one regular stack, in what order, and where it is in the patient.
+"""Where frames lie in the patient: planes, matrices, affines.
 
 Pure functions on headers; pixels are never read here. Coordinates are millimetres: LPS is DICOM's
 patient frame (PS3.3 C.7.6.2.1.1), RAS is NIfTI's. Voxel indices (i, j, k) count columns, rows from
@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from processor.errors import NotConvertible
 from processor.headers import integer, number, numbers
 
 Array = NDArray[np.float64]
@@ -27,7 +26,7 @@ SPACING_TOLERANCE = 0.01
 GRID_TOLERANCE_VOXEL = 0.02
 DRIFT_TOLERANCE_MM = 0.1
 SAME_POSITION_MM = 0.01
-_MILLIMETRE_FLOOR = 0.01
+MILLIMETRE_FLOOR = 0.01
 
 
 @dataclass(frozen=True)
@@ -59,28 +58,6 @@ class Plane:
     def normal_lps(self) -> Array:
         """Row direction x column direction, shape (3,)."""
         return np.cross(self.orientation_lps[:3], self.orientation_lps[3:])
-
-
-@dataclass(frozen=True)
-class StackPlan:
-    """One regular stack.
-
-    Attributes
-    ----------
-    order : tuple of int
-        For each k, which of the given planes it holds.
-    affine_ras : ndarray, shape (4, 4)
-        Voxel indices (i, j, k, 1) to millimetres in RAS.
-    spacing_mm : tuple of 3 floats
-        Between voxel centres along i, j, k.
-    obliquity_degrees : float
-        Between the normal and the closest patient axis.
-    """
-
-    order: tuple[int, ...]
-    affine_ras: Array
-    spacing_mm: tuple[float, float, float]
-    obliquity_degrees: float
 
 
 def plane_of(header: Dataset) -> Plane | None:
@@ -125,49 +102,6 @@ def frame_matrix_lps(plane: Plane) -> Array:
     return matrix
 
 
-def plan_stack(planes: Sequence[Plane]) -> StackPlan:
-    """Order planes along their normal and place them, if they make one regular stack.
-
-    Parameters
-    ----------
-    planes : sequence of Plane
-        One for each frame, in any order.
-
-    Returns
-    -------
-    StackPlan
-        With `affine_ras` mapping voxel centres; the rows are stored from the bottom.
-
-    Raises
-    ------
-    NotConvertible
-        Mixed matrices, spacings or orientations, duplicate, missing or uneven positions, a tilt.
-
-    >>> axial = [Plane(4, 3, (0, 0, z), (1, 0, 0, 0, 1, 0), (1, 1), 2) for z in (4, 0, 2)]
-    >>> plan = plan_stack(axial)
-    >>> plan.order
-    (1, 2, 0)
-    >>> (plan.affine_ras + 0.0).tolist()[2]
-    [0.0, 0.0, 2.0, 0.0]
-    """
-    _require_one_kind(planes)
-    _require_one_orientation(planes)
-    normal = planes[0].normal_lps
-    positions = np.array([plane.position_lps for plane in planes])
-    distances = positions @ normal
-    order = np.argsort(distances, kind="stable")
-    _require_even(distances[order], positions[order], normal)
-    _require_straight(positions[order], normal)
-    step = _step(positions[order], planes[0])
-    affine = stack_affine_ras(planes[order[0]], step)
-    return StackPlan(
-        order=tuple(int(index) for index in order),
-        affine_ras=affine,
-        spacing_mm=(planes[0].spacing_mm[1], planes[0].spacing_mm[0], float(np.linalg.norm(step))),
-        obliquity_degrees=obliquity_degrees(normal),
-    )
-
-
 def stack_affine_ras(first: Plane, step_lps: Array) -> Array:
     """The affine of a stack whose k = 0 is `first`, rows stored from the bottom.
 
@@ -202,22 +136,6 @@ def closest_ras(volume: NDArray[np.generic], affine: Array) -> tuple[NDArray[np.
     return turned, affine @ orientations.inv_ornt_aff(turns, volume.shape)
 
 
-def _step(positions: Array, plane: Plane) -> Array:
-    if len(positions) == 1:
-        return plane.normal_lps * plane.thickness_mm
-    return np.asarray((positions[-1] - positions[0]) / (len(positions) - 1))
-
-
-def _require_one_kind(planes: Sequence[Plane]) -> None:
-    matrices = sorted({(plane.columns, plane.rows) for plane in planes})
-    if len(matrices) > 1:
-        listed = ", ".join(f"{columns}x{rows}" for columns, rows in matrices[:3])
-        raise NotConvertible(f"mixed matrix: {len(matrices)} sizes ({listed})")
-    spacings = np.array([plane.spacing_mm for plane in planes])
-    if np.ptp(spacings, axis=0).max() > SPACING_TOLERANCE * spacings.min():
-        raise NotConvertible("mixed pixel spacing in one series")
-
-
 def orientation_groups(planes: Sequence[Plane]) -> list[list[int]]:
     """The indices of the planes, grouped by their orientation within the tolerance."""
     groups: list[list[int]] = []
@@ -232,36 +150,6 @@ def orientation_groups(planes: Sequence[Plane]) -> list[list[int]]:
     return groups
 
 
-def _require_one_orientation(planes: Sequence[Plane]) -> None:
-    groups = orientation_groups(planes)
-    if len(groups) > 1:
-        counts = " + ".join(str(len(group)) for group in groups)
-        raise NotConvertible(f"mixed orientations: {len(groups)} stacks ({counts} slices)")
-    row, column = np.array(planes[0].orientation_lps).reshape(2, 3)
-    lengths = np.linalg.norm([row, column, planes[0].normal_lps], axis=1)
-    if np.abs(lengths - 1).max() > UNIT_TOLERANCE:
-        raise NotConvertible("the orientation is not two perpendicular unit vectors")
-
-
-def _require_even(distances: Array, positions: Array, normal: Array) -> None:
-    gaps = np.diff(distances)
-    if not len(gaps):
-        return
-    if gaps.min() < SAME_POSITION_MM:
-        raise NotConvertible(_duplicates(positions[:-1][gaps < SAME_POSITION_MM], normal))
-    even = np.linspace(distances[0], distances[-1], len(distances))
-    tolerance = max(GRID_TOLERANCE_VOXEL * gaps.mean(), _MILLIMETRE_FLOOR)
-    if np.abs(distances - even).max() <= tolerance:
-        return
-    raise NotConvertible(_uneven(gaps, positions, normal))
-
-
-def _duplicates(repeated: Array, normal: Array) -> str:
-    axis = int(np.argmax(np.abs(normal)))
-    where = f"{'xyz'[axis]} = {repeated[0][axis]:.1f} mm"
-    return f"duplicate slice positions: {len(repeated)} repeated, the first at {where}"
-
-
 def missing_slices(gaps: Array) -> NDArray[np.int64]:
     """How many slices are missing in each gap; all zero where the gaps are not multiples.
 
@@ -270,37 +158,7 @@ def missing_slices(gaps: Array) -> NDArray[np.int64]:
     """
     unit = gaps.min()
     multiples = np.rint(gaps / unit).astype(np.int64)
-    tolerance = max(SPACING_TOLERANCE * unit, _MILLIMETRE_FLOOR)
+    tolerance = max(SPACING_TOLERANCE * unit, MILLIMETRE_FLOOR)
     regular = np.all(np.abs(gaps - multiples * unit) <= multiples * tolerance)
     missing = multiples - 1
     return missing if regular and missing.sum() <= len(gaps) else np.zeros_like(missing)
-
-
-def _uneven(gaps: Array, positions: Array, normal: Array) -> str:
-    missing = missing_slices(gaps)
-    if not missing.any():
-        return f"uneven slice spacing: {gaps.min():.2f} to {gaps.max():.2f} mm"
-    axis = int(np.argmax(np.abs(normal)))
-    name, total = "xyz"[axis], len(positions) + int(missing.sum())
-    ends = [
-        f"{name} = {positions[at][axis]:.1f} mm and {positions[at + 1][axis]:.1f} mm"
-        for at in np.flatnonzero(missing)
-    ]
-    more = f" and {len(ends) - 2} more places" if len(ends) > 2 else ""
-    where = ", and between ".join(ends[:2]) + more
-    return f"{int(missing.sum())} of {total} slices missing between {where}"
-
-
-def _require_straight(positions: Array, normal: Array) -> None:
-    offsets = positions - positions[0]
-    in_plane = offsets - np.outer(offsets @ normal, normal)
-    drift = float(np.linalg.norm(in_plane, axis=1).max())
-    if drift <= DRIFT_TOLERANCE_MM:
-        return
-    line = offsets[-1] / max(len(positions) - 1, 1)
-    bend = np.abs(offsets - np.outer(np.arange(len(positions)), line)).max()
-    if bend <= DRIFT_TOLERANCE_MM:
-        cosine = abs(line @ normal) / np.linalg.norm(line)
-        tilt = np.degrees(np.arccos(min(1.0, cosine)))
-        raise NotConvertible(f"slices are sheared by {tilt:.1f} degrees, as with a tilted gantry")
-    raise NotConvertible(f"slices shift in their plane by up to {drift:.1f} mm")

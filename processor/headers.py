@@ -10,11 +10,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pydicom import config
+from pydicom import config, uid
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
+PROJECTION = frozenset({"CR", "DX", "DR", "MG", "XA", "RF", "IO", "PX", "US"})
+"""The modalities whose images are projections or have no patient frame."""
+
+_VOLUMES = frozenset(
+    {
+        uid.XRay3DAngiographicImageStorage,
+        uid.XRay3DCraniofacialImageStorage,
+        uid.BreastTomosynthesisImageStorage,
+        uid.EnhancedUSVolumeStorage,
+    }
+)
 _UNDECODABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 _FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
@@ -99,10 +110,20 @@ def image_types(header: Dataset) -> tuple[str, ...]:
     return tuple(str(item).upper() for item in values(header, "ImageType"))
 
 
+def is_projection(header: Dataset) -> bool:
+    """Whether the image is a projection (or an ultrasound image), which has no place in space.
+
+    Objects that are reconstructed volumes whatever their modality are none.
+    """
+    if text(header, "SOPClassUID") in _VOLUMES:
+        return False
+    return text(header, "Modality") in PROJECTION
+
+
 def sop_class_name(header: Dataset) -> str:
     """The standard's name of the SOP class, the UID itself when it is private."""
-    uid = text(header, "SOPClassUID")
-    return str(UID(uid).name) if uid else "an object without SOP class"
+    found = text(header, "SOPClassUID")
+    return str(UID(found).name) if found else "an object without SOP class"
 
 
 def diffusion_b_value(header: Dataset) -> float | None:

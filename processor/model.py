@@ -86,6 +86,11 @@ class JobRequest:
     settings: ProcessorSettings = field(default_factory=ProcessorSettings)
     destination: str = ""
 
+    @property
+    def unverified(self) -> Path:
+        """Where converted files are kept that do not match the source, with the report."""
+        return self.scratch.parent / "unverified" / self.key
+
 
 @dataclass(frozen=True)
 class JobResult:

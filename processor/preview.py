@@ -12,14 +12,13 @@ from pydicom.pixels.processing import apply_color_lut
 
 from processor import options
 from processor.errors import PixelDataError
-from processor.geometry import plane_of
+from processor.frames import Frame, frames_of
 from processor.headers import number, numbers, text
 from processor.intensity import is_inverted, rescale_of
 from processor.model import JobContext, StepResult
 from processor.publish import output_of
-from processor.quality import frame_list
 from processor.regions import valid_pixels
-from processor.source import Instance, SeriesSource
+from processor.source import SeriesSource
 
 OPTIONS = (options.whole_number("size", None, 16, 8192),)
 FILE_NAME = "preview.png"
@@ -49,29 +48,31 @@ class Preview:
         chosen = middle_frame(job.source)
         if chosen is None:
             return StepResult("preview", "refused", "no preview because: no readable instance")
-        instance, index = chosen
         try:
-            picture = render(instance.header, instance.frame(index), longest)
+            picture = render(chosen.header, chosen.raw(), longest)
         except PixelDataError as reason:
             return StepResult("preview", "refused", f"no preview because: {reason}")
         path = job.folder / FILE_NAME
         picture.save(path, optimize=True)
         output = output_of(path, job.folder, "preview")
-        details = {"width": picture.width, "height": picture.height, "instance": instance.uid}
+        details = {
+            "width": picture.width,
+            "height": picture.height,
+            "instance": chosen.instance.uid,
+        }
         return StepResult(
             "preview", "done", f"{picture.width} x {picture.height} pixels", details, (output,)
         )
 
 
-def middle_frame(source: SeriesSource) -> tuple[Instance, int] | None:
+def middle_frame(source: SeriesSource) -> Frame | None:
     """The frame in the middle: by position in one stack, else by InstanceNumber."""
-    frames = frame_list(source)
-    planes = [plane_of(instance.header) for instance, _ in frames]
-    placed = [plane for plane in planes if plane is not None]
-    if len(placed) == len(frames) and placed:
-        normal = placed[0].normal_lps
-        order = np.argsort([normal @ plane.position_lps for plane in placed], kind="stable")
-        frames = [frames[index] for index in order]
+    frames = frames_of(source.instances)
+    planes = [frame.plane for frame in frames if frame.plane is not None]
+    if len(planes) == len(frames) and planes:
+        normal = planes[0].normal_lps
+        order = np.argsort([normal @ plane.position_lps for plane in planes], kind="stable")
+        frames = tuple(frames[index] for index in order)
     return frames[len(frames) // 2] if frames else None
 
 

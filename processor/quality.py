@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 from processor import options
 from processor.errors import PixelDataError
+from processor.frames import Frame, frames_of
 from processor.headers import text
 from processor.model import JobContext, StepResult
 from processor.qc import NORMAL, ImageQuality, judge_image
 from processor.series_checks import check_headers
 from processor.settings import QcThresholds
-from processor.source import Instance, SeriesSource
 
 FULL_UP_TO = 200
 SAMPLED_EITHER_SIDE = 3
@@ -84,20 +84,15 @@ def quality_words(quality: SeriesQuality) -> str:
 
 def judge_series(job: JobContext, thresholds: QcThresholds) -> SeriesQuality:
     """Judge every frame of a short series, seven in the middle of a long one."""
-    frames = frame_list(job.source)
+    frames = frames_of(job.source.instances)
     indices = sample_indices(len(frames))
     judged = []
     for done, index in enumerate(indices):
-        instance, frame = frames[index]
-        judged.append(Sampled(index, instance.uid, _judge(instance, frame, thresholds)))
+        frame = frames[index]
+        judged.append(Sampled(index, frame.instance.uid, _judge(frame, thresholds)))
         job.progress((done + 1) / len(indices))
     mode = "full" if len(indices) == len(frames) else "sampled"
     return SeriesQuality(tuple(judged), mode, thresholds)
-
-
-def frame_list(source: SeriesSource) -> list[tuple[Instance, int]]:
-    """Every frame of a series as (instance, frame number from 0), by InstanceNumber."""
-    return [(item, frame) for item in source.instances for frame in range(item.frame_count)]
 
 
 def sample_indices(count: int) -> list[int]:
@@ -112,9 +107,9 @@ def sample_indices(count: int) -> list[int]:
     return list(range(middle - SAMPLED_EITHER_SIDE, middle + SAMPLED_EITHER_SIDE + 1))
 
 
-def _judge(instance: Instance, frame: int, thresholds: QcThresholds) -> ImageQuality:
+def _judge(frame: Frame, thresholds: QcThresholds) -> ImageQuality:
     try:
-        return judge_image(instance.header, instance.frame(frame), thresholds)
+        return judge_image(frame.header, frame.raw(), thresholds)
     except PixelDataError as error:
         return ImageQuality(("No pixel data" if error.absent else "Read error",))
 

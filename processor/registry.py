@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from types import MappingProxyType
 
-from processor.convert import Convert
+from processor.converting import Convert
 from processor.errors import OptionError
 from processor.findings import names_of
 from processor.metadata import Metadata

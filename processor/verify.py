@@ -1,42 +1,71 @@
-"""The verifier: reads a written NIfTI back and compares it with the source, frame by frame.
+"""The verifier: reads converted files back and compares them with the source, frame by frame.
 
-It trusts nothing the converter computed: frames are placed again from their own headers.
+It trusts nothing an engine computed: frames are placed again from their own headers, and every
+frame must lie in one plane of one file, with equal values, and every plane must hold one frame.
 """
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from processor.geometry import DRIFT_TOLERANCE_MM, GRID_TOLERANCE_VOXEL, LPS_TO_RAS, Array
+from processor.geometry import DRIFT_TOLERANCE_MM, LPS_TO_RAS, Array
+from processor.intensity import Rescale
+from processor.placing import Spot, spot_of
+from processor.written import Written, read_back
 
-# scl_slope and scl_inter are 32-bit floats: each rounds by up to 6e-8 of itself.
-_FLOAT32_ROUNDING = 4 * float(np.finfo(np.float32).eps)
+_NAMED = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SourceFrame:
     """One frame as the source tells it.
 
     Attributes
     ----------
-    matrix_lps : ndarray, shape (4, 4)
-        (column, row, 0, 1) to millimetres, LPS: `processor.geometry.frame_matrix_lps`.
-    values : ndarray, shape (rows, columns)
-        Values after rescale.
+    name : str
+        What the report calls it: its SOP Instance UID, with the frame's number where it has one.
+    matrix_lps : ndarray, shape (4, 4), or None
+        (column, row, 0, 1) to millimetres, LPS: `processor.geometry.frame_matrix_lps`; None
+        without a place in the patient.
+    volume : hashable
+        Equal for the frames of one volume (one echo, b-value, time ...).
+    rescale : Rescale
+        From stored to real values.
+    stored : callable
+        Returns the values to be found, shape (rows, columns) or (rows, columns, 3); cheap, since
+        it is called more than once.
     """
 
-    matrix_lps: Array
-    values: NDArray[Any]
+    name: str
+    matrix_lps: Array | None
+    volume: Hashable
+    rescale: Rescale
+    stored: Callable[[], NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What the comparison found; the counts are frames, `unfilled` counts planes of the file."""
+    """What the comparison found.
+
+    Attributes
+    ----------
+    frames, matched : int
+        Of the source: all, and those found with equal values where they belong.
+    value_different, off_grid, repeated : int
+        Frames whose place holds other values, that lie on no plane of the files, and that
+        another frame equals at the same place.
+    unfilled, mixed : int
+        Planes of the files that hold no frame, and volumes with frames of several volumes.
+    worst_residual_voxel : float
+        The largest distance of a matched frame from the voxel grid.
+    named : mapping
+        The first few of each kind.
+    """
 
     frames: int
     matched: int = 0
@@ -44,170 +73,220 @@ class Verification:
     off_grid: int = 0
     repeated: int = 0
     unfilled: int = 0
+    mixed: int = 0
     worst_residual_voxel: float = 0.0
+    named: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
-        """Whether frames and planes match one to one."""
-        return self.frames > 0 and self.matched == self.frames and not self.unfilled
+        """Whether frames and planes match one to one, volume by volume."""
+        whole = self.matched == self.frames and not self.unfilled and not self.mixed
+        return self.frames > 0 and whole
 
     def as_json(self) -> dict[str, object]:
-        """The counts for manifests and sidecars."""
+        """For manifests and sidecars."""
         return asdict(self)
 
 
-class Written:
-    """A NIfTI read back: its affine and its planes as real values."""
-
-    def __init__(self, path: Path) -> None:
-        image: Any = nib.load(path)
-        self.affine = np.asarray(image.affine, dtype=np.float64)
-        self.stored = np.asarray(image.dataobj.get_unscaled())
-        self.slope = float(image.dataobj.slope)
-        self.intercept = float(image.dataobj.inter)
-
-    def equals(self, stored: NDArray[Any], expected: NDArray[Any]) -> bool:
-        """Whether stored values mean the expected ones, within the rounding of the scale."""
-        if stored.shape != expected.shape:
-            return False
-        scaled = stored.astype(np.float64) * self.slope
-        scale = np.abs(scaled).max(initial=0.0) + abs(self.intercept)
-        difference = np.abs(scaled + self.intercept - expected)
-        both_nan = np.isnan(scaled) & np.isnan(expected)
-        within = difference <= _FLOAT32_ROUNDING * scale
-        return bool(np.all(within | both_nan))
+@dataclass(frozen=True)
+class _Candidate:
+    frame: SourceFrame
+    spot: Spot
 
 
-def position_rounding_mm(positions_lps: Array) -> float:
-    """How far positions lie off the best line with even steps: what a vendor's rounding costs.
-
-    Parameters
-    ----------
-    positions_lps : ndarray, shape (n, 3)
-        ImagePositionPatient in the order of the slices.
-
-    >>> position_rounding_mm(np.array([[0, 0, 0], [0, 0, 7.0], [0, 0, 14.0]])) < 1e-9
-    True
-    """
-    steps = np.column_stack([np.ones(len(positions_lps)), np.arange(len(positions_lps))])
-    line = steps @ np.linalg.lstsq(steps, positions_lps, rcond=None)[0]
-    return float(np.linalg.norm(positions_lps - line, axis=1).max())
-
-
-def verify_volume(
-    path: Path, frames: Iterable[SourceFrame], rounding_mm: float = 0.0
+def verify(
+    files: Sequence[Path],
+    frames: Sequence[SourceFrame],
+    *,
+    rounding_mm: float = 0.0,
+    missing: Sequence[SourceFrame] = (),
 ) -> Verification:
-    """Compare a 3D NIfTI with its source frames.
+    """Compare the files of one series with its frames.
 
-    For a frame with matrix M: ijk = inv(A) . diag(-1, -1, 1, 1) . M . [column, row, 0, 1]. The
-    frame matches when every pixel falls on a voxel within 0.02 voxel, inside the volume, with
-    equal values; frames and planes must be a bijection. Where the source's own positions are
-    rounded, a pixel may lie off by twice that rounding, but never by more than 0.1 mm.
+    For a frame with matrix M and a file with affine A:
+    ijk = inv(A) . diag(-1, -1, 1, 1) . M . [column, row, 0, 1]. The frame matches when every pixel
+    falls on a voxel within 0.02 voxel, they fill one plane, and the values are equal. Where the
+    source's own positions are rounded, a pixel may lie off by twice that rounding, but never by
+    more than 0.1 mm. Images without a place are compared in their order.
 
     Parameters
     ----------
-    path : Path
-        The file as written, with A in its header.
-    frames : iterable of SourceFrame
-        Every frame of the source, in any order.
+    files : sequence of Path
+        All NIfTI or NPZ files of the series.
+    frames : sequence of SourceFrame
+        All frames that must be in them; those of 4D files best in the order of the volumes.
     rounding_mm : float
-        `position_rounding_mm` of the source; 0 where its positions are exact.
+        `processor.stacks.position_rounding_mm` of the source; 0 where positions are exact.
+    missing : sequence of SourceFrame
+        Slices known to be missing: where they belong, planes may hold one value all over.
+
+    Raises
+    ------
+    NotReadable
+        A file cannot be read back.
+    PixelDataError
+        A frame of the source cannot be decoded.
     """
-    written = Written(path)
-    inverse = np.linalg.inv(written.affine)
-    voxel_mm = np.linalg.norm(written.affine[:3, :3], axis=0)
-    allowed_mm = min(2 * rounding_mm, DRIFT_TOLERANCE_MM)
-    taken: set[tuple[int, int]] = set()
-    counts = {"frames": 0, "matched": 0, "value_different": 0, "off_grid": 0, "repeated": 0}
-    worst = 0.0
+    comparison = _Comparison(frames)
+    for path in files:
+        written = read_back(path)
+        if written.affine_ras is None:
+            comparison.compare_images(written)
+        else:
+            allowed_mm = min(2 * rounding_mm, DRIFT_TOLERANCE_MM)
+            blank = {
+                candidate.spot.index for candidate in _candidates(written, missing, allowed_mm)
+            }
+            comparison.compare_volume(written, _candidates(written, frames, allowed_mm), blank)
+    return comparison.result()
+
+
+def _candidates(
+    written: Written, frames: Sequence[SourceFrame], allowed_mm: float
+) -> list[_Candidate]:
+    """The frames whose pixels are voxels of the file."""
+    if written.affine_ras is None:
+        return []
+    inverse = np.linalg.inv(written.affine_ras) @ LPS_TO_RAS
+    voxel_mm = np.linalg.norm(written.affine_ras[:3, :3], axis=0)
+    known: dict[tuple[bytes, tuple[int, ...]], Spot | None] = {}
+    found = []
     for frame in frames:
-        placed = inverse @ LPS_TO_RAS @ frame.matrix_lps
-        offset = _residual(placed, frame.values.shape)
-        worst = max(worst, float(offset.max()))
-        on_grid = offset.max() <= GRID_TOLERANCE_VOXEL or (
-            float(np.linalg.norm(offset * voxel_mm)) <= allowed_mm
+        if frame.matrix_lps is None:
+            continue
+        key = (frame.matrix_lps.tobytes(), frame.stored().shape[:2])
+        if key not in known:
+            placed = inverse @ frame.matrix_lps
+            known[key] = spot_of(placed, key[1], written.shape, voxel_mm, allowed_mm)
+        spot = known[key]
+        if spot is not None:
+            found.append(_Candidate(frame, spot))
+    return found
+
+
+class _Comparison:
+    """What is known so far of each frame and each plane."""
+
+    def __init__(self, frames: Sequence[SourceFrame]) -> None:
+        self._frames = frames
+        self._matched: dict[SourceFrame, Spot | None] = {}
+        self._placed: dict[SourceFrame, list[tuple[Path, int, int]]] = defaultdict(list)
+        self._holders: dict[tuple[Path, int, int], list[SourceFrame]] = defaultdict(list)
+        self._volumes: dict[tuple[Path, int], set[Hashable]] = defaultdict(set)
+        self._unfilled: list[str] = []
+
+    def compare_volume(
+        self,
+        written: Written,
+        candidates: Sequence[_Candidate],
+        blank: Collection[int],
+    ) -> None:
+        """Look for the candidates in a file, plane by plane."""
+        axes = Counter(candidate.spot.axis for candidate in candidates)
+        axis = axes.most_common(1)[0][0] if axes else 2
+        waiting: dict[int, list[_Candidate]] = defaultdict(list)
+        for candidate in candidates:
+            place = (written.path, candidate.spot.axis, candidate.spot.index)
+            self._placed[candidate.frame].append(place)
+            if candidate.spot.axis == axis and candidate.frame not in self._matched:
+                waiting[candidate.spot.index].append(candidate)
+        for index, t, plane in _across(written, axis):
+            found = self._holder(written, plane, waiting[index], t)
+            if found is not None:
+                waiting[index].remove(found)
+                self._take(written, found, axis, index, t)
+            elif index not in blank or not _is_constant(plane):
+                self._unfilled.append(f"{written.path.name} plane {index} of volume {t}")
+
+    def _holder(
+        self, written: Written, plane: NDArray[Any], waiting: Sequence[_Candidate], t: int
+    ) -> _Candidate | None:
+        """The frame a plane holds: of the volume its neighbours belong to, if it may be."""
+        volumes = self._volumes[written.path, t]
+        likely = [candidate for candidate in waiting if candidate.frame.volume in volumes]
+        others = [candidate for candidate in waiting if candidate.frame.volume not in volumes]
+        for candidate in (*likely, *others):
+            stored = candidate.spot.upright(plane)
+            if _holds(written, stored, candidate.frame):
+                return candidate
+        return None
+
+    def _take(self, written: Written, found: _Candidate, axis: int, index: int, t: int) -> None:
+        self._matched[found.frame] = found.spot
+        self._holders[written.path, axis, index].append(found.frame)
+        # Empty slices look alike in every volume: they tell nothing of theirs.
+        if not _is_constant(found.frame.stored()):
+            self._volumes[written.path, t].add(found.frame.volume)
+
+    def compare_images(self, written: Written) -> None:
+        """Compare images without a place, in their order."""
+        step = -1 if written.rows_from_bottom else 1
+        waiting = [
+            frame
+            for frame in self._frames
+            if frame.matrix_lps is None and frame not in self._matched
+        ]
+        for number, plane in enumerate(written.planes()):
+            frame = next((item for item in waiting if _holds(written, plane[::step], item)), None)
+            if frame is None:
+                self._unfilled.append(f"{written.path.name} plane {number}")
+            else:
+                waiting.remove(frame)
+                self._matched[frame] = None
+
+    def result(self) -> Verification:
+        """The counts, and the first of each kind."""
+        named: dict[str, list[str]] = {
+            "value_different": [],
+            "off_grid": [],
+            "repeated": [],
+            "unfilled": self._unfilled,
+            "mixed": [
+                f"{path.name} volume {t}"
+                for (path, t), volumes in self._volumes.items()
+                if len(volumes) > 1
+            ],
+        }
+        for frame in self._frames:
+            if frame not in self._matched:
+                named[self._kind(frame)].append(frame.name)
+        residuals = [spot.residual for spot in self._matched.values() if spot is not None]
+        return Verification(
+            frames=len(self._frames),
+            matched=len(self._matched),
+            **{kind: len(names) for kind, names in named.items()},
+            worst_residual_voxel=round(max(residuals, default=0.0), 6),
+            named={kind: tuple(names[:_NAMED]) for kind, names in named.items() if names},
         )
-        verdict = _verdict(written, placed, frame, taken) if on_grid else "off_grid"
-        counts["frames"] += 1
-        counts[verdict] += 1
-    unfilled = _plane_count(written.stored.shape, taken) - len(taken)
-    return Verification(**counts, unfilled=unfilled, worst_residual_voxel=round(worst, 6))
+
+    def _kind(self, frame: SourceFrame) -> str:
+        """What is wrong with a frame that was not found."""
+        if frame.matrix_lps is None:
+            return "value_different"
+        if frame not in self._placed:
+            return "off_grid"
+        twins = (twin for place in self._placed[frame] for twin in self._holders[place])
+        same = any(np.array_equal(twin.stored(), frame.stored()) for twin in twins)
+        return "repeated" if same else "value_different"
 
 
-def _residual(placed: Array, shape: tuple[int, ...]) -> Array:
-    """The worst distance along i, j, k, in voxels, between corner pixels and the voxel grid."""
-    rows, columns = shape
-    corners = np.array(
-        [[c, r, 0, 1] for c in (0, columns - 1) for r in (0, rows - 1)], dtype=np.float64
-    )
-    voxels = (placed @ corners.T)[:3]
-    return np.asarray(np.abs(voxels - np.rint(voxels)).max(axis=1))
+def _across(written: Written, axis: int) -> Iterator[tuple[int, int, NDArray[Any]]]:
+    """The planes across an axis: index, volume, and the plane with the slower axis first."""
+    slices = written.shape[2]
+    if axis == 2:
+        for number, plane in enumerate(written.planes()):
+            yield number % slices, number // slices, plane
+        return
+    planes = written.planes()
+    for t in range(written.shape[3]):
+        volume = np.stack([next(planes) for _ in range(slices)])  # [k, j, i]
+        for index in range(written.shape[axis]):
+            yield index, t, volume.take(index, 2 - axis)
 
 
-def _verdict(
-    written: Written,
-    placed: Array,
-    frame: SourceFrame,
-    taken: set[tuple[int, int]],
-) -> str:
-    found = plane_at(written.stored, placed, (frame.values.shape[0], frame.values.shape[1]))
-    if found is None:
-        return "off_grid"
-    place, stored = found
-    if place in taken:
-        return "repeated"
-    taken.add(place)
-    return "matched" if written.equals(stored, frame.values) else "value_different"
+def _is_constant(plane: NDArray[Any]) -> bool:
+    return bool(plane.size == 0 or (plane == plane.flat[0]).all())
 
 
-def plane_at(
-    stored: NDArray[Any], placed: Array, shape: tuple[int, int]
-) -> tuple[tuple[int, int], NDArray[Any]] | None:
-    """The voxels a frame covers, as (rows, columns), and which plane that is.
-
-    Parameters
-    ----------
-    placed : ndarray, shape (4, 4)
-        (column, row, 0, 1) to voxel indices.
-
-    Returns
-    -------
-    ((axis, index), ndarray) or None
-        None when pixels are not voxels one to one or lie outside the volume.
-    """
-    steps = np.rint(placed[:3, :2]).astype(int)
-    start = np.rint(placed[:3, 3]).astype(int)
-    if sorted(np.abs(steps).sum(axis=0)) != [1, 1] or (np.abs(steps).sum(axis=1) > 1).any():
-        return None
-    rows, columns = shape
-    end = start + steps @ [columns - 1, rows - 1]
-    low, high = np.minimum(start, end), np.maximum(start, end)
-    if (low < 0).any() or (high >= stored.shape).any():
-        return None
-    column_axis, row_axis = np.abs(steps).argmax(axis=0)
-    across = 3 - int(column_axis) - int(row_axis)
-    box = tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))
-    plane = np.transpose(stored[box], (row_axis, column_axis, across))[:, :, 0]
-    flips = (steps[row_axis, 1], steps[column_axis, 0])
-    return (across, int(start[across])), plane[:: flips[0], :: flips[1]]
-
-
-def _plane_count(shape: tuple[int, ...], taken: set[tuple[int, int]]) -> int:
-    axes = {axis for axis, _ in taken} or {2}
-    return sum(shape[axis] for axis in axes)
-
-
-def verify_image(path: Path, values: NDArray[Any]) -> Verification:
-    """Compare a projection image, stored as (columns, rows, 1) with rows from the bottom.
-
-    Parameters
-    ----------
-    values : ndarray, shape (rows, columns)
-        The source's values after rescale.
-    """
-    written = Written(path)
-    rows, columns = values.shape
-    if written.stored.shape != (columns, rows, 1):
-        return Verification(frames=1, off_grid=1)
-    same = written.equals(written.stored[:, ::-1, 0].T, values)
-    return Verification(frames=1, matched=int(same), value_different=int(not same))
+def _holds(written: Written, stored: NDArray[Any], frame: SourceFrame) -> bool:
+    return written.equals(stored, frame.stored(), frame.rescale)
