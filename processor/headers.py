@@ -8,11 +8,13 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 from pydicom import config, uid
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+from pydicom.tag import Tag
 from pydicom.uid import UID
 
 PROJECTION = frozenset({"CR", "DX", "DR", "MG", "XA", "RF", "IO", "PX", "US"})
@@ -51,11 +53,15 @@ def element_value(header: Dataset, key: str | int) -> Any:
     return value if value is not None else _grouped_value(header, key)
 
 
+_tag = lru_cache(maxsize=1024)(Tag)  # pydicom looks a keyword up anew each time
+
+
 def _own_value(header: Dataset, key: str | int) -> Any:
     try:
-        if key not in header:
+        tag = _tag(key)
+        if tag not in header:
             return None
-        value = header[key].value
+        value = header[tag].value
     except _UNDECODABLE:
         return None
     empty = value is None or (isinstance(value, (str, bytes, MultiValue, list)) and not value)

@@ -3,6 +3,7 @@
 It does not judge: what cannot be read is a finding that the processors report.
 """
 
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,9 @@ from processor.errors import PixelDataError
 from processor.headers import integer, number, sop_class_name, text
 
 _PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+
+_SMALL_FILE_BYTES = 1 << 24
+_FAR_MORE_BYTES = 1 << 20  # pydicom asks for so much where it looks for the end of an element
 
 _NATIVE = frozenset(
     {
@@ -204,6 +208,25 @@ class SeriesSource:
             yield self._read[path]
 
 
+class _Contents(io.BytesIO):
+    """A file that is in memory: reading its many small elements asks the system for nothing."""
+
+    is_cut_off = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read, and note an element that claims far more than is left, as `Part10File` does."""
+        found = super().read(size)
+        self.is_cut_off |= (size or 0) - len(found) > _FAR_MORE_BYTES
+        return found
+
+
+def _opened(path: Path) -> Part10File | _Contents:
+    """A file for pydicom; a large one is not in memory twice."""
+    if path.stat().st_size > _SMALL_FILE_BYTES:
+        return Part10File(path)
+    return _Contents(path.read_bytes())
+
+
 def read_instance(path: Path) -> Instance | Finding:
     """One file as an instance, or the finding why it is none.
 
@@ -213,7 +236,7 @@ def read_instance(path: Path) -> Instance | Finding:
         The machine failed to read (not: the file is missing, which is a finding).
     """
     try:
-        with Part10File(path) as file:
+        with _opened(path) as file:
             header = dcmread(file)
         if len(header):
             return Instance(path, header, cut_off=file.is_cut_off)

@@ -31,6 +31,8 @@ class Turn:
 
     Attributes
     ----------
+    cpu_seconds
+        Of all its threads and programs; less than `seconds` on a busy machine.
     output_bytes
         Of the NIfTI files it left.
     peak_bytes
@@ -38,6 +40,7 @@ class Turn:
     """
 
     seconds: float
+    cpu_seconds: float
     output_bytes: int
     peak_bytes: int
 
@@ -96,7 +99,8 @@ def dcm2niix_with(compression: str) -> Contestant:
             _, _, used = os.wait4(program.pid, 0)
             seconds = time.monotonic() - started
             program.returncode = 0  # not evidence of anything; what counts is in the folder
-        return Turn(seconds, nifti_bytes(place), used.ru_maxrss * 1024)
+        cpu_seconds = used.ru_utime + used.ru_stime
+        return Turn(seconds, cpu_seconds, nifti_bytes(place), used.ru_maxrss * 1024)
 
     return convert
 
@@ -119,19 +123,20 @@ def _forked(function: Callable[..., None], arguments: tuple[object, ...], place:
     process.start()
     writer.close()
     try:
-        peak = int(reader.recv())
+        cpu_seconds, peak = reader.recv()
     except EOFError:
         raise ConversionFailed(f"{function.__name__} failed") from None
     seconds = time.monotonic() - started
     process.join()
-    return Turn(seconds, nifti_bytes(place), peak)
+    return Turn(seconds, cpu_seconds, nifti_bytes(place), peak)
 
 
 def _report(
     writer: Connection, function: Callable[..., None], arguments: tuple[object, ...]
 ) -> None:
     function(*arguments)
-    writer.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    writer.send((used.ru_utime + used.ru_stime, used.ru_maxrss * 1024))
 
 
 def nifti_bytes(place: Path) -> int:
