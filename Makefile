@@ -49,7 +49,7 @@ help:  ## List the targets.
 	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # One stamp for each set of requirements; a changed pyproject.toml renews them.
-$(VENV)/.demo $(VENV)/.test: $(VENV)/.%: pyproject.toml
+$(VENV)/.demo $(VENV)/.test $(VENV)/.bench: $(VENV)/.%: pyproject.toml
 	$(require_python)
 	echo "Preparing a private environment in $(VENV) (a minute or two, once) ..."
 	log=$$(mktemp)
@@ -117,6 +117,10 @@ schedules: $(VENV)/.test  ## Deliver series in 1,000 orders to the watcher and c
 .PHONY: bench-rebuild
 bench-rebuild: $(VENV)/.test  ## Make the ledger of 50,000 instances again, and verify it: [ARGS=]
 	$(call step,python -m benchmarks.rebuild $(ARGS))
+
+.PHONY: bench-convert
+bench-convert: $(VENV)/.test $(VENV)/.bench  ## Compare conversion with dcm2niix and dicom2nifti: [ARGS=]
+	$(call step,python -m benchmarks.convert $(ARGS))
 
 .PHONY: bench-receive
 bench-receive: $(VENV)/.test peers  ## Compare receiving with other programs (20 minutes): [ARGS=--quick]

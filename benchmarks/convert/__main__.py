@@ -38,8 +38,8 @@ def main() -> None:
             compare_levels(chosen, folder, _say)
             return
         _say(_machine())
-        _say("| series | who | median s | quickest s | .nii.gz MB | peak MB |")
-        _say("|---|---|---|---|---|---|")
+        _say("| series | who | median s | quickest s | CPU s | .nii.gz MB | peak MB |")
+        _say("|---|---|---|---|---|---|---|")
         compared = {}
         for kind in chosen:
             contestants = _contestants(arguments.without)
@@ -87,14 +87,14 @@ def _row(kind: Kind, name: str, taken: list[Turn]) -> str:
     output = statistics.median(turn.output_bytes for turn in taken) / 1e6
     peak = max(turn.peak_bytes for turn in taken) / 1e6
     median = statistics.median(seconds)
-    return (
-        f"| {kind.name} | {name} | {median:.2f} | {min(seconds):.2f} | {output:.1f} | {peak:.0f} |"
-    )
+    cpu = statistics.median(turn.cpu_seconds for turn in taken)
+    cells = (f"{median:.2f}", f"{min(seconds):.2f}", f"{cpu:.2f}", f"{output:.1f}", f"{peak:.0f}")
+    return f"| {' | '.join((kind.name, name, *cells))} |"
 
 
 def _ratios(compared: Mapping[str, Mapping[str, list[Turn]]]) -> None:
-    _say("\n| series | who | against | ratio of medians | quartiles of the rounds | goal |")
-    _say("|---|---|---|---|---|---|")
+    _say("\n| series | who | against | ratio of medians | quartiles | ratio of CPU | goal |")
+    _say("|---|---|---|---|---|---|---|")
     for series, turns in compared.items():
         for name in ("ours", "everything"):
             for other in turns:
@@ -107,11 +107,15 @@ def _comparison(
     series: str, name: str, other: str, turns: Mapping[str, list[Turn]], goal: float | None
 ) -> str:
     mine, theirs = ([turn.seconds for turn in turns[each]] for each in (name, other))
+    my_cpu, their_cpu = (
+        statistics.median(turn.cpu_seconds for turn in turns[each]) for each in (name, other)
+    )
     ratio = statistics.median(theirs) / statistics.median(mine)
     each = sorted(their / our for their, our in zip(theirs, mine, strict=True))
     low, _, high = statistics.quantiles(each, n=4) if len(each) > 1 else each * 3
     reached = "" if goal is None else f"{goal:g}, {'' if ratio >= goal else 'not '}reached"
-    return f"| {series} | {name} | {other} | {ratio:.2f} | {low:.2f} to {high:.2f} | {reached} |"
+    cells = (f"{ratio:.2f}", f"{low:.2f} to {high:.2f}", f"{their_cpu / my_cpu:.2f}", reached)
+    return f"| {' | '.join((series, name, other, *cells))} |"
 
 
 def _machine() -> str:
