@@ -113,9 +113,8 @@ class Instance:
         return frame
 
     def _decoded(self, index: int) -> NDArray[Any] | PixelDataError:
-        problem = self._missing_pixels()
-        if problem:
-            return problem
+        if self._problem:
+            return self._problem
         try:
             return decode_frame(self.header, self._transfer_syntax_uid, index)
         except OSError as error:
@@ -130,7 +129,9 @@ class Instance:
             f"cannot decode {self.transfer_syntax} ({type(error).__name__}) in instance {self.uid}"
         )
 
-    def _missing_pixels(self) -> PixelDataError | None:
+    @cached_property
+    def _problem(self) -> PixelDataError | None:
+        """Why no frame can be decoded, as far as the header and the length tell."""
         if not self.has_pixels:
             cut = integer(self.header, "Rows") > 0
             reason = (

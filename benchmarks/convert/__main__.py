@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks.convert.contestants import Contestant, Turn, dcm2niix_with, dicom2nifti, ours
 from benchmarks.convert.levels import compare_levels
+from benchmarks.convert.memory import measure_memory
 from benchmarks.convert.series import KINDS, Kind, write_series
 
 _EVERYTHING = ("convert", "qc", "preview", "metadata")
@@ -25,8 +26,9 @@ _GOALS = {
 def main() -> None:
     """Parse the command line, run the rounds, print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.convert", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("rounds", "levels"), default="rounds")
+    parser.add_argument("what", nargs="?", choices=("rounds", "levels", "memory"), default="rounds")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--gib", type=float, default=2.0, help="of the series for `memory`")
     parser.add_argument("--only", default="", help="series whose name is this")
     parser.add_argument("--without", action="append", default=[], help="leave a contestant out")
     parser.add_argument("--folder", type=Path, help="where the series are kept for another run")
@@ -36,6 +38,9 @@ def main() -> None:
         chosen = [kind for kind in KINDS if arguments.only in ("", kind.name)]
         if arguments.what == "levels":
             compare_levels(chosen, folder, _say)
+            return
+        if arguments.what == "memory":
+            measure_memory(arguments.gib, folder, _say)
             return
         _say(_machine())
         _say("| series | who | median s | quickest s | CPU s | .nii.gz MB | peak MB |")

@@ -120,10 +120,15 @@ def write_series(kind: Kind, folder: Path, slices: int = 0) -> Path:
 
 
 def _write(kind: Kind, number: int, place: Path) -> None:
+    write_slice(kind, number, place, kind.image(number, kind))
+
+
+def write_slice(kind: Kind, number: int, place: Path, image: Image) -> None:
+    """Write one instance of a series, with the pixels given."""
     dataset = Dataset()
     for part in (_general(kind, number), _plane(kind, number), _private()):
         dataset.update(part)
-    dataset.PixelData = kind.image(number, kind).tobytes()
+    dataset.PixelData = image.tobytes()
     dataset["PixelData"].VR = "OW"
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian

@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ImplicitVRLittleEndian
 
+from processor import source
+from processor.errors import PixelDataError
+from processor.headers import quiet_reading
 from processor.source import read_instance
 
 RAMP = np.arange(30, dtype=np.uint16).reshape(6, 5)
-
-
-def instance_of(ds, folder, **save):
-    path = folder / "one.dcm"
-    ds.save_as(path, **save)
-    return read_instance(path)
 
 
 @pytest.fixture
@@ -100,3 +99,29 @@ def test_colour_is_rgb_and_cannot_be_written_to():
     read = read_instance(Path(get_testdata_file("SC_rgb.dcm")))
     assert read.frame().shape == (100, 100, 3)
     assert not read.frame().flags.writeable
+
+
+@pytest.mark.parametrize("at_most", [0, 1 << 24])
+def test_a_file_is_read_the_same_from_disk_and_from_memory(plain, monkeypatch, tmp_path, at_most):
+    monkeypatch.setattr(source, "_SMALL_FILE_BYTES", at_most)
+    whole = Path(get_testdata_file("MR_small_jp2klossless.dcm")).read_bytes()
+    cut = tmp_path / "cut.dcm"
+    cut.write_bytes(whole[:-2500])
+    np.testing.assert_array_equal(plain().frame(), RAMP)
+    with quiet_reading(), pytest.raises(PixelDataError, match="pixel data truncated in instance"):
+        read_instance(cut).frame()
+
+
+def test_an_element_that_claims_far_more_than_there_is_is_noticed(instance, tmp_path):
+    """An LO element whose length says 2 GiB, in implicit VR, after the pixels were described."""
+    ds = instance()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    path = tmp_path / "claims.dcm"
+    ds.save_as(path, enforce_file_format=True)
+    claim = bytes.fromhex("E07F1000") + (2**31).to_bytes(4, "little")
+    content = path.read_bytes()
+    start = content.rindex(claim[:4])
+    path.write_bytes(content[:start] + claim + content[start + 8 :])
+    with pytest.raises(PixelDataError, match="the file ends within an element"):
+        read_instance(path).frame()
