@@ -3,7 +3,6 @@
 It does not judge: what cannot be read is a finding that the processors report.
 """
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,13 +25,13 @@ from pydicom.uid import (
 from listener.identity import PARSE_ERRORS
 from listener.part10 import Part10File
 from processor.decoding import decode_frame
+from processor.elements import plain_header
 from processor.errors import PixelDataError
 from processor.headers import integer, number, sop_class_name, text
 
 _PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
-_SMALL_FILE_BYTES = 1 << 24
-_FAR_MORE_BYTES = 1 << 20  # pydicom asks for so much where it looks for the end of an element
+_SMALL_FILE_BYTES = 1 << 24  # a larger one is not to be in memory twice
 
 _NATIVE = frozenset(
     {
@@ -209,25 +208,6 @@ class SeriesSource:
             yield self._read[path]
 
 
-class _Contents(io.BytesIO):
-    """A file that is in memory: reading its many small elements asks the system for nothing."""
-
-    is_cut_off = False
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Read, and note an element that claims far more than is left, as `Part10File` does."""
-        found = super().read(size)
-        self.is_cut_off |= (size or 0) - len(found) > _FAR_MORE_BYTES
-        return found
-
-
-def _opened(path: Path) -> Part10File | _Contents:
-    """A file for pydicom; a large one is not in memory twice."""
-    if path.stat().st_size > _SMALL_FILE_BYTES:
-        return Part10File(path)
-    return _Contents(path.read_bytes())
-
-
 def read_instance(path: Path) -> Instance | Finding:
     """One file as an instance, or the finding why it is none.
 
@@ -237,18 +217,29 @@ def read_instance(path: Path) -> Instance | Finding:
         The machine failed to read (not: the file is missing, which is a finding).
     """
     try:
-        with _opened(path) as file:
-            header = dcmread(file)
-        if len(header):
-            return Instance(path, header, cut_off=file.is_cut_off)
-        # pydicom gives up a whole dataset that ends within encapsulated pixel data.
-        header = dcmread(path, stop_before_pixels=True)
-        if len(header):
-            return Instance(path, header, cut_off=True)
-        return Finding(path.name, "the file ends within its header")
+        return _plain_instance(path) or _any_instance(path)
     except FileNotFoundError:
         return Finding(path.name, "the file is missing")
     except InvalidDicomError:
         return Finding(path.name, "not a DICOM file")
     except PARSE_ERRORS as error:
         return Finding(path.name, f"cannot be read ({type(error).__name__})")
+
+
+def _plain_instance(path: Path) -> Instance | None:
+    if path.stat().st_size > _SMALL_FILE_BYTES:
+        return None
+    header = plain_header(path.read_bytes())
+    return None if header is None else Instance(path, header)
+
+
+def _any_instance(path: Path) -> Instance | Finding:
+    with Part10File(path) as file:
+        header = dcmread(file)
+    if len(header):
+        return Instance(path, header, cut_off=file.is_cut_off)
+    # pydicom gives up a whole dataset that ends within encapsulated pixel data.
+    header = dcmread(path, stop_before_pixels=True)
+    if len(header):
+        return Instance(path, header, cut_off=True)
+    return Finding(path.name, "the file ends within its header")
