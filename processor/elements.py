@@ -6,9 +6,10 @@ pydicom leaves them.
 """
 
 from struct import Struct
+from typing import Any
 
 from pydicom.charset import convert_encodings, default_encoding
-from pydicom.dataelem import RawDataElement, empty_value_for_VR
+from pydicom.dataelem import DataElement, RawDataElement, empty_value_for_VR
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.tag import BaseTag
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -24,7 +25,7 @@ _VRS = {vr.value.encode(): vr.value for vr in VR if len(vr.value) == 2}
 _LONG = frozenset(str(vr) for vr in EXPLICIT_VR_LENGTH_32)
 _ITEMS = 0xFFFE
 
-Elements = dict[BaseTag, RawDataElement]
+_Elements = dict[BaseTag, DataElement | RawDataElement]
 
 
 def plain_header(contents: bytes) -> FileDataset | None:
@@ -61,9 +62,9 @@ def _encodings(header: FileDataset) -> str | list[str]:
     return convert_encodings(header["SpecificCharacterSet"].value)
 
 
-def _elements(contents: bytes, at: int, end: int, *, implicit: bool) -> Elements | None:
+def _elements(contents: bytes, at: int, end: int, *, implicit: bool) -> _Elements | None:
     """What lies from `at` to `end`; None unless whole elements of known VRs fill it."""
-    found: Elements = {}
+    found: _Elements = {}
     while at < end:
         if end - at < 8:
             return None
@@ -84,7 +85,8 @@ def _elements(contents: bytes, at: int, end: int, *, implicit: bool) -> Elements
         if length > end - at or group in (0, _ITEMS):
             return None
         tag = BaseTag(group << 16 | element)
-        value = contents[at : at + length] if length else empty_value_for_VR(vr, raw=True)
+        empty: Any = None if length else empty_value_for_VR(vr, raw=True)
+        value = contents[at : at + length] or empty
         found[tag] = RawDataElement(tag, vr, length, value, at, implicit, True)
         at += length
     return found
