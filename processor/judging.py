@@ -1,0 +1,157 @@
+"""Judging files that anyone converted: the frames of a series, and what files themselves announce.
+
+`processor.verify` compares; this module only gathers what is to be compared.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from processor.eligibility import require_images
+from processor.errors import NotConvertible
+from processor.frames import Frame, frames_of
+from processor.geometry import LPS_TO_RAS
+from processor.plan import Stack, plan
+from processor.source import SeriesSource
+from processor.verify import SourceFrame, Verification, verify
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What files of a series must hold.
+
+    Attributes
+    ----------
+    frames : tuple of SourceFrame
+        Each frame of the series once; copies of a frame, pixel for pixel, are not asked for.
+    missing : tuple of SourceFrame
+        Where slices would lie that the series lacks.
+    rounding_mm : float
+        How far the source's own positions lie off a regular grid.
+    notes : tuple of str
+        What limits the judgement.
+    """
+
+    frames: tuple[SourceFrame, ...]
+    missing: tuple[SourceFrame, ...] = ()
+    rounding_mm: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the files of a series are worth.
+
+    Attributes
+    ----------
+    notes : tuple of str
+        What limits the judgement.
+    announced : tuple of str
+        What sidecars of Safelight beside the files say of them: missing slices, frames left out.
+    """
+
+    verification: Verification
+    notes: tuple[str, ...] = ()
+    announced: tuple[str, ...] = ()
+
+
+def judge(source: SeriesSource, files: Sequence[Path]) -> Judgement:
+    """Compare all files of a series with all its frames.
+
+    Planes without a frame are mismatches, unless a sidecar of Safelight beside the file announces
+    them as missing slices.
+
+    Raises
+    ------
+    NotConvertible
+        The series has no images, or its own headers do not say where they belong.
+    NotReadable, PixelDataError
+        A file or a frame cannot be read.
+    """
+    expected = source_frames(source)
+    verification = verify(
+        files,
+        expected.frames,
+        rounding_mm=expected.rounding_mm,
+        missing=expected.missing if _announced_all(files, "missing_slices") else (),
+    )
+    findings = tuple(dict.fromkeys(map(str, _announced_all(files, "findings"))))
+    return Judgement(verification, expected.notes, findings)
+
+
+def source_frames(source: SeriesSource) -> Expected:
+    """The frames that files of a series must hold.
+
+    Frames of one volume are those that the planner puts into one. Where it finds no order in the
+    series, frames are compared all the same, but volumes cannot be told apart.
+
+    Raises
+    ------
+    NotConvertible
+        The series has no images, or its headers do not say where they belong.
+    """
+    try:
+        stacks = plan(source)
+    except NotConvertible as reason:
+        frames = _unplanned(source)
+        note = f"volumes that are mixed up would not be noticed: {reason}"
+        return Expected(tuple(_expected(frame, None) for frame in frames), notes=(note,))
+    repeated = sum(len(stack.repeated) for stack in stacks)
+    rounding = (stack.plan.rounding_mm for stack in stacks if stack.plan is not None)
+    return Expected(
+        frames=tuple(frame for stack in stacks for frame in _of_stack(stack)),
+        missing=tuple(frame for stack in stacks for frame in missing_frames(stack)),
+        rounding_mm=max(rounding, default=0.0),
+        notes=(f"{repeated} frames repeat others and were not looked for",) if repeated else (),
+    )
+
+
+def _of_stack(stack: Stack) -> Iterator[SourceFrame]:
+    for t, frame in stack.present:
+        yield _expected(frame, (stack.label, t))
+    for frame in stack.left_out:
+        yield _expected(frame, (stack.label, "left out"))
+
+
+def missing_frames(stack: Stack) -> Iterator[SourceFrame]:
+    """Where the slices would lie that a stack lacks; their values mean nothing."""
+    first = stack.first
+    if stack.plan is None or first.matrix_lps is None:
+        return
+    rows = first.stored().shape[0]
+    for k in stack.plan.missing:
+        matrix = first.matrix_lps.copy()
+        matrix[:, 3] = LPS_TO_RAS @ stack.plan.affine_ras @ [0, rows - 1, k, 1]
+        yield SourceFrame(f"missing slice {k}", matrix, None, first.rescale, first.stored)
+
+
+def _expected(frame: Frame, volume: object) -> SourceFrame:
+    return SourceFrame(frame.name, frame.matrix_lps, volume, frame.rescale, frame.stored)
+
+
+def _unplanned(source: SeriesSource) -> Sequence[Frame]:
+    """The frames of a series that has no order, if each of them tells its place."""
+    require_images(source)
+    frames = frames_of(source.instances)
+    fault = next((frame.fault for frame in frames if frame.fault), "")
+    if fault:
+        raise NotConvertible(fault)
+    unplaced = sum(frame.plane is None for frame in frames)
+    if unplaced:
+        raise NotConvertible(f"{unplaced} of {len(frames)} frames do not tell their place")
+    return frames
+
+
+def _announced_all(files: Sequence[Path], key: str) -> list[object]:
+    return [item for path in files for item in _announced(path, key)]
+
+
+def _announced(path: Path, key: str) -> Sequence[object]:
+    """A list in what Safelight's sidecar says of a file; nothing where there is no such sidecar."""
+    sidecar = path.with_name(path.name.removesuffix(".gz")).with_suffix(".json")
+    try:
+        ours = json.loads(sidecar.read_bytes())["Safelight"][key]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return ()
+    return ours if isinstance(ours, list) else ()
