@@ -280,6 +280,26 @@ def retrieve(file: Path | None, accession: str, pacs: str | None) -> None:
     sys.exit(run(configuration(file), accession, pacs))
 
 
+@cli.command("verify-nifti")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+)
+def verify_nifti(folder: Path, files: tuple[Path, ...], *, as_json: bool) -> None:
+    """Compare NIfTI or NPZ FILES, all that were made of one series, with the DICOM in FOLDER.
+
+    Every frame must lie in one plane of one file, with equal values, and every plane must hold a
+    frame. Exit code 1 where they do not match, 2 where that cannot be judged.
+    """
+    from safelight.verify_commands import verify_nifti as run
+
+    sys.exit(run(folder, files, as_json=as_json))
+
+
 @cli.command()
 @click.option("--dicom", type=click.Path(path_type=Path), help="Folder to send; else samples.")
 @click.option(
