@@ -24,9 +24,11 @@ class Expected:
     Attributes
     ----------
     frames : tuple of SourceFrame
-        Each frame of the series once; copies of a frame, pixel for pixel, are not asked for.
+        Each frame of the series once.
     missing : tuple of SourceFrame
         Where slices would lie that the series lacks.
+    copies : tuple of SourceFrame
+        Frames that repeat others pixel for pixel: files hold them all or none.
     rounding_mm : float
         How far the source's own positions lie off a regular grid.
     notes : tuple of str
@@ -35,6 +37,7 @@ class Expected:
 
     frames: tuple[SourceFrame, ...]
     missing: tuple[SourceFrame, ...] = ()
+    copies: tuple[SourceFrame, ...] = ()
     rounding_mm: float = 0.0
     notes: tuple[str, ...] = ()
 
@@ -70,14 +73,20 @@ def judge(source: SeriesSource, files: Sequence[Path]) -> Judgement:
         A file or a frame cannot be read.
     """
     expected = source_frames(source)
-    verification = verify(
-        files,
-        expected.frames,
-        rounding_mm=expected.rounding_mm,
-        missing=expected.missing if _announced_all(files, "missing_slices") else (),
-    )
+    verification = _compared(expected, expected.frames, files)
+    if expected.copies and not verification.ok:
+        with_copies = _compared(expected, (*expected.frames, *expected.copies), files)
+        verification = with_copies if with_copies.ok else verification
     findings = tuple(dict.fromkeys(map(str, _announced_all(files, "findings"))))
     return Judgement(verification, expected.notes, findings)
+
+
+def _compared(
+    expected: Expected, frames: Sequence[SourceFrame], files: Sequence[Path]
+) -> Verification:
+    announced = _announced_all(files, "missing_slices")
+    missing = expected.missing if announced else ()
+    return verify(files, frames, rounding_mm=expected.rounding_mm, missing=missing)
 
 
 def source_frames(source: SeriesSource) -> Expected:
@@ -97,13 +106,16 @@ def source_frames(source: SeriesSource) -> Expected:
         frames = _unplanned(source)
         note = f"volumes that are mixed up would not be noticed: {reason}"
         return Expected(tuple(_expected(frame, None) for frame in frames), notes=(note,))
-    repeated = sum(len(stack.repeated) for stack in stacks)
+    copies = tuple(
+        _expected(frame, (stack.label, "copy")) for stack in stacks for frame in stack.repeated
+    )
     rounding = (stack.plan.rounding_mm for stack in stacks if stack.plan is not None)
     return Expected(
         frames=tuple(frame for stack in stacks for frame in _of_stack(stack)),
         missing=tuple(frame for stack in stacks for frame in missing_frames(stack)),
         rounding_mm=max(rounding, default=0.0),
-        notes=(f"{repeated} frames repeat others and were not looked for",) if repeated else (),
+        copies=copies,
+        notes=(f"frames that repeat others pixel for pixel: {len(copies)}",) if copies else (),
     )
 
 

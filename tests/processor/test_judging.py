@@ -104,15 +104,20 @@ def test_a_volume_for_each_file_is_as_right_as_one_file(series, stack, convert):
     assert judge(source, files[:1]).verification.matched == 3
 
 
-def test_a_repeated_frame_is_asked_for_once_and_told(series, stack, instance, convert):
+def test_a_repeated_frame_may_be_in_the_files_again_but_need_not(series, stack, instance, convert):
     datasets = stack(4)
     copy = instance(InstanceNumber=9, ImagePositionPatient=datasets[3].ImagePositionPatient)
     copy.PixelData = datasets[3].PixelData
     source = series([*datasets, copy])
-    judgement = judge(source, convert(source))
-    assert judgement.verification.ok
-    assert judgement.verification.frames == 4
-    assert judgement.notes == ("1 frames repeat others and were not looked for",)
+    (path,) = convert(source)
+    once = judge(source, [path])
+    assert (once.verification.ok, once.verification.frames) == (True, 4)
+    assert once.notes == ("frames that repeat others pixel for pixel: 1",)
+    again = path.with_name("again.nii.gz")
+    nib.save(nib.load(path).slicer[:, :, 3:], again)
+    twice = judge(source, [path, again]).verification
+    assert (twice.ok, twice.frames) == (True, 5)
+    assert not judge(source, [path, path]).verification.ok
 
 
 def test_a_series_without_order_is_judged_but_for_its_volumes(series, stack):
