@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from processor.eligibility import require_images
 from processor.errors import NotConvertible
 from processor.frames import Frame, frames_of
@@ -106,17 +108,30 @@ def source_frames(source: SeriesSource) -> Expected:
         frames = _unplanned(source)
         note = f"volumes that are mixed up would not be noticed: {reason}"
         return Expected(tuple(_expected(frame, None) for frame in frames), notes=(note,))
-    copies = tuple(
+    found, copies = _without_copies([frame for stack in stacks for frame in _of_stack(stack)])
+    copies += [
         _expected(frame, (stack.label, "copy")) for stack in stacks for frame in stack.repeated
-    )
+    ]
     rounding = (stack.plan.rounding_mm for stack in stacks if stack.plan is not None)
     return Expected(
-        frames=tuple(frame for stack in stacks for frame in _of_stack(stack)),
+        frames=tuple(found),
         missing=tuple(frame for stack in stacks for frame in missing_frames(stack)),
+        copies=tuple(copies),
         rounding_mm=max(rounding, default=0.0),
-        copies=copies,
         notes=(f"frames that repeat others pixel for pixel: {len(copies)}",) if copies else (),
     )
+
+
+def _without_copies(frames: Sequence[SourceFrame]) -> tuple[list[SourceFrame], list[SourceFrame]]:
+    """The frames, and those that another file of the same instance holds as well."""
+    first: dict[str, SourceFrame] = {}
+    found: list[SourceFrame] = []
+    copies: list[SourceFrame] = []
+    for frame in frames:
+        same = first.setdefault(frame.name, frame)
+        is_copy = same is not frame and np.array_equal(same.stored(), frame.stored())
+        (copies if is_copy else found).append(frame)
+    return found, copies
 
 
 def _of_stack(stack: Stack) -> Iterator[SourceFrame]:

@@ -120,6 +120,16 @@ def test_a_repeated_frame_may_be_in_the_files_again_but_need_not(series, stack, 
     assert not judge(source, [path, path]).verification.ok
 
 
+def test_an_image_without_a_place_in_two_files_is_one_image(instance, job, tmp_path, convert):
+    image = instance(Modality="DX", ImagePositionPatient=None)
+    (path,) = job([image], "convert").files
+    twin = path.with_name("twin.dcm")
+    twin.write_bytes(path.read_bytes())
+    (file,) = convert(SeriesSource([path]))
+    assert judge(SeriesSource([path, twin]), [file]).verification.ok
+    assert judge(SeriesSource([path, twin]), [file, file]).verification.ok
+
+
 def test_a_series_without_order_is_judged_but_for_its_volumes(series, stack):
     """Slices at uneven distances: none follows from its neighbours, each has its own place."""
     datasets = stack(5)
