@@ -126,6 +126,10 @@ bench-convert: $(VENV)/.test $(VENV)/.bench  ## Compare conversion with dcm2niix
 bench-receive: $(VENV)/.test peers  ## Compare receiving with other programs (20 minutes): [ARGS=--quick]
 	$(call step,python -m benchmarks.receive $(ARGS))
 
+.PHONY: bench-verify
+bench-verify: $(VENV)/.test $(VENV)/.bench  ## Verify what converters write, into docs/conversion.md (minutes): [ARGS=]
+	$(call step,python -m benchmarks.verify $(ARGS))
+
 .PHONY: install-test
 install-test: $(VENV)/.test  ## Install into a temporary folder and remove it again (minutes).
 	export SAFELIGHT_TEST_INSTALL=1

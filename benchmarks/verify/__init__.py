@@ -1,0 +1,1 @@
+"""What the verifier finds in the conversions of several programs."""
