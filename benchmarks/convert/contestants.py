@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import dcm2niix
-
 from processor.job import run_job
 from processor.model import JobRequest
 from processor.settings import ProcessorSettings
@@ -92,6 +90,8 @@ def dcm2niix_with(compression: str) -> Contestant:
     """The program of the PyPI wheel: `i` compresses by itself, `y` with pigz, `n` not at all."""
 
     def convert(series: Path, place: Path) -> Turn:
+        import dcm2niix  # noqa: PLC0415 - nobody else needs it
+
         flags = ("-g", "i", "-b", "y", "-ba", "y", "-c", "", "-p", "n", "-w", "1")
         command = (dcm2niix.bin, *flags, "-z", compression, "-f", "out", "-o", place, series)
         started = time.monotonic()
