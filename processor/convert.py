@@ -6,7 +6,7 @@ did not match are kept apart with the report.
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 from processor.conversion import Attempt, Conversion, Engine, Format
 from processor.engine import Made, Request
 from processor.errors import NotConvertible, PixelDataError
-from processor.geometry import LPS_TO_RAS
+from processor.foreign import by_dcm2niix
+from processor.judging import missing_frames
 from processor.native import natively
 from processor.plan import Stack, plan
 from processor.source import SeriesSource
@@ -24,10 +25,11 @@ COMPRESSION = 1
 """The gzip or deflate level unless another is asked for."""
 
 _ENGINES: Mapping[str, tuple[str, ...]] = {
-    "auto": ("native",),
+    "auto": ("native", "dcm2niix"),
+    "dcm2niix": ("dcm2niix",),
     "native": ("native",),
 }
-_MAKERS: Mapping[str, Callable[[Request], Made]] = {"native": natively}
+_MAKERS: Mapping[str, Callable[[Request], Made]] = {"native": natively, "dcm2niix": by_dcm2niix}
 
 
 @dataclass(frozen=True)
@@ -127,10 +129,7 @@ def _attempt(engine: str, request: Request, unverified: Path | None) -> Conversi
     request.progress(1.0)
     if verification.ok:
         return Conversion("done", "", engine, made.files, made.refused, verification)
-    reason = (
-        f"only {verification.matched} of {verification.frames} frames of the written files "
-        "equal the source"
-    )
+    reason = f"of the written files {verification.words}"
     return Attempt(engine, reason, verification, _kept(made, verification, engine, unverified))
 
 
@@ -140,22 +139,10 @@ def _verified(made: Made) -> Verification:
         for stack in made.stacks
         for t, frame in stack.present
     ]
-    missing = [slice_ for stack in made.stacks for slice_ in _missing(stack)]
+    missing = [frame for stack in made.stacks for frame in missing_frames(stack)]
     rounding = max((_rounding_mm(stack) for stack in made.stacks), default=0.0)
     paths = [file.path for file in made.files]
     return verify(paths, frames, rounding_mm=rounding, missing=missing)
-
-
-def _missing(stack: Stack) -> Iterator[SourceFrame]:
-    """The slices that the files announce as missing, where they would lie."""
-    first = stack.first
-    if stack.plan is None or first.matrix_lps is None:
-        return
-    rows = first.stored().shape[0]
-    for k in stack.plan.missing:
-        matrix = first.matrix_lps.copy()
-        matrix[:, 3] = LPS_TO_RAS @ stack.plan.affine_ras @ [0, rows - 1, k, 1]
-        yield SourceFrame(f"missing slice {k}", matrix, None, first.rescale, first.stored)
 
 
 def _rounding_mm(stack: Stack) -> float:

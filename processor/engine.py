@@ -22,10 +22,10 @@ class Request:
     compression: int
     progress: Callable[[float], None]
 
-    def path(self, stack: Stack) -> Path:
-        """The file of a stack."""
-        stem = self.stem or series_stem(stack.first.header)
-        name = "_".join(filter(None, (stem, stack.label)))
+    def path(self, label: str) -> Path:
+        """The file of what has this label."""
+        stem = self.stem or series_stem(self.source.first_header())
+        name = "_".join(filter(None, (stem, label)))
         nifti = ".nii.gz" if self.compression else ".nii"
         return self.folder / (name + (nifti if self.format == "nifti" else ".npz"))
 

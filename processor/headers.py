@@ -5,6 +5,7 @@ groups (PS3.3 C.7.6.16).
 """
 
 import logging
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -132,25 +133,18 @@ def sop_class_name(header: Dataset) -> str:
     return str(UID(found).name) if found else "an object without SOP class"
 
 
-def diffusion_b_value(header: Dataset) -> float | None:
-    """The b-value in s/mm2: the standard element, else the vendors' private ones.
+def private_numbers(header: Dataset, key: int) -> tuple[float, ...]:
+    r"""The numbers of a private element, which implicit VR leaves as bytes.
 
-    Siemens (0019,100C), Philips (2001,1003) and GE (0043,1039), which adds 1e9 to the first of
-    its four numbers.
+    Those may be text (``b"500\\8"``) or binary floats, of 4 bytes or, if a multiple of 8, of 8.
     """
-    for key in ("DiffusionBValue", 0x0019100C, 0x20011003, 0x00431039):
-        found = _decimal(element_value(header, key))
-        if found is not None:
-            return found % 1e9
-    return None
-
-
-def _decimal(value: object) -> float | None:
-    r"""The first number in a private value, which implicit VR leaves as bytes (``b"500\8"``)."""
-    if isinstance(value, (MultiValue, list)):
-        value = value[0]
-    shown = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+    value = element_value(header, key)
+    if not isinstance(value, bytes):
+        return numbers(header, key)
     try:
-        return float(shown.split("\\")[0].strip("\0 "))
+        return tuple(float(item) for item in value.decode("ascii").strip("\0 ").split("\\"))
     except ValueError:
-        return None
+        size = 8 if len(value) % 8 == 0 else 4
+    if len(value) % size:
+        return ()
+    return struct.unpack(f"<{len(value) // size}{'d' if size == 8 else 'f'}", value)

@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from processor.conversion import ConvertedFile
+from processor.diffusion import b_value_of
 from processor.engine import Made, Request
 from processor.errors import NotConvertible, PixelDataError
-from processor.headers import diffusion_b_value
+from processor.gradients import write_gradients
 from processor.intensity import is_inverted, is_quantitative
 from processor.nifti import write_nifti
 from processor.npz import write_npz
@@ -36,7 +37,7 @@ def natively(request: Request) -> Made:
     refused: dict[str, str] = {}
     for number, stack in enumerate(stacks):
         try:
-            files.append(_write(request, request.path(stack), stack))
+            files.append(_write(request, request.path(stack.label), stack))
             written.append(stack)
         except (NotConvertible, PixelDataError) as reason:
             if stack.plan is not None:
@@ -58,7 +59,7 @@ def _files_of(request: Request) -> Iterator[Stack]:
 def _volumes_apart(stack: Stack) -> Iterator[Stack]:
     """Each volume as a stack of its own, called by its b-value or its number."""
     singles = [replace(stack, frames=(volume,)) for volume in stack.frames]
-    b_values = [diffusion_b_value(single.first.header) for single in singles]
+    b_values = [b_value_of(single.first.header) for single in singles]
     by_b_value = None not in b_values and len(set(b_values)) == len(b_values)
     for t, (single, b_value) in enumerate(zip(singles, b_values, strict=True), 1):
         name = f"b{b_value:g}" if by_b_value else f"t{t:03d}"
@@ -67,19 +68,21 @@ def _volumes_apart(stack: Stack) -> Iterator[Stack]:
 
 
 def _write(request: Request, path: Path, stack: Stack) -> ConvertedFile:
+    gradients: tuple[Path, ...] = ()
     if request.format == "npz":
         placed = write_npz(path, stack, request.compression)
     else:
         volume = nifti_volume(stack)
         write_nifti(path, volume, request.compression)
         placed = Placed(volume.shape, volume.spacing_mm, volume.affine_ras)
+        gradients = write_gradients(path, stack, volume.affine_ras)
     details = _details(stack, placed)
     beside = path.with_name(path.name.removesuffix(".gz")).with_suffix(".json")
     ours = {"ConversionSoftware": "Safelight", "Safelight": details}
     write_sidecar(beside, sidecar(stack.first.header, ours))
     return ConvertedFile(
         path=path,
-        beside=(beside,),
+        beside=(beside, *gradients),
         shape=placed.shape,
         spacing_mm=placed.spacing_mm,
         affine_ras=placed.affine,

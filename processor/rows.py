@@ -8,7 +8,8 @@ from typing import Any
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 
-from processor.headers import diffusion_b_value, text, values
+from processor.diffusion import b_value_of
+from processor.headers import text, values
 from processor.model import JobContext, StepResult
 from processor.source import Instance
 from processor.templates import Aggregate, Entry
@@ -116,7 +117,7 @@ def cell_of(header: Dataset, key: int | str) -> Cell:
     Several values are joined by ``\`` as in DICOM; sequences and missing elements are empty.
     """
     if key == "b_value":
-        return diffusion_b_value(header)
+        return b_value_of(header)
     found = values(header, key)
     if not found or isinstance(found[0], Dataset):
         return None

@@ -11,7 +11,8 @@ from types import MappingProxyType
 
 from pydicom.dataset import Dataset
 
-from processor.headers import diffusion_b_value, image_types, number, text
+from processor.diffusion import b_value_of
+from processor.headers import image_types, number, text
 
 _TEXTS = MappingProxyType(
     {
@@ -80,7 +81,7 @@ def sidecar(header: Dataset, ours: Mapping[str, object]) -> dict[str, object]:
         milliseconds = number(header, keyword)
         content[name] = None if milliseconds is None else round(milliseconds / 1000, 9)
     content["ImageType"] = list(image_types(header)) or None
-    content["DiffusionBValue"] = diffusion_b_value(header)
+    content["DiffusionBValue"] = b_value_of(header)
     return {name: value for name, value in content.items() if value is not None} | dict(ours)
 
 

@@ -83,6 +83,17 @@ class Verification:
         whole = self.matched == self.frames and not self.unfilled and not self.mixed
         return self.frames > 0 and whole
 
+    @property
+    def words(self) -> str:
+        """The result for people: "8 of 8 frames equal the source"."""
+        said = [f"{self.matched} of {self.frames} frames equal the source"]
+        if self.unfilled:
+            planes = "1 plane holds" if self.unfilled == 1 else f"{self.unfilled} planes hold"
+            said.append(f"{planes} no frame of it")
+        if self.mixed:
+            said.append(f"{self.mixed} volumes hold frames of several")
+        return ", ".join(said)
+
     def as_json(self) -> dict[str, object]:
         """For manifests and sidecars."""
         return asdict(self)

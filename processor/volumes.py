@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from processor.diffusion import b_value_of, direction_of
 from processor.errors import NotConvertible
 from processor.frames import Frame
 from processor.geometry import SAME_POSITION_MM, Plane
-from processor.headers import diffusion_b_value, element_value, number, text
+from processor.headers import number, text
 
 Position = int
 """The number of a slice, from 0 along the normal."""
@@ -96,12 +97,6 @@ def _element(keyword: str) -> _Tell:
     return lambda header: text(header, keyword)
 
 
-def _gradient(header: Dataset) -> Hashable:
-    found = element_value(header, "MRDiffusionSequence") or [header]
-    direction = element_value(found[0], "DiffusionGradientDirectionSequence") or [header]
-    return text(direction[0], "DiffusionGradientOrientation") or text(header, 0x0019100E)
-
-
 _TIMES = ("TemporalPositionIdentifier", "TemporalPositionIndex", "FrameReferenceTime")
 _PHASES = ("TriggerTime", "NominalCardiacTriggerDelayTime")
 _SETTINGS = ("InversionTime", "FlipAngle")
@@ -115,11 +110,13 @@ _MOMENTS = (
 )
 _TELLS: Mapping[str, _Tell] = {
     **{keyword: _element(keyword) for keyword in _TIMES},
-    "b-value": diffusion_b_value,
-    "gradient direction": _gradient,
+    "b-value": b_value_of,
+    "gradient direction": direction_of,
     **{keyword: _element(keyword) for keyword in (*_PHASES, *_SETTINGS, *_MOMENTS)},
 }
 _ORDERED = frozenset((*_TIMES, *_PHASES))
+_WEAK = frozenset((*_MOMENTS, "InstanceNumber"))
+"""What also differs between an image and a second one of the same place."""
 
 
 def _even(levels: Sequence[Sequence[Frame]]) -> Volumes | None:
@@ -185,11 +182,22 @@ def _uneven(levels: Sequence[Sequence[Frame]]) -> Volumes | None:
         if not all(_is_split(keys, level) for level in levels):
             continue
         volumes = _grouped(levels, keys)
-        whole = [volume for volume in volumes if len(volume) == len(levels)]
-        if 2 * len(whole) * len(levels) >= total:
-            lacking = [volume for volume in volumes if len(volume) < len(levels)]
-            return Volumes(_in_order(whole, names), names, _in_order(lacking, names))
+        found = _with_lacking(volumes, len(levels), names)
+        if found is not None and 2 * sum(map(len, found.frames)) >= total:
+            return found
     return None
+
+
+def _with_lacking(
+    volumes: Sequence[_Volume], count: int, told_by: tuple[str, ...]
+) -> Volumes | None:
+    """Volumes of which some lack slices; None where that may be a second image of a place."""
+    whole = [volume for volume in volumes if len(volume) == count]
+    lacking = [volume for volume in volumes if len(volume) < count]
+    fewest = 2 if lacking and _WEAK.issuperset(told_by) else 1
+    if len(whole) < fewest:
+        return None
+    return Volumes(_in_order(whole, told_by), told_by, _in_order(lacking, told_by))
 
 
 def _by_number(frames: Sequence[Frame], levels: Sequence[Sequence[Frame]]) -> Volumes | None:
@@ -202,9 +210,7 @@ def _by_number(frames: Sequence[Frame], levels: Sequence[Sequence[Frame]]) -> Vo
         volumes = _grouped(levels, dict.fromkeys(position, ()))
         if any(len(volume) < count for volume in volumes):
             return None
-    whole = [volume for volume in volumes if len(volume) == count]
-    lacking = [volume for volume in volumes if len(volume) < count]
-    return Volumes(_in_order(whole), ("InstanceNumber",), _in_order(lacking)) if whole else None
+    return _with_lacking(volumes, count, ("InstanceNumber",))
 
 
 def _without_repeats(levels: Sequence[Sequence[Frame]]) -> tuple[list[Frame], list[Frame]]:

@@ -5,7 +5,7 @@ NIfTI-1 and NIfTI-2 (`.nii`, `.nii.gz`, either byte order, any scale) and NPZ wi
 
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +49,8 @@ class Written:
         From stored to real values.
     affine_ras : ndarray, shape (4, 4), or None
         None where the file claims no place in the patient.
+    spacing_mm : tuple of 3 floats
+        Between voxels along i, j, k, of a NIfTI.
     rows_from_bottom : bool
         How images without a place are stored.
     offset : int
@@ -60,6 +62,7 @@ class Written:
     dtype: np.dtype[Any]
     rescale: Rescale
     affine_ras: Array | None
+    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
     rows_from_bottom: bool = True
     offset: int = 0
 
@@ -184,8 +187,14 @@ def _nifti(path: Path) -> Written:
         dtype=dtype,
         rescale=Rescale(float(voxels.slope), float(voxels.inter)),
         affine_ras=np.asarray(header.get_best_affine(), dtype=np.float64) if placed else None,
+        spacing_mm=_three(header.get_zooms()),
         offset=int(voxels.offset),
     )
+
+
+def _three(zooms: Sequence[float]) -> tuple[float, float, float]:
+    i, j, k = (float(value) for value in (*zooms, 1.0, 1.0)[:3])
+    return i, j, k
 
 
 def _npz(path: Path) -> Written:

@@ -10,8 +10,8 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from processor.diffusion import b_value_of
 from processor.errors import TemplateError
-from processor.headers import diffusion_b_value
 from processor.job import run_job
 from processor.rows import aggregated, cell_of
 from processor.templates import check_templates, parse_entry, template_for
@@ -167,4 +167,4 @@ def test_elements_of_enhanced_objects_are_found_in_functional_groups():
 def test_the_b_value_is_read_from_every_vendor(tag, vr, value):
     header = Dataset()
     header.add_new(tag, vr, value)
-    assert diffusion_b_value(header) == 1000
+    assert b_value_of(header) == 1000

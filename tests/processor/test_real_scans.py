@@ -8,6 +8,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.misc import is_dicom
 
+from processor.convert import convert_series
 from processor.headers import quiet_reading
 from processor.job import run_job
 
@@ -129,3 +130,25 @@ def test_no_healthy_scan_is_flagged(scans, job):
             assert step.details["low_quality_reason"] == "Normal", uid
             judged += 1
     assert judged > 15
+
+
+DIFFUSION = (
+    ("07_dcm_qa_uih_dti", "dti_tra_dir16_AP_SaveBySlc__140028", "ref/dti_tra_dir16_AP_9_134431"),
+    (
+        "10_imagedata",
+        "EP2D_RSI_B0_500_1500_6DIR_0003",
+        "ref_dcm2niix/dicom_s3_ep2d_RSI_b0_500_1500_6dir",
+    ),
+)
+
+
+@pytest.mark.parametrize(("repository", "folder", "reference"), DIFFUSION)
+def test_gradient_tables_equal_those_of_dcm2niix(scans, tmp_path, repository, folder, reference):
+    found = list((scans / repository).rglob(folder))
+    if not found:
+        pytest.skip(f"{repository} is absent")
+    (file,) = convert_series(found[0], tmp_path).files
+    tables = {path.suffix: path for path in file.beside}
+    for ending in (".bval", ".bvec"):
+        expected = np.loadtxt(f"{scans / repository / reference}{ending}")
+        np.testing.assert_allclose(np.loadtxt(tables[ending]), expected, atol=2e-6)
