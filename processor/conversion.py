@@ -9,6 +9,7 @@ from processor.verify import Verification
 
 Format = Literal["nifti", "npz"]
 Engine = Literal["auto", "native", "dcm2niix"]
+State = Literal["done", "refused", "unverified"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Conversion:
         Engines that were tried before and did not match.
     """
 
-    state: Literal["done", "refused", "unverified"]
+    state: State
     reason: str = ""
     engine: str = ""
     files: tuple[ConvertedFile, ...] = ()

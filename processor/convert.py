@@ -4,6 +4,7 @@ Nothing is handed on that was not read back and compared with the source, frame 
 did not match are kept apart with the report.
 """
 
+import errno
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -82,6 +83,8 @@ def convert_series(
 
     Raises
     ------
+    FileExistsError
+        There is a file of that name in `folder` already; nothing is written.
     OSError
         The files cannot be read or written.
 
@@ -168,10 +171,14 @@ def _kept(
 
 def _handed_on(result: Conversion, folder: Path, attempts: Sequence[Attempt]) -> Conversion:
     """The verified files, moved to where they were asked for."""
+    paths = [path for file in result.files for path in (file.path, *file.beside)]
+    for path in paths:
+        if (folder / path.name).exists():
+            raise FileExistsError(errno.EEXIST, "exists already", str(folder / path.name))
+    for path in paths:
+        path.rename(folder / path.name)
     files = []
     for file in result.files:
-        for path in (file.path, *file.beside):
-            path.rename(folder / path.name)
         beside = tuple(folder / path.name for path in file.beside)
         files.append(replace(file, path=folder / file.path.name, beside=beside))
     return replace(result, files=tuple(files), attempts=tuple(attempts))

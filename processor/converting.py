@@ -8,12 +8,15 @@ from processor.conversion import Conversion, ConvertedFile
 from processor.convert import COMPRESSION, Settings, convert_series
 from processor.errors import OptionError
 from processor.model import JobContext, Output, StepResult
+from processor.names import named_by
 from processor.publish import output_of
+from rules.destination import parse_name
 
 OPTIONS = (
     options.choice("format", "nifti", ("nifti", "npz")),
     options.choice("engine", "auto", ("auto", "native", "dcm2niix")),
     options.whole_number("compression", COMPRESSION, 0, 9),
+    options.name_template("name"),
 )
 _KINDS = {".npz": "npz", ".json": "sidecar", ".bval": "bval", ".bvec": "bvec"}
 
@@ -22,8 +25,8 @@ _KINDS = {".npz": "npz", ".json": "sidecar", ".bval": "bval", ".bvec": "bvec"}
 class Convert:
     """Conversion to NIfTI-1 or NPZ, each file with a JSON sidecar.
 
-    Options: `format` ("nifti" or "npz"), `engine` ("auto", "native" or "dcm2niix") and
-    `compression` (0 to 9; 0 writes `.nii`).
+    Options: `format` ("nifti" or "npz"), `engine` ("auto", "native" or "dcm2niix"), `compression`
+    (0 to 9; 0 writes `.nii`) and `name`, a template of what files are called.
     """
 
     name: str = "convert"
@@ -40,6 +43,7 @@ class Convert:
         conversion = convert_series(
             job.source,
             job.folder,
+            _stem(job),
             settings=_settings(job.options),
             unverified=job.request.unverified,
             progress=job.progress,
@@ -54,8 +58,15 @@ class Convert:
 
 
 def _settings(given: Mapping[str, object]) -> Settings:
-    chosen = {option.name: options.value_of(OPTIONS, given, option.name) for option in OPTIONS}
+    names = ("format", "engine", "compression")
+    chosen = {name: options.value_of(OPTIONS, given, name) for name in names}
     return Settings(**chosen)  # type: ignore[arg-type]  # checked by `check_options`
+
+
+def _stem(job: JobContext) -> str:
+    template = options.value_of(OPTIONS, job.options, "name")
+    header = job.source.first_header()
+    return named_by(parse_name(template), header) if isinstance(template, str) else ""
 
 
 def _done(job: JobContext, conversion: Conversion) -> StepResult:

@@ -2,8 +2,8 @@
 
 from pydicom.dataset import Dataset
 
-from processor.headers import integer, text
-from rules.destination import safe_name
+from processor.headers import integer, text, values
+from rules.destination import Destination, safe_name
 
 
 def study_folder(header: Dataset, study_uid: str) -> str:
@@ -21,3 +21,21 @@ def series_stem(header: Dataset) -> str:
     description = safe_name(text(header, "SeriesDescription"))
     fallback = safe_name(text(header, "Modality")) or "series"
     return f"{max(0, integer(header, 'SeriesNumber')):03d}_{description or fallback}"
+
+
+def named_by(template: Destination, header: Dataset) -> str:
+    """What the files of a series are called by a template of keywords."""
+    known = {
+        element: tuple(
+            value if isinstance(value, str) else _told(value) for value in values(header, element)
+        )
+        for element in template.elements
+    }
+    return template.folder(known)
+
+
+def _told(value: object) -> str | float:
+    try:
+        return float(str(value))
+    except ValueError:
+        return str(value)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from processor.errors import OptionError
+from rules.destination import parse_name
+from rules.errors import RuleError
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,18 @@ def whole_number(name: str, default: int | None, low: int, high: int) -> Option:
         lambda value: type(value) is int and low <= value <= high,
         f"a whole number from {low} to {high}",
     )
+
+
+def name_template(name: str) -> Option:
+    """An option that is a template of a file name; not given, there is none."""
+
+    def accepts(value: object) -> bool:
+        try:
+            return isinstance(value, str) and bool(parse_name(value))
+        except (ValueError, RuleError):
+            return False
+
+    return Option(name, None, accepts, "a name such as {SeriesNumber:03d}_{SeriesDescription}")
 
 
 def check(processor: str, known: tuple[Option, ...], given: Mapping[str, object]) -> None:

@@ -99,6 +99,20 @@ def parse_destination(text: str) -> Destination:
     return Destination(text, tuple(_parts(name) for name in names))
 
 
+def parse_name(text: str) -> Destination:
+    """Read a template of one name, such as `{SeriesNumber:03d}_{SeriesDescription}`.
+
+    Raises
+    ------
+    ValueError
+        It is none: the message says what is wrong and what was expected.
+
+    >>> parse_name("{SeriesNumber:03d}_{Modality}").folder({"SeriesNumber": (5.0,)})
+    '005_no_Modality'
+    """
+    return Destination(text, (_parts(text),))
+
+
 def _parts(name: str) -> tuple[str | Field, ...]:
     parts: list[str | Field] = []
     end = 0
@@ -112,7 +126,7 @@ def _parts(name: str) -> tuple[str | Field, ...]:
             f"{name!r}: expected letters, digits, '.', '-', '_' and {{Keyword}} or {{Keyword:03d}}"
         )
     if name.startswith(".") or not name:
-        raise ValueError(f"{name!r} is no name of a folder")
+        raise ValueError(f"{name!r} is no name of a file or folder")
     return tuple(part for part in parts if part)
 
 

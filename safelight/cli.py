@@ -280,6 +280,38 @@ def retrieve(file: Path | None, accession: str, pacs: str | None) -> None:
     sys.exit(run(configuration(file), accession, pacs))
 
 
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Where files go.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["nifti", "npz"]),
+    default="nifti",
+    show_default=True,
+    help="What to write.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "native", "dcm2niix"]),
+    default="auto",
+    show_default=True,
+    help="What converts.",
+)
+@click.option("--compression", type=click.IntRange(0, 9), default=1, help="0 writes .nii.")
+@click.option("--name", help="What files are called: {SeriesNumber:03d}_{SeriesDescription}.")
+def convert(folder: Path, out: Path, name: str | None, **settings: Any) -> None:
+    """Convert every series of DICOM below FOLDER, and verify every frame.
+
+    Exit code 1 where a series did not match its source: its files are in OUT/unverified, with the
+    report.
+    """
+    from safelight.convert_commands import convert as run
+
+    settings["format"] = settings.pop("format_")
+    sys.exit(run(folder, out, name, settings))
+
+
 @cli.command("verify-nifti")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
