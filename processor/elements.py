@@ -16,6 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, VR
 
 from listener.part10 import dataset_offset
+from processor.headers import tag_of
 
 _META_OFFSET = 132
 _EXPLICIT = Struct("<HH2sH").unpack_from
@@ -84,7 +85,7 @@ def _elements(contents: bytes, at: int, end: int, *, implicit: bool) -> _Element
         at += 8
         if length > end - at or group in (0, _ITEMS):
             return None
-        tag = BaseTag(group << 16 | element)
+        tag = tag_of(group << 16 | element)
         empty: Any = None if length else empty_value_for_VR(vr, raw=True)
         value = contents[at : at + length] or empty
         found[tag] = RawDataElement(tag, vr, length, value, at, implicit, True)

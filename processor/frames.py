@@ -19,7 +19,7 @@ from pydicom.pixels.processing import apply_color_lut
 from processor.errors import NotConvertible, PixelDataError
 from processor.geometry import Array, Plane, frame_matrix_lps, plane_of
 from processor.headers import element_value, integer, is_projection, text
-from processor.intensity import Rescale, rescale_of, upright
+from processor.intensity import Rescale, is_inverted, rescale_of, upright
 from processor.mosaic import Tile, is_mosaic, tiles_of
 from processor.source import Instance
 
@@ -65,15 +65,20 @@ class Frame:
         """The linear transformation from stored to real values."""
         return rescale_of(self.header)
 
-    @property
+    @cached_property
     def is_colour(self) -> bool:
         """Whether it has several samples a pixel when shown."""
         return is_palette(self.header) or integer(self.header, "SamplesPerPixel", 1) > 1
 
-    @property
+    @cached_property
     def matrix_lps(self) -> Array | None:
         """(column, row, 0, 1) to millimetres in LPS, shape (4, 4); None without a plane."""
         return None if self.plane is None else frame_matrix_lps(self.plane)
+
+    @cached_property
+    def _is_stored_upright(self) -> bool:
+        """Whether stored values are published as they are."""
+        return not self.is_colour and not is_inverted(self.header)
 
     def raw(self) -> NDArray[Any]:
         """The stored values, shape (rows, columns) or (rows, columns, samples).
@@ -103,6 +108,8 @@ class Frame:
             As `raw`; also for colour of more than 8 bits, which no format here can hold.
         """
         image = self.raw()
+        if self._is_stored_upright:
+            return image
         if is_palette(self.header):
             return _from_palette(self.instance, self.header, image)
         if image.ndim == 3 and image.dtype.itemsize > 1:

@@ -13,9 +13,10 @@ from functools import lru_cache
 from typing import Any
 
 from pydicom import config, uid
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
 PROJECTION = frozenset({"CR", "DX", "DR", "MG", "XA", "RF", "IO", "PX", "US"})
@@ -30,6 +31,9 @@ _VOLUMES = frozenset(
     }
 )
 _UNDECODABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
+_DECIMALS = frozenset({"DS", "IS"})
+_SEVERAL_WORDS = frozenset({"CS", "UI"})
+_WORDS = _SEVERAL_WORDS | {"SH", "LO"}
 _FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
 
@@ -54,19 +58,48 @@ def element_value(header: Dataset, key: str | int) -> Any:
     return value if value is not None else _grouped_value(header, key)
 
 
-_tag = lru_cache(maxsize=1024)(Tag)  # pydicom looks a keyword up anew each time
+_TAGS: dict[int, BaseTag] = {}
+
+
+def tag_of(number: int) -> BaseTag:
+    """The one object for a tag: a dictionary finds it without comparing, which pydicom's tags do
+    in Python.
+    """
+    found = _TAGS.get(number)
+    return found or _TAGS.setdefault(number, BaseTag(number))
+
+
+@lru_cache(maxsize=4096)
+def _tag(key: str | int) -> BaseTag:
+    return tag_of(int(Tag(key)))
 
 
 def _own_value(header: Dataset, key: str | int) -> Any:
     try:
         tag = _tag(key)
-        if tag not in header:
+        if header.get_item(tag, keep_deferred=True) is None:
             return None
         value = header[tag].value
     except _UNDECODABLE:
         return None
     empty = value is None or (isinstance(value, (str, bytes, MultiValue, list)) and not value)
     return None if empty else value
+
+
+def _undecoded(header: Dataset, key: str | int) -> RawDataElement | None:
+    """An element that pydicom has not decoded yet, which takes it far longer than ASCII needs."""
+    try:
+        found = header.get_item(_tag(key), keep_deferred=True)
+    except _UNDECODABLE:
+        return None
+    return found if isinstance(found, RawDataElement) and found.value else None
+
+
+def _ascii(element: RawDataElement) -> str | None:
+    """Its text without padding, None where a character set matters."""
+    value = element.value or b""
+    plain = value.isascii() and b"\x1b" not in value
+    return value.decode("ascii").rstrip("\0 ") if plain else None
 
 
 def _grouped_value(header: Dataset, key: str | int) -> Any:
@@ -81,6 +114,11 @@ def _grouped_value(header: Dataset, key: str | int) -> Any:
 
 def values(header: Dataset, key: str | int) -> tuple[Any, ...]:
     """Every value of an element, () when it is absent, empty or undecodable."""
+    raw = _undecoded(header, key)
+    if raw is not None and raw.VR in _WORDS:
+        plain = _ascii(raw)
+        if plain and (raw.VR in _SEVERAL_WORDS or "\\" not in plain):
+            return tuple(plain.split("\\"))
     value = element_value(header, key)
     if value is None:
         return ()
@@ -94,7 +132,12 @@ def text(header: Dataset, key: str | int) -> str:
 
 def numbers(header: Dataset, key: str | int) -> tuple[float, ...]:
     """Every value as a number, () when one of them is not."""
+    raw = _undecoded(header, key)
     try:
+        if raw is not None and raw.VR in _DECIMALS:
+            plain = _ascii(raw)
+            if plain:
+                return tuple(float(item) for item in plain.split("\\"))
         return tuple(float(item) for item in values(header, key))
     except (TypeError, ValueError):
         return ()
