@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 from pydicom import config, uid
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
@@ -31,6 +32,7 @@ _VOLUMES = frozenset(
     }
 )
 _UNDECODABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
+_SHORTS = {True: np.dtype("<u2"), False: np.dtype(">u2")}
 _DECIMALS = frozenset({"DS", "IS"})
 _SEVERAL_WORDS = frozenset({"CS", "UI"})
 _WORDS = _SEVERAL_WORDS | {"SH", "LO"}
@@ -138,6 +140,8 @@ def numbers(header: Dataset, key: str | int) -> tuple[float, ...]:
             plain = _ascii(raw)
             if plain:
                 return tuple(float(item) for item in plain.split("\\"))
+        if raw is not None and raw.VR == "US":
+            return tuple(map(float, np.frombuffer(raw.value or b"", _SHORTS[raw.is_little_endian])))
         return tuple(float(item) for item in values(header, key))
     except (TypeError, ValueError):
         return ()

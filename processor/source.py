@@ -3,6 +3,7 @@
 It does not judge: what cannot be read is a finding that the processors report.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,7 @@ from processor.elements import plain_header
 from processor.errors import PixelDataError
 from processor.headers import integer, number, sop_class_name, text
 
+_SIZES = ("Rows", "Columns", "SamplesPerPixel")
 _PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 _SMALL_FILE_BYTES = 1 << 24  # a larger one is not to be in memory twice
@@ -155,6 +157,11 @@ class Instance:
         """The length of native pixel data, None when the header does not tell."""
         if "NumberOfFrames" in self.header and number(self.header, "NumberOfFrames") is None:
             return None
+        sizes = [integer(self.header, keyword) for keyword in _SIZES]
+        bits = integer(self.header, "BitsAllocated")
+        subsampled = text(self.header, "PhotometricInterpretation").endswith("422")
+        if min(sizes) > 0 and bits > 0 and bits % 8 == 0 and not subsampled:
+            return math.prod(sizes) * self.frame_count * bits // 8
         try:
             return get_expected_length(self.header)
         except PARSE_ERRORS:

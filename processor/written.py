@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import nibabel as nib
 import numpy as np
-from isal import igzip
+from isal import igzip_threaded
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from numpy.lib import format as npy
@@ -25,7 +25,7 @@ from processor.intensity import Rescale
 
 _RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 _nib: Any = nib
-_igzip: Any = igzip
+_igzip: Any = igzip_threaded
 # scl_slope and scl_inter are 32-bit floats: each rounds by up to 6e-8 of itself.
 _FLOAT32_ROUNDING = 4 * float(np.finfo(np.float32).eps)
 _SAMPLED = 7
@@ -136,7 +136,7 @@ class Written:
                 _npy_header(self.path, file)
                 yield file
         elif self.path.suffix == ".gz":
-            with _igzip.open(self.path, "rb") as file:
+            with _igzip.open(self.path, "rb", threads=1) as file:
                 self._read(file, self.offset)
                 yield file
         else:
