@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
@@ -56,37 +57,45 @@ class GzipWriter:
         self._compress = _compressor(level)
         count = threads or min(_THREADS, len(os.sched_getaffinity(0)))
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="gzip")
-        self._waiting: deque[Future[bytes]] = deque()
+        self._waiting: deque[Future[_Packed]] = deque()
         self._at_once = count + 1
-        self._block = bytearray()
+        self._block, self._filled = bytearray(BLOCK_BYTES), 0
         self._dictionary = b""
         self._checksum = self._size = 0
 
     def write(self, data: bytes | memoryview) -> None:
         """Take bytes; what makes a whole block is compressed beside the caller."""
-        rest = memoryview(data)
+        rest = memoryview(data).cast("B")
         while rest:
-            taken = BLOCK_BYTES - len(self._block)
-            self._block += rest[:taken]
+            taken = min(len(rest), BLOCK_BYTES - self._filled)
+            self._block[self._filled : self._filled + taken] = rest[:taken]
+            self._filled += taken
             rest = rest[taken:]
-            if len(self._block) == BLOCK_BYTES:
+            if self._filled == BLOCK_BYTES:
                 self._submit()
 
     def _submit(self) -> None:
-        block = bytes(self._block)
-        self._block.clear()
-        self._checksum = isal_zlib.crc32(block, self._checksum)
-        self._size += len(block)
-        self._waiting.append(self._threads.submit(self._compress, block, self._dictionary))
-        self._dictionary = block[-_WINDOW_BYTES:]
+        block = memoryview(self._block)[: self._filled]
+        self._block, self._filled = bytearray(BLOCK_BYTES), 0
+        self._waiting.append(self._threads.submit(self._packed, block, self._dictionary))
+        self._dictionary = bytes(block[-_WINDOW_BYTES:])
         while len(self._waiting) > self._at_once:
-            self._file.write(self._waiting.popleft().result())
+            self._take(self._waiting.popleft().result())
+
+    def _packed(self, block: memoryview, dictionary: bytes) -> "_Packed":
+        compressed = self._compress(block, dictionary)
+        return _Packed(compressed, isal_zlib.crc32(block), len(block))
+
+    def _take(self, packed: "_Packed") -> None:
+        self._file.write(packed.data)
+        self._checksum = isal_zlib.crc32_combine(self._checksum, packed.checksum, packed.length)
+        self._size += packed.length
 
     def close(self) -> None:
         """Compress what is left, and end the member."""
         self._submit()
         for block in self._waiting:
-            self._file.write(block.result())
+            self._take(block.result())
         self._file.write(_END)
         self._file.write(self._checksum.to_bytes(4, "little"))
         self._file.write((self._size & 0xFFFFFFFF).to_bytes(4, "little"))
@@ -107,11 +116,20 @@ class GzipWriter:
             self._threads.shutdown(cancel_futures=True)
 
 
-def _compressor(level: int) -> Callable[[bytes, bytes], bytes]:
+@dataclass(frozen=True)
+class _Packed:
+    """A block as it is written, and what it adds to the checksum of the whole."""
+
+    data: bytes
+    checksum: int
+    length: int
+
+
+def _compressor(level: int) -> Callable[[memoryview, bytes], bytes]:
     """What turns a block, and the dictionary before it, into whole bytes of deflate."""
     new = isal_zlib.compressobj if level in _ISAL_LEVELS else zlib.compressobj
 
-    def compressed(block: bytes, dictionary: bytes) -> bytes:
+    def compressed(block: memoryview, dictionary: bytes) -> bytes:
         stream = new(level, wbits=-zlib.MAX_WBITS, zdict=dictionary)
         return stream.compress(block) + stream.flush(zlib.Z_SYNC_FLUSH)
 
