@@ -21,6 +21,7 @@ from processor.native import natively
 from processor.plan import Stack, plan
 from processor.source import SeriesSource
 from processor.verify import SourceFrame, Verification, verify
+from processor.written import NotReadable
 
 COMPRESSION = 1
 """The gzip or deflate level unless another is asked for."""
@@ -99,17 +100,21 @@ def convert_series(
     series = source if isinstance(source, SeriesSource) else SeriesSource(_files(source))
     try:
         stacks = plan(series)
+        asked = Request(stacks, series, folder, stem, chosen.format, chosen.compression, progress)
+        return _by_engines(asked, _ENGINES[chosen.engine], unverified)
     except (NotConvertible, PixelDataError) as reason:
+        # What cannot be decoded cannot be compared either, whoever converts it.
         return Conversion("refused", str(reason))
+
+
+def _by_engines(asked: Request, engines: Sequence[str], unverified: Path | None) -> Conversion:
+    """What the first engine made whose files match."""
     attempts: list[Attempt] = []
-    for engine in _ENGINES[chosen.engine]:
-        with TemporaryDirectory(dir=folder, prefix=".converting-") as place:
-            request = Request(
-                stacks, series, Path(place), stem, chosen.format, chosen.compression, progress
-            )
-            result = _attempt(engine, request, unverified)
+    for engine in engines:
+        with TemporaryDirectory(dir=asked.folder, prefix=".converting-") as place:
+            result = _attempt(engine, replace(asked, folder=Path(place)), unverified)
             if isinstance(result, Conversion):
-                return _handed_on(result, folder, attempts)
+                return _handed_on(result, asked.folder, attempts)
             attempts.append(result)
     return _failed(attempts)
 
@@ -124,11 +129,14 @@ def _attempt(engine: str, request: Request, unverified: Path | None) -> Conversi
     """What an engine made, verified; or why it is not to be handed on."""
     try:
         made = _MAKERS[engine](request)
-    except (NotConvertible, PixelDataError) as error:
+    except NotConvertible as error:
         return Attempt(engine, str(error))
     if not made.files:
         return Attempt(engine, next(iter(made.refused.values()), "nothing was written"))
-    verification = _verified(made)
+    try:
+        verification = _verified(made)
+    except NotReadable as error:
+        return Attempt(engine, str(error))
     request.progress(1.0)
     if verification.ok:
         return Conversion("done", "", engine, made.files, made.refused, verification)

@@ -93,3 +93,14 @@ def test_a_diffusion_series_keeps_its_gradient_table(run, stack):
     assert tables[".bval"] == "0 1000 1000\n"
     # i runs along +x LPS as rows do, j against +y; the axes are left-handed, nothing is turned.
     assert tables[".bvec"] == "0 1 0\n0 0 -1\n0 0 0\n"
+
+
+@pytest.mark.parametrize("engine", ["auto", "native", "dcm2niix"])
+def test_pixels_that_cannot_be_decoded_are_converted_by_nobody(run, stack, engine):
+    """dcm2niix would write something; without the frame it cannot be compared."""
+    series = stack(3)
+    series[1].PixelData = series[1].PixelData[:40]
+    result = run(series, engine=engine)
+    assert result.state == "refused"
+    truncated = "pixel data truncated: 40 of 60 bytes in instance" in result.reason
+    assert truncated or (engine == "dcm2niix" and result.reason == "dcm2niix wrote nothing")
