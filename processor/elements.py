@@ -26,11 +26,20 @@ _VRS = {vr.value.encode(): vr.value for vr in VR if len(vr.value) == 2}
 _LONG = frozenset(str(vr) for vr in EXPLICIT_VR_LENGTH_32)
 _ITEMS = 0xFFFE
 
+_SHORT = 128
+
 _Elements = dict[BaseTag, DataElement | RawDataElement]
+Known = dict[tuple[int, str | None, bytes | None], RawDataElement]
+"""Short elements by tag, VR and value."""
 
 
-def plain_header(contents: bytes) -> FileDataset | None:
+def plain_header(contents: bytes, known: Known | None = None) -> FileDataset | None:
     """The dataset of a whole file as `pydicom.dcmread` would give it; None where it is not plain.
+
+    Parameters
+    ----------
+    known : dict
+        Elements of the files read so far: those that are the same take room once.
 
     Raises
     ------
@@ -38,8 +47,9 @@ def plain_header(contents: bytes) -> FileDataset | None:
         What pydicom raises on character sets that do not exist.
     """
     start = dataset_offset(contents[:144])
-    known = 0 < start <= len(contents)
-    meta = _elements(contents, _META_OFFSET, start, implicit=False) if known else None
+    shared: Known = {} if known is None else known
+    begins = 0 < start <= len(contents)
+    meta = _elements(contents, _META_OFFSET, start, shared, implicit=False) if begins else None
     if not meta or any(tag.group != 2 for tag in meta):
         return None
     file_meta = FileMetaDataset(meta)
@@ -49,7 +59,7 @@ def plain_header(contents: bytes) -> FileDataset | None:
     misnamed = contents[start + 4 : start + 6] in _VRS
     if (not implicit and syntax != ExplicitVRLittleEndian) or (implicit and misnamed):
         return None
-    elements = _elements(contents, start, len(contents), implicit=implicit)
+    elements = _elements(contents, start, len(contents), shared, implicit=implicit)
     if not elements:
         return None
     header = FileDataset("", elements, contents[:128], file_meta, implicit, True)
@@ -63,7 +73,9 @@ def _encodings(header: FileDataset) -> str | list[str]:
     return convert_encodings(header["SpecificCharacterSet"].value)
 
 
-def _elements(contents: bytes, at: int, end: int, *, implicit: bool) -> _Elements | None:
+def _elements(
+    contents: bytes, at: int, end: int, known: Known, *, implicit: bool
+) -> _Elements | None:
     """What lies from `at` to `end`; None unless whole elements of known VRs fill it."""
     found: _Elements = {}
     while at < end:
@@ -88,6 +100,14 @@ def _elements(contents: bytes, at: int, end: int, *, implicit: bool) -> _Element
         tag = tag_of(group << 16 | element)
         empty: Any = None if length else empty_value_for_VR(vr, raw=True)
         value = contents[at : at + length] or empty
-        found[tag] = RawDataElement(tag, vr, length, value, at, implicit, True)
+        if length > _SHORT or vr == "SQ":
+            found[tag] = RawDataElement(tag, vr, length, value, at, implicit, True)
+        else:
+            key = (tag, vr, value)
+            shared = known.get(key)
+            if shared is None:
+                shared = RawDataElement(tag, vr, length, value, at, implicit, True)
+                known[key] = shared
+            found[tag] = shared
         at += length
     return found

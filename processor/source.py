@@ -26,7 +26,7 @@ from pydicom.uid import (
 from listener.identity import PARSE_ERRORS
 from listener.part10 import Part10File
 from processor.decoding import decode_frame
-from processor.elements import plain_header
+from processor.elements import Known, plain_header
 from processor.errors import PixelDataError
 from processor.headers import integer, number, sop_class_name, text
 
@@ -184,6 +184,7 @@ class SeriesSource:
     def __init__(self, files: Sequence[Path]) -> None:
         self._files = tuple(sorted(files))
         self._read: dict[Path, Instance | Finding] = {}
+        self._known: Known = {}
 
     @cached_property
     def instances(self) -> tuple[Instance, ...]:
@@ -211,12 +212,17 @@ class SeriesSource:
     def _all(self) -> Iterator[Instance | Finding]:
         for path in self._files:
             if path not in self._read:
-                self._read[path] = read_instance(path)
+                self._read[path] = read_instance(path, self._known)
             yield self._read[path]
 
 
-def read_instance(path: Path) -> Instance | Finding:
+def read_instance(path: Path, known: Known | None = None) -> Instance | Finding:
     """One file as an instance, or the finding why it is none.
+
+    Parameters
+    ----------
+    known : dict
+        Elements of other files of the series, which take room once.
 
     Raises
     ------
@@ -224,7 +230,7 @@ def read_instance(path: Path) -> Instance | Finding:
         The machine failed to read (not: the file is missing, which is a finding).
     """
     try:
-        return _plain_instance(path) or _any_instance(path)
+        return _plain_instance(path, known) or _any_instance(path)
     except FileNotFoundError:
         return Finding(path.name, "the file is missing")
     except InvalidDicomError:
@@ -233,10 +239,10 @@ def read_instance(path: Path) -> Instance | Finding:
         return Finding(path.name, f"cannot be read ({type(error).__name__})")
 
 
-def _plain_instance(path: Path) -> Instance | None:
+def _plain_instance(path: Path, known: Known | None) -> Instance | None:
     if path.stat().st_size > _SMALL_FILE_BYTES:
         return None
-    header = plain_header(path.read_bytes())
+    header = plain_header(path.read_bytes(), known)
     return None if header is None else Instance(path, header)
 
 
