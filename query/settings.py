@@ -1,6 +1,7 @@
 """What must be known about a PACS to ask it anything; it reads no file."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from pydicom.charset import python_encoding
 
@@ -34,6 +35,18 @@ class PacsSettings:
     fallback_charset : str
         A DICOM character set (such as ``GB18030``) for text that is not ASCII but is labelled
         as Latin-1 or not at all. Used only where the text is valid in it; empty means never.
+    retrieve : str
+        How instances come from it: ``move`` (C-MOVE to our own receiver) or ``get`` (C-GET).
+    parallel : int
+        Accession numbers retrieved from it at once; each has one association at a time.
+    pause_seconds : float
+        Wait between the end of one accession number and the beginning of the next.
+    window : str
+        The local time of day in which one may begin, such as ``20:00-06:00``; empty for any.
+    deadline_seconds : float
+        One accession number may take as long; then it is killed, and tried again.
+    arrival_seconds : float
+        Wait for instances after the PACS says that it has sent them, from the last that came.
 
     Raises
     ------
@@ -51,6 +64,12 @@ class PacsSettings:
     move_seconds: float = 600.0
     cancel_seconds: float = 10.0
     fallback_charset: str = ""
+    retrieve: Literal["move", "get"] = "move"
+    parallel: int = 1
+    pause_seconds: float = 0.0
+    window: str = ""
+    deadline_seconds: float = 7200.0
+    arrival_seconds: float = 30.0
 
     def __post_init__(self) -> None:
         require_ae_title(self.ae_title)
@@ -66,6 +85,8 @@ class PacsSettings:
         for key in _POSITIVE:
             if getattr(self, key) <= 0:
                 raise ValueError(f"{key}: expected more than 0, got {getattr(self, key)}")
+        if self.pause_seconds < 0:
+            raise ValueError(f"pause_seconds: expected 0 or more, got {self.pause_seconds}")
 
 
 _POSITIVE = (
@@ -74,4 +95,7 @@ _POSITIVE = (
     "response_seconds",
     "move_seconds",
     "cancel_seconds",
+    "parallel",
+    "deadline_seconds",
+    "arrival_seconds",
 )
