@@ -56,7 +56,12 @@ class RetrieveListRow:
     @property
     def is_open(self) -> bool:
         """Whether anything of it is still to come."""
-        return any(self.counts.get(state) for state in OPEN_STATES)
+        return self.ended < sum(self.counts.values())
+
+    @property
+    def ended(self) -> int:
+        """How many of its items have ended."""
+        return sum(n for state, n in self.counts.items() if state not in OPEN_STATES)
 
 
 @dataclass(frozen=True)
@@ -87,10 +92,16 @@ class RetrieveItemRow:
     outputs: int
     low_quality: int
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it is still to come."""
-        return self.state in OPEN_STATES
+
+@dataclass(frozen=True)
+class OpenItemRow:
+    """An accession number that has not ended: `state` is ``waiting`` or ``running``."""
+
+    id: int
+    accession_number: str = field(repr=False)
+    state: RetrieveState
+    not_before: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -152,6 +163,16 @@ class RetrieveReader:
         """The accession numbers of a list, in its order."""
         rows = self._connection.execute(f"{_ITEMS} WHERE list_id = ? ORDER BY item.id", [list_id])
         return tuple(RetrieveItemRow(**dict(row)) for row in rows)
+
+    def open_items(self, list_id: int, *, limit: int = 20) -> tuple[OpenItemRow, ...]:
+        """What of a list has not ended: what runs first, then what is tried soonest."""
+        rows = self._connection.execute(
+            "SELECT id, accession_number, state, not_before, reason FROM retrieve_items"
+            " WHERE list_id = ? AND state IN ('waiting', 'running')"
+            " ORDER BY state = 'running' DESC, not_before, id LIMIT ?",
+            [list_id, limit],
+        )
+        return tuple(OpenItemRow(**dict(row)) for row in rows)
 
     def series(self, item_id: int) -> tuple[RetrievedSeries, ...]:
         """What is known of the series of an accession number."""

@@ -49,6 +49,11 @@ class ExpectedStudy:
         """The series that no rule leaves out."""
         return tuple(one for one in self.series if not one.left_out)
 
+    @property
+    def is_measurable(self) -> bool:
+        """Whether the PACS lists or counts each series that is wanted."""
+        return bool(self.series) and all(one.listed.expected is not None for one in self.wanted)
+
 
 @dataclass(frozen=True)
 class Enquiry:

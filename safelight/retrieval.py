@@ -131,14 +131,17 @@ class _Retrieval:
         sent: int | None = None
         try:
             outcomes = self._ask(study, wanted)
-            if len(outcomes) == 1 == len(wanted) and not outcomes[0].is_partial:
+            if wanted == [Selection(uid)] and not outcomes[0].is_partial:
                 sent = outcomes[0].sent
             if all(outcome.refusal for outcome in outcomes):
                 outcomes[0].require_performed()
             outcomes += self._ask_for_the_missing(study)
         finally:  # whatever happened, no more is to be expected of it
             self._note(Retrieval(uid, self._pacs.ae_title, listed, ended=True, sent=sent))
-        return "" if self._held.is_whole(study) or not study.series else self._problem(outcomes)
+        is_partial = any(outcome.is_partial for outcome in outcomes)
+        if self._held.is_whole(study) or not (study.is_measurable or is_partial):
+            return ""
+        return self._problem(outcomes)
 
     def _ask_for_the_missing(self, study: ExpectedStudy) -> list[RetrieveOutcome]:
         missing = [
@@ -184,14 +187,15 @@ class _Retrieval:
     ) -> None:
         """Wait until all is here or nothing came for a while: the last store may come late.
 
-        Where the PACS itself says that something failed, no more is waited for than it sent.
+        Where the PACS itself says that something failed, or there is nothing else to go by, no
+        more is waited for than it says it sent.
         """
-        owns_up = any(outcome.is_partial for outcome in outcomes)
+        believed = not study.is_measurable or any(outcome.is_partial for outcome in outcomes)
         sent = sum(outcome.sent for outcome in outcomes)
         here, deadline = -1, 0.0
         while not self._held.is_whole(study):
             now_here = self._held.count(study)
-            if owns_up and now_here - before >= sent:
+            if believed and now_here - before >= sent:
                 return
             if now_here > here:
                 here, deadline = now_here, time.monotonic() + self._pacs.arrival_seconds

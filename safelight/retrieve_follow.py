@@ -1,13 +1,14 @@
 """Shows in the terminal how far a retrieve list is, and says what it waits for."""
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from ledger.reader import LedgerReader
-from ledger.retrieve_reader import RetrieveItemRow, RetrieveReader
+from ledger.retrieve_reader import OpenItemRow, RetrieveListRow, RetrieveReader
 from rules.window import Window
 from safelight.config import Config
 from safelight.disk import NO_GROWTH, disk_state
@@ -51,26 +52,26 @@ class Follower:
         with self._bars:
             total = self._bars.add_task("accession numbers", stage="")
             while True:
-                items = self._reader.items(self._number)
-                self._show(total, items)
-                if not any(item.is_open for item in items):
+                one = self._reader.one_list(self._number)
+                items = self._reader.open_items(self._number)
+                self._show(total, one, items)
+                if not items:
                     return ""
-                why = "" if to_the_end else self._why_nothing_happens(items)
+                why = "" if to_the_end else self._why_nothing_happens(one.pacs, items)
                 if why:
                     return why
                 time.sleep(_LOOK_SECONDS)
 
-    def _show(self, total: TaskID, items: tuple[RetrieveItemRow, ...]) -> None:
-        ended = sum(not item.is_open for item in items)
-        self._bars.update(total, total=len(items), completed=ended)
+    def _show(self, total: TaskID, one: RetrieveListRow, items: Sequence[OpenItemRow]) -> None:
+        self._bars.update(total, total=sum(one.counts.values()), completed=one.ended)
         told = how_far(self._config.storage.scratch)
-        for item in items:
-            if item.state == "running":
-                self._show_one(item, told.get(item.id, HowFar("beginning")))
-            elif item.id in self._tasks:
-                self._bars.remove_task(self._tasks.pop(item.id))
+        running = [item for item in items if item.state == "running"]
+        for number in self._tasks.keys() - {item.id for item in running}:
+            self._bars.remove_task(self._tasks.pop(number))
+        for item in running:
+            self._show_one(item, told.get(item.id, HowFar("beginning")))
 
-    def _show_one(self, item: RetrieveItemRow, how: HowFar) -> None:
+    def _show_one(self, item: OpenItemRow, how: HowFar) -> None:
         if item.id not in self._tasks:
             self._tasks[item.id] = self._bars.add_task(item.accession_number, stage="")
         self._bars.update(
@@ -80,17 +81,15 @@ class Follower:
             stage=how.stage,
         )
 
-    def _why_nothing_happens(self, items: tuple[RetrieveItemRow, ...]) -> str:
+    def _why_nothing_happens(self, pacs: str, items: Sequence[OpenItemRow]) -> str:
         """What all that is open waits for, where that takes a while; else nothing."""
         if any(item.state == "running" for item in items):
             return ""
-        waiting = [item for item in items if item.state == "waiting"]
-        name = waiting[0].pacs
         return (
-            self._paused(name)
-            or self._out_of_its_window(name)
+            self._paused(pacs)
+            or self._out_of_its_window(pacs)
             or self._no_room()
-            or _all_later(waiting)
+            or _all_later(items[0])
         )
 
     def _paused(self, name: str) -> str:
@@ -115,8 +114,7 @@ class Follower:
         return "" if disk.stage in ("ample", "warn") else disk_line(disk)
 
 
-def _all_later(waiting: list[RetrieveItemRow]) -> str:
-    soonest = min(waiting, key=lambda item: item.not_before)
+def _all_later(soonest: OpenItemRow) -> str:
     if not _is_later(soonest.not_before):
         return ""
     return f"{soonest.reason}; tried again at {_clock(soonest.not_before)}"
