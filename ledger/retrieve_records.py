@@ -33,7 +33,7 @@ class RetrieveOrder:
     pacs
         The name of the ``[[pacs]]``.
     method
-        ``move`` or ``get``; empty for what the PACS's table says.
+        ``move``, ``get`` or ``dicomweb``; empty for what the PACS's table says.
     rules
         File name and text of the rules that leave series out.
     priority
@@ -46,7 +46,7 @@ class RetrieveOrder:
     pacs: str
     accession_numbers: tuple[str, ...] = field(repr=False)
     name: str = ""
-    method: Literal["", "move", "get"] = ""
+    method: Literal["", "move", "get", "dicomweb"] = ""
     rules: tuple[tuple[str, str], ...] = ()
     priority: int = 0
     tries: int = 5
@@ -60,7 +60,7 @@ class ClaimedItem:
     list_id: int
     accession_number: str = field(repr=False)
     pacs: str
-    method: Literal["", "move", "get"]
+    method: Literal["", "move", "get", "dicomweb"]
     rules: tuple[tuple[str, str], ...]
     tries: int
     most_tries: int

@@ -102,7 +102,7 @@ def find_studies(pacs: PacsSettings, criteria: StudyCriteria, *, calling_ae: str
     """
     identifiers, truncated = _find(pacs, study_identifier(criteria), calling_ae)
     answered = [study_match(identifier, pacs.fallback_charset) for identifier in identifiers]
-    studies = tuple(study for study in answered if _is_meant(study, criteria))
+    studies = tuple(study for study in answered if is_meant(study, criteria))
     return StudyMatches(studies, truncated=truncated, dropped=len(answered) - len(studies))
 
 
@@ -229,8 +229,11 @@ def _cancel(
                 return
 
 
-def _is_meant(study: StudyMatch, criteria: StudyCriteria) -> bool:
-    """Filter again; an optional key that came back empty is unknown and excludes nothing."""
+def is_meant(study: StudyMatch, criteria: StudyCriteria) -> bool:
+    """Tell whether an answer meets the criteria: archives may ignore keys that are optional.
+
+    One that came back empty is unknown and excludes nothing.
+    """
     if not is_uid(study.StudyInstanceUID):
         return False
     modalities, description = study.ModalitiesInStudy, study.StudyDescription

@@ -1,14 +1,16 @@
 """What a PACS says that an accession number has, and which of it is wanted; it fetches nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from listener.retrievals import ListedSeries
-from query.client import find_instances, find_series, find_studies
+from query import client, web
+from query.client import StudyMatches
 from query.errors import QueryFailed, ServiceNotOffered
 from query.keys import StudyCriteria
 from query.matches import InstanceMatch, SeriesMatch, StudyMatch
-from query.settings import PacsSettings
+from query.settings import Method, PacsSettings
 from safelight.retrieve_filters import Filter
 
 
@@ -55,6 +57,22 @@ class ExpectedStudy:
         return bool(self.series) and all(one.listed.expected is not None for one in self.wanted)
 
 
+class Source(Protocol):
+    """What answers: `query.client` or `query.web`."""
+
+    @property
+    def find_studies(self) -> Callable[..., StudyMatches]:
+        """As `query.client.find_studies`."""
+
+    @property
+    def find_series(self) -> Callable[..., tuple[SeriesMatch, ...]]:
+        """As `query.client.find_series`."""
+
+    @property
+    def find_instances(self) -> Callable[..., tuple[InstanceMatch, ...]]:
+        """As `query.client.find_instances`."""
+
+
 @dataclass(frozen=True)
 class Enquiry:
     """Asks one PACS.
@@ -65,11 +83,14 @@ class Enquiry:
         Whom, and as whom.
     filter
         The rules that leave series out.
+    source
+        How: by C-FIND or by QIDO-RS.
     """
 
     pacs: PacsSettings
     calling_ae: str
     filter: Filter
+    source: Source
 
     def studies(self, accession_number: str) -> tuple[StudyMatch, ...]:
         """The studies of an accession number.
@@ -80,7 +101,7 @@ class Enquiry:
             The leaf that names the cause; QueryFailed too where there are more than max_results.
         """
         criteria = StudyCriteria(accession_number=accession_number)
-        found = find_studies(self.pacs, criteria, calling_ae=self.calling_ae)
+        found = self.source.find_studies(self.pacs, criteria, calling_ae=self.calling_ae)
         if found.truncated:
             raise QueryFailed(
                 f"{self.pacs.ae_title} has more than {self.pacs.max_results} studies of one"
@@ -100,7 +121,9 @@ class Enquiry:
 
     def _series(self, study: StudyMatch) -> Iterator[ExpectedSeries]:
         try:
-            found = find_series(self.pacs, study.StudyInstanceUID, calling_ae=self.calling_ae)
+            found = self.source.find_series(
+                self.pacs, study.StudyInstanceUID, calling_ae=self.calling_ae
+            )
         except ServiceNotOffered:
             raise
         except QueryFailed:
@@ -114,7 +137,7 @@ class Enquiry:
 
     def _instances(self, series: SeriesMatch) -> tuple[InstanceMatch, ...]:
         try:
-            return find_instances(
+            return self.source.find_instances(
                 self.pacs,
                 series.StudyInstanceUID,
                 series.SeriesInstanceUID,
@@ -125,3 +148,13 @@ class Enquiry:
             raise
         except QueryFailed:
             return ()
+
+
+def enquiry_of(pacs: PacsSettings, calling_ae: str, rules: Filter, method: Method) -> Enquiry:
+    """What asks a PACS from which instances come by `method`."""
+    return Enquiry(pacs, calling_ae, rules, source_of(method))
+
+
+def source_of(method: Method) -> Source:
+    """What answers where instances come by `method`."""
+    return web if method == "dicomweb" else client

@@ -17,7 +17,6 @@ from rich.table import Table
 
 from listener.settings import host_and_port
 from query.client import echo as verify
-from query.client import find_instances, find_series, find_studies
 from query.errors import InvalidKey
 from query.keys import DateRange, StudyCriteria, Wildcard
 from query.matches import StudyMatch
@@ -25,6 +24,7 @@ from query.send import SendOutcome, Sent, dicom_files, send_files
 from query.settings import PacsSettings
 from safelight.config import Config
 from safelight.errors import ConfigError
+from safelight.expecting import Source, source_of
 from safelight.found import Found, write_found
 
 Level = Literal["study", "series", "image"]
@@ -62,8 +62,9 @@ def find(config: Config, asked: Asked, *, pacs: str | None, level: Level, output
     """Print the studies that a PACS has, with their series and instances down to `level`."""
     settings = config.pacs_named(pacs)
     calling_ae = config.dicom.ae_title
-    matches = find_studies(settings, _criteria(asked), calling_ae=calling_ae)
-    found = [_found(settings, study, calling_ae, level) for study in matches.studies]
+    source = source_of(settings.retrieve)
+    matches = source.find_studies(settings, _criteria(asked), calling_ae=calling_ae)
+    found = [_found(source, settings, study, calling_ae, level=level) for study in matches.studies]
     if output.as_json:
         click.echo(json.dumps([_document(one) for one in found], indent=2, ensure_ascii=False))
     elif output.csv is not None:
@@ -75,14 +76,16 @@ def find(config: Config, asked: Asked, *, pacs: str | None, level: Level, output
     click.echo(told, err=output.as_json)
 
 
-def _found(pacs: PacsSettings, study: StudyMatch, calling_ae: str, level: Level) -> Found:
+def _found(
+    source: Source, pacs: PacsSettings, study: StudyMatch, calling_ae: str, *, level: Level
+) -> Found:
     if level == "study":
         return Found(study)
     uid = study.StudyInstanceUID
-    series = find_series(pacs, uid, calling_ae=calling_ae)
+    series = source.find_series(pacs, uid, calling_ae=calling_ae)
     if level == "series":
         return Found(study, dict.fromkeys(series, ()))
-    instances = partial(find_instances, pacs, uid, calling_ae=calling_ae)
+    instances = partial(source.find_instances, pacs, uid, calling_ae=calling_ae)
     return Found(study, {one: instances(one.SeriesInstanceUID) for one in series})
 
 

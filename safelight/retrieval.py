@@ -26,10 +26,11 @@ from query.get import classes_of, get
 from query.identifiers import Selection
 from query.move import Destination, move
 from query.outcomes import RetrieveOutcome
-from query.settings import PacsSettings
+from query.settings import Method, PacsSettings
 from query.statuses import MOVE_DESTINATION_UNKNOWN
+from query.web import fetch
 from safelight.errors import in_one_line
-from safelight.expecting import Enquiry, ExpectedSeries, ExpectedStudy
+from safelight.expecting import ExpectedSeries, ExpectedStudy, enquiry_of
 from safelight.getting import shelf
 from safelight.holdings import Held
 from safelight.retrieve_filters import read_filter
@@ -50,7 +51,7 @@ class RetrievalRequest:
     accession_number
         What to retrieve.
     pacs, method
-        From whom, and how: ``move`` or ``get``.
+        From whom, and how.
     rules
         File name and text of the rules that leave series out.
     spool
@@ -58,7 +59,7 @@ class RetrievalRequest:
     ae_title, port
         Of our receiver.
     maximum_instance_bytes
-        A larger one that comes by C-GET is refused.
+        A larger one that comes on our own connection is refused.
     writer
         The name under which the process writes to the spool.
     progress
@@ -67,7 +68,7 @@ class RetrievalRequest:
 
     accession_number: str = field(repr=False)
     pacs: PacsSettings
-    method: str
+    method: Method
     rules: tuple[tuple[str, str], ...]
     spool: SpoolSettings
     ae_title: str
@@ -90,7 +91,8 @@ class _Retrieval:
         self._request = request
         self._pacs = request.pacs
         self._held = Held(request.spool.root)
-        self._enquiry = Enquiry(request.pacs, request.ae_title, read_filter(request.rules))
+        rules = read_filter(request.rules)
+        self._enquiry = enquiry_of(request.pacs, request.ae_title, rules, request.method)
         self._series: list[RetrievedSeries] = []
         self._studies = 0
 
@@ -179,6 +181,9 @@ class _Retrieval:
             request.ae_title,
             request.maximum_instance_bytes,
         ) as place:
+            if request.method == "dicomweb":
+                yield from fetch(self._pacs, wanted, place.keep)
+                return
             classes = _sop_classes(study)
             yield from get(self._pacs, wanted, classes, place.keep, calling_ae=request.ae_title)
 

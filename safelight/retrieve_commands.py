@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import click
 
@@ -32,7 +32,9 @@ def _configuration(file: Path | None) -> Config:
     help="A .txt, .csv or .xlsx file of accession numbers.",
 )
 @click.option("--pacs", help="Which [[pacs]], by name; the first without it.")
-@click.option("--by", type=click.Choice(["move", "get"]), help="C-MOVE or C-GET.")
+@click.option(
+    "--by", type=click.Choice(["move", "get", "dicomweb"]), help="How; else retrieve of [[pacs]]."
+)
 @click.option(
     "--rules",
     type=click.Path(path_type=Path, exists=True),
@@ -49,7 +51,7 @@ def retrieve(
     *,
     listed: Path | None,
     pacs: str | None,
-    by: Literal["move", "get"] | None,
+    by: Any,
     rules: Path | None,
     priority: int,
     tries: int | None,

@@ -18,10 +18,11 @@ from rich.table import Table
 
 from ledger.retrieve_reader import RetrieveItemRow, RetrieveListRow, RetrieveReader
 from ledger.retrieve_records import RetrieveOrder
-from query.settings import PacsSettings
+from query.settings import Method, PacsSettings
 from rules.texts import read_rule_texts
 from safelight.config import Config
-from safelight.expecting import Enquiry, ExpectedStudy
+from safelight.errors import ConfigError
+from safelight.expecting import ExpectedStudy, enquiry_of
 from safelight.holdings import Held
 from safelight.job_commands import ask
 from safelight.requests import Request
@@ -40,7 +41,7 @@ class Wish:
     accessions: tuple[str, ...]
     listed: Path | None
     pacs: str | None
-    by: Literal["move", "get"] | None
+    by: Method | None
     rules: Path | None
     priority: int
     tries: int | None
@@ -61,6 +62,19 @@ class Wish:
         read = () if self.listed is None else read_list(self.listed)
         return tuple(dict.fromkeys((*typed, *read)))
 
+    def asked(self, config: Config) -> PacsSettings:
+        """The PACS that is asked.
+
+        Raises
+        ------
+        ConfigError
+            There is none of the name, or it has no DICOMweb services that we know of.
+        """
+        pacs = config.pacs_named(self.pacs)
+        if self.by == "dicomweb" and not pacs.url:
+            raise ConfigError(f'configuration: [pacs] url: missing for "{pacs.name}"')
+        return pacs
+
     def rule_texts(self, config: Config) -> tuple[tuple[str, str], ...]:
         """The rules that leave series out, read and checked."""
         path = self.rules or config.retrieve.rules
@@ -71,7 +85,7 @@ class Wish:
 
 def order(config: Config, wish: Wish, *, stay: Stay) -> int:
     """Order a list from the daemon; return the exit code."""
-    pacs = config.pacs_named(wish.pacs)
+    pacs = wish.asked(config)
     key = uuid.uuid4().hex
     ask(config, Request("retrieve", order=_order(config, wish, pacs, key)))
     with _reader(config) as reader:
@@ -110,7 +124,8 @@ def follow(config: Config, number: int, *, to_the_end: bool) -> int:
 def dry_run_of(config: Config, wish: Wish) -> int:
     """Print what would be fetched, and what rules leave out; ask for nothing else."""
     texts = wish.rule_texts(config)
-    enquiry = Enquiry(config.pacs_named(wish.pacs), config.dicom.ae_title, read_filter(texts))
+    pacs = wish.asked(config)
+    enquiry = enquiry_of(pacs, config.dicom.ae_title, read_filter(texts), wish.by or pacs.retrieve)
     held = Held(config.storage.spool)
     table = _table("accession", "series", "", "description", "instances", "here", "then")
     absent = 0
