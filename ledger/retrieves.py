@@ -65,45 +65,35 @@ class Retrieves:
                 " WHERE state = 'running'"
             ).rowcount
 
-    def waiting_for(self, pacs: str) -> bool:
-        """Whether anything of a PACS waits."""
-        return bool(
-            list(
-                self._session.query(
-                    "SELECT 1 FROM retrieve_items WHERE pacs = ? AND state = 'waiting' LIMIT 1",
-                    [pacs],
-                )
-            )
-        )
-
     def claim(self, pacs: str) -> ClaimedItem | None:
         """Take the next accession number of a PACS whose time has come; None where there is none.
 
         The same accession number, asked for in two lists, is not retrieved twice at once.
         """
-        with self._session.atomic():
-            rows = list(
-                self._session.query(
-                    "SELECT item.*, list.method, list.rules, list.tries AS most_tries"
-                    " FROM retrieve_items AS item"
-                    " JOIN retrieve_lists AS list ON list.id = item.list_id"
-                    " WHERE item.pacs = ?1 AND item.state = 'waiting' AND item.not_before <= ?2"
-                    " AND NOT EXISTS (SELECT 1 FROM retrieve_pauses"
-                    "  WHERE retrieve_pauses.pacs = ?1 AND until > ?2)"
-                    " AND NOT EXISTS (SELECT 1 FROM retrieve_items AS other"
-                    "  WHERE other.pacs = ?1 AND other.state = 'running'"
-                    "  AND other.accession_number = item.accession_number)"
-                    " ORDER BY list.priority DESC, item.not_before, item.id LIMIT 1",
-                    [pacs, now()],
-                )
+        rows = list(
+            self._session.query(
+                "SELECT item.*, list.method, list.rules, list.tries AS most_tries"
+                " FROM retrieve_items AS item"
+                " JOIN retrieve_lists AS list ON list.id = item.list_id"
+                " WHERE item.pacs = ?1 AND item.state = 'waiting' AND item.not_before <= ?2"
+                " AND NOT EXISTS (SELECT 1 FROM retrieve_pauses"
+                "  WHERE retrieve_pauses.pacs = ?1 AND until > ?2)"
+                " AND NOT EXISTS (SELECT 1 FROM retrieve_items AS other"
+                "  WHERE other.pacs = ?1 AND other.state = 'running'"
+                "  AND other.accession_number = item.accession_number)"
+                " ORDER BY list.priority DESC, item.not_before, item.id LIMIT 1",
+                [pacs, now()],
             )
-            for row in rows:
-                self._session.execute(
-                    "UPDATE retrieve_items SET state = 'running', tries = tries + 1,"
-                    " started_at = ?, ended_at = NULL WHERE id = ?",
-                    [now(), row["id"]],
-                )
-            return _claimed(rows[0]) if rows else None
+        )
+        if not rows:
+            return None
+        with self._session.atomic():
+            self._session.execute(
+                "UPDATE retrieve_items SET state = 'running', tries = tries + 1,"
+                " started_at = ?, ended_at = NULL WHERE id = ?",
+                [now(), rows[0]["id"]],
+            )
+        return _claimed(rows[0])
 
     def end(self, item: ClaimedItem, result: RetrieveResult, retry_seconds: float) -> None:
         """Record what came of a try; what can be better next time waits for `retry_seconds`."""
@@ -183,11 +173,6 @@ class Retrieves:
                 " (SELECT pacs FROM retrieve_lists WHERE id = ?)",
                 [list_id],
             )
-
-    def is_cancelled(self, item: ClaimedItem) -> bool:
-        """Whether a person has taken an item out while it ran."""
-        row = self._session.one("SELECT state FROM retrieve_items WHERE id = ?", [item.id])
-        return bool(row["state"] == "cancelled")
 
 
 def _claimed(row: Row) -> ClaimedItem:

@@ -78,6 +78,11 @@ class StorageSettings:
         return self.data / "requests"
 
     @property
+    def progress(self) -> Path:
+        """Where retrieves tell how far they are."""
+        return self.data / "progress"
+
+    @property
     def scratch(self) -> Path:
         """Where jobs work before they publish."""
         return self.data / "scratch"

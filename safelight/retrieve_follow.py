@@ -64,7 +64,7 @@ class Follower:
 
     def _show(self, total: TaskID, one: RetrieveListRow, items: Sequence[OpenItemRow]) -> None:
         self._bars.update(total, total=sum(one.counts.values()), completed=one.ended)
-        told = how_far(self._config.storage.scratch)
+        told = how_far(self._config.storage.progress)
         running = [item for item in items if item.state == "running"]
         for number in self._tasks.keys() - {item.id for item in running}:
             self._bars.remove_task(self._tasks.pop(number))

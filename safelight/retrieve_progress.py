@@ -94,15 +94,15 @@ class Reporting:
         temporary.replace(self._path)
 
 
-def progress_file(scratch: Path, item: int) -> Path:
+def progress_file(folder: Path, item: int) -> Path:
     """Where the progress of an item of a list is told."""
-    return scratch / f"{item}{_SUFFIX}"
+    return folder / f"{item}{_SUFFIX}"
 
 
-def how_far(scratch: Path) -> Mapping[int, HowFar]:
+def how_far(folder: Path) -> Mapping[int, HowFar]:
     """How far the items are that are being retrieved, by their number."""
     found: dict[int, HowFar] = {}
-    for path in scratch.glob(f"*{_SUFFIX}"):
+    for path in folder.glob(f"*{_SUFFIX}"):
         with suppress(OSError, ValueError, TypeError):  # it has just ended
             found[int(path.stem)] = HowFar(**json.loads(path.read_text()))
     return found

@@ -90,7 +90,9 @@ class Retrieving:
         for lane in self._lanes:
             for slot in lane.free:
                 note_ended(self._config.storage.spool / "journal", lane.writer(slot))
-        for path in self._config.storage.scratch.glob("*.retrieve"):
+        progress = self._config.storage.progress
+        progress.mkdir(exist_ok=True)
+        for path in progress.iterdir():
             path.unlink()
         return self._records.take_over()
 
@@ -155,7 +157,7 @@ class Retrieving:
             dicom.port,
             dicom.maximum_instance_bytes,
             lane.writer(slot),
-            progress_file(storage.scratch, item.id),
+            progress_file(storage.progress, item.id),
         )
 
     def _on_ended(self, future: Future[RetrieveResult]) -> None:
@@ -181,7 +183,7 @@ class Retrieving:
     def _clean_up(self, running: _Running) -> None:
         """Say that a killed process is gone: what it had open is not."""
         note_ended(self._config.storage.spool / "journal", running.lane.writer(running.slot))
-        progress_file(self._config.storage.scratch, running.item.id).unlink(missing_ok=True)
+        progress_file(self._config.storage.progress, running.item.id).unlink(missing_ok=True)
 
     def _record(self, lane: _Lane, item: ClaimedItem, result: RetrieveResult) -> None:
         first = self._config.retrieve.retry_seconds

@@ -35,7 +35,7 @@ def site(tmp_path, free_port):
     def make(**pacs):
         settings = PacsSettings("main", "PACS1", "127.0.0.1", free_port(), **pacs)
         storage = StorageSettings(tmp_path / "data")
-        for folder in (storage.spool / "journal", storage.scratch):
+        for folder in (storage.spool / "journal", storage.progress):
             folder.mkdir(parents=True)
         config = Config(
             pacs=(settings,), storage=storage, retrieve=RetrieveSettings(retry_seconds=30)
@@ -120,4 +120,4 @@ def test_a_process_that_is_killed_is_told_in_the_journal_and_leaves_nothing(site
     (journal,) = (config.storage.spool / "journal").glob("*.jsonl")
     assert '"started"' in journal.read_text()
     assert running.lane.writer(running.slot) in journal.read_text()
-    assert list(config.storage.scratch.iterdir()) == []
+    assert list(config.storage.progress.iterdir()) == []
