@@ -114,6 +114,11 @@ schedules: $(VENV)/.test  ## Deliver series in 1,000 orders to the watcher and c
 	export SAFELIGHT_SWEEP=full
 	$(call step,pytest --timeout 1800 tests/sweeps/test_schedules.py)
 
+.PHONY: retrieve-sweep
+retrieve-sweep: $(VENV)/.test  ## Retrieve 1,000 studies from an archive that loses, delays and lies (minutes).
+	export SAFELIGHT_SWEEP=full
+	$(call step,pytest tests/sweeps/test_retrieve_sweep.py)
+
 .PHONY: bench-rebuild
 bench-rebuild: $(VENV)/.test  ## Make the ledger of 50,000 instances again, and verify it: [ARGS=]
 	$(call step,python -m benchmarks.rebuild $(ARGS))

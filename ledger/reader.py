@@ -155,15 +155,6 @@ class LedgerReader:
             raise NotInLedger(f"no study {study_id}")
         return found
 
-    def study_instances(self, study_instance_uid: str) -> int:
-        """How many instances of a study are in the ledger."""
-        row = self._connection.execute(
-            "SELECT coalesce(sum(instances), 0) FROM series WHERE study_id ="
-            " (SELECT id FROM studies WHERE StudyInstanceUID = ?)",
-            [study_instance_uid],
-        ).fetchone()
-        return int(row[0])
-
     def decision(self, series_id: int) -> DecisionRow | None:
         """The latest decision on a series; None while there is none."""
         row = self._connection.execute(

@@ -211,6 +211,66 @@ def m005_rules(db: Database) -> None:
     )
 
 
+@migrations()
+def m007_retrieves(db: Database) -> None:
+    """Lists of accession numbers to retrieve, and what came of each."""
+    for statement in _RETRIEVES:
+        db.execute(statement)
+
+
+_RETRIEVES: Sequence[str] = (
+    """CREATE TABLE retrieve_lists (
+        id INTEGER PRIMARY KEY,
+        key TEXT NOT NULL UNIQUE,
+        name TEXT NOT NULL,
+        pacs TEXT NOT NULL,  -- the name of its [[pacs]]
+        method TEXT NOT NULL,  -- empty for what the PACS's table says
+        rules TEXT NOT NULL,  -- JSON: name and text of the files that leave series out
+        priority INTEGER NOT NULL,
+        tries INTEGER NOT NULL,  -- at most, for each item
+        asked_at TEXT NOT NULL
+    )""",
+    """CREATE TABLE retrieve_items (
+        id INTEGER PRIMARY KEY,
+        list_id INTEGER NOT NULL REFERENCES retrieve_lists(id),
+        pacs TEXT NOT NULL,
+        accession_number TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('waiting', 'running', 'whole', 'unproven',
+            'incomplete', 'absent', 'failed', 'cancelled')),
+        tries INTEGER NOT NULL DEFAULT 0,
+        not_before TEXT NOT NULL,
+        started_at TEXT,
+        ended_at TEXT,
+        studies INTEGER NOT NULL DEFAULT 0,
+        reason TEXT NOT NULL DEFAULT '',  -- what went wrong last, with the remedy
+        UNIQUE (list_id, accession_number)
+    )""",
+    "CREATE INDEX retrieve_items_by_turn ON retrieve_items(pacs, state, not_before)",
+    """CREATE TABLE retrieve_series (
+        id INTEGER PRIMARY KEY,
+        item_id INTEGER NOT NULL REFERENCES retrieve_items(id),
+        StudyInstanceUID TEXT NOT NULL,
+        SeriesInstanceUID TEXT NOT NULL,
+        SeriesNumber INTEGER,
+        Modality TEXT NOT NULL,
+        SeriesDescription TEXT NOT NULL,
+        expected INTEGER,  -- none where the PACS neither lists nor counts
+        received INTEGER NOT NULL,
+        missing TEXT NOT NULL,  -- JSON: SOP Instance UIDs
+        left_out TEXT NOT NULL,  -- the rule and its reason
+        doubt TEXT NOT NULL,  -- why what is expected proves nothing
+        UNIQUE (item_id, StudyInstanceUID, SeriesInstanceUID)
+    )""",
+    """CREATE TABLE retrieve_pauses (
+        pacs TEXT PRIMARY KEY,
+        reason TEXT NOT NULL,
+        at TEXT NOT NULL,
+        until TEXT NOT NULL,
+        strikes INTEGER NOT NULL
+    )""",
+)
+
+
 _JOB_STATES = "'queued', 'running', 'done', 'dead', 'superseded'"
 
 

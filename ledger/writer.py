@@ -11,6 +11,7 @@ from ledger.intake import Intake
 from ledger.jobs import Jobs
 from ledger.pauses import Pauses
 from ledger.retention import Retention
+from ledger.retrieves import Retrieves
 from ledger.rule_loads import RuleLoads
 from ledger.session import Session
 from ledger.work import Work
@@ -42,6 +43,8 @@ class LedgerWriter:
         What keeps the queue waiting.
     retention
         Records what rules delete.
+    retrieves
+        What is to be retrieved from a PACS, and what came of it.
     disk_stages
         Records how full the disk is.
     """
@@ -55,6 +58,7 @@ class LedgerWriter:
         self.jobs = Jobs(self._session, self.work.closed_series)
         self.pauses = Pauses(self._session)
         self.retention = Retention(self._session)
+        self.retrieves = Retrieves(self._session)
         self.disk_stages = DiskStages(self._session)
 
     def __enter__(self) -> Self:

@@ -43,6 +43,7 @@ def associated(
     calling_ae: str,
     dimse_seconds: float,
     roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
+    handlers: Sequence[EventHandlerType] = (),
 ) -> Iterator[Association]:
     """Hold one association for one operation: released at the end, aborted on any exception.
 
@@ -58,6 +59,8 @@ def associated(
         Wait for each response.
     roles : sequence of SCP_SCU_RoleSelectionNegotiation
         Where we are the SCP although we ask (PS3.7 D.3.3.4).
+    handlers : sequence of (event, function)
+        What pynetdicom calls for it, such as for a C-STORE in the roles.
 
     Yields
     ------
@@ -72,7 +75,7 @@ def associated(
         If `calling_ae` is not an AE title.
     """
     ae = _ae(pacs, require_ae_title(calling_ae), dimse_seconds)
-    with closing(_Connection()) as connection:
+    with closing(_Connection(handlers)) as connection:
         association = _request(pacs, ae, contexts, roles, connection)
         try:
             yield association
@@ -168,7 +171,8 @@ class _Connection:
     The reactor's checkpoint, which has a race.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, others: Sequence[EventHandlerType]) -> None:
+        self._others = others
         self.socket: socket.socket | None = None
         self.opened = False
         self.rejection: A_ASSOCIATE_RJ | None = None
@@ -179,6 +183,7 @@ class _Connection:
             (evt.EVT_CONN_OPEN, self._on_open),
             (evt.EVT_PDU_RECV, self._on_pdu),
             (evt.EVT_ABORTED, self._on_abort),
+            *self._others,
         ]
 
     def _on_acse_sent(self, event: evt.Event) -> None:

@@ -1,10 +1,7 @@
-"""Asks a PACS: C-ECHO, C-FIND of studies and series, C-MOVE of a study; one association each.
-
-It receives no instance: a C-MOVE makes the PACS send them to a storage SCP.
-"""
+"""Asks a PACS whether it is there (C-ECHO) and what it holds (C-FIND); one association each."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -14,27 +11,24 @@ from pydicom.uid import UID
 from pynetdicom import build_context
 from pynetdicom.association import Association
 
-from listener.settings import require_ae_title
 from query.association import associated, responses_from
-from query.errors import AssociationAborted, MoveRefused, PacsTimeout, QueryFailed
-from query.keys import (
-    StudyCriteria,
-    instance_identifier,
-    is_uid,
-    meets,
-    move_identifier,
-    series_identifier,
-    study_identifier,
+from query.errors import AssociationAborted, PacsTimeout, QueryFailed
+from query.identifiers import instance_identifier, series_identifier, study_identifier
+from query.keys import StudyCriteria, Wildcard, is_uid, meets
+from query.matches import (
+    InstanceMatch,
+    SeriesMatch,
+    StudyMatch,
+    instance_match,
+    series_match,
+    study_match,
 )
-from query.matches import SeriesMatch, StudyMatch, series_match, sop_instance_uid, study_match
-from query.moves import MoveOutcome, MoveProgress, move_outcome, move_progress
 from query.settings import PacsSettings
-from query.statuses import MOVE_ENDED, PENDING, SUCCESS, find_meaning, move_meaning
+from query.statuses import PENDING, SUCCESS, find_meaning
 
 # PS3.6 A; by number, because pynetdicom makes its names at run time.
 Verification = UID("1.2.840.10008.1.1")
 StudyRootFind = UID("1.2.840.10008.5.1.4.1.2.2.1")
-StudyRootMove = UID("1.2.840.10008.5.1.4.1.2.2.2")
 
 _MESSAGE_ID = 1
 _MAXIMUM_INSTANCES = 100_000  # of one series
@@ -108,7 +102,7 @@ def find_studies(pacs: PacsSettings, criteria: StudyCriteria, *, calling_ae: str
     """
     identifiers, truncated = _find(pacs, study_identifier(criteria), calling_ae)
     answered = [study_match(identifier, pacs.fallback_charset) for identifier in identifiers]
-    studies = tuple(study for study in answered if _is_meant(study, criteria))
+    studies = tuple(study for study in answered if is_meant(study, criteria))
     return StudyMatches(studies, truncated=truncated, dropped=len(answered) - len(studies))
 
 
@@ -151,80 +145,47 @@ def find_series(
 
 
 def find_instances(
-    pacs: PacsSettings, study_uid: str, series_uid: str, *, calling_ae: str
-) -> frozenset[str]:
+    pacs: PacsSettings,
+    study_uid: str,
+    series_uid: str,
+    *,
+    calling_ae: str,
+    image_type: bool = False,
+) -> tuple[InstanceMatch, ...]:
     """Find the instances of a series (C-FIND, Study Root, IMAGE level, PS3.4 C.6.2).
+
+    Parameters
+    ----------
+    pacs : PacsSettings
+        Whom to ask.
+    study_uid, series_uid : str
+        The series.
+    calling_ae : str
+        Our AE title.
+    image_type : bool
+        Whether to ask for ImageType too.
 
     Returns
     -------
-    frozenset of str
-        SOP Instance UIDs; empty if the PACS does not list the series at this level.
+    tuple of InstanceMatch
+        Each instance once; empty if the PACS does not list the series at this level.
 
     Raises
     ------
     InvalidKey
         If a UID is not one.
+    QueryFailed
+        If an answer is no instance, so that the list proves nothing.
     QueryError
         The leaf that names the cause, see `query.errors`.
     """
-    identifier = instance_identifier(study_uid, series_uid)
+    identifier = instance_identifier(study_uid, series_uid, image_type=image_type)
     answers, truncated = _find(pacs, identifier, calling_ae, maximum=_MAXIMUM_INSTANCES)
-    uids = frozenset(uid for uid in map(sop_instance_uid, answers) if is_uid(uid))
-    if truncated or len(uids) != len(answers):
+    answered = [instance_match(answer) for answer in answers]
+    if truncated or not all(is_uid(one.SOPInstanceUID) for one in answered):
         raise QueryFailed(f"{pacs.ae_title} lists series {series_uid} in a way that proves nothing")
-    return uids
-
-
-def move_study(
-    pacs: PacsSettings,
-    study_uid: str,
-    *,
-    destination_ae: str,
-    destination_host: str,
-    destination_port: int,
-    calling_ae: str,
-    on_progress: Callable[[MoveProgress], None] | None = None,
-) -> MoveOutcome:
-    """Have a PACS send a study to a storage SCP (C-MOVE, Study Root, PS3.4 C.4.2).
-
-    Parameters
-    ----------
-    pacs : PacsSettings
-        Who holds the study.
-    study_uid : str
-        The study.
-    destination_ae, destination_host, destination_port : str, str, int
-        The storage SCP; C-MOVE carries its AE title alone, the rest is for messages.
-    calling_ae : str
-        Our AE title.
-    on_progress : callable or None
-        Called with the counters of each pending response; an exception in it aborts the move.
-
-    Returns
-    -------
-    MoveOutcome
-        What the PACS claims: for 0x0000, 0xB000 (some failed) and 0xFE00 (stopped there).
-
-    Raises
-    ------
-    MoveRefused
-        For every other status: 0xA801, 0xA701, 0xA702, 0xA900, 0xCxxx and those of PS3.7 C.
-    QueryError
-        The leaf that names the cause, see `query.errors`; InvalidKey for what is no UID.
-    """
-    require_ae_title(destination_ae)
-    identifier = move_identifier(study_uid)
-    status, failures = _move(pacs, identifier, destination_ae, calling_ae, on_progress)
-    if status.Status not in MOVE_ENDED:
-        raise _move_refused(
-            pacs,
-            status.Status,
-            calling_ae=calling_ae,
-            destination_ae=destination_ae,
-            destination_host=destination_host,
-            destination_port=destination_port,
-        )
-    return move_outcome(status, failures)
+    ours = (one for one in answered if one.SeriesInstanceUID in ("", series_uid))
+    return tuple({one.SOPInstanceUID: one for one in ours}.values())
 
 
 def _find(
@@ -268,37 +229,26 @@ def _cancel(
                 return
 
 
-def _move(
-    pacs: PacsSettings,
-    identifier: Dataset,
-    destination_ae: str,
-    calling_ae: str,
-    on_progress: Callable[[MoveProgress], None] | None,
-) -> tuple[Dataset, Dataset | None]:
-    """Return the final status of a C-MOVE and its identifier."""
-    final: tuple[Dataset, Dataset | None] = Dataset(), None
-    limit = pacs.move_seconds
-    contexts = [build_context(StudyRootMove)]
-    with associated(pacs, contexts, calling_ae=calling_ae, dimse_seconds=limit) as association:
-        send = partial(association.send_c_move, identifier, destination_ae, StudyRootMove)
-        for final in responses_from(send, pacs, service="C-MOVE", dimse_seconds=limit):
-            status, _ = final
-            if status.Status in PENDING and on_progress is not None:
-                on_progress(move_progress(status))
-    return final
+def is_meant(study: StudyMatch, criteria: StudyCriteria) -> bool:
+    """Tell whether an answer meets the criteria: archives may ignore keys that are optional.
 
-
-def _is_meant(study: StudyMatch, criteria: StudyCriteria) -> bool:
-    """Filter again; an optional key that came back empty is unknown and excludes nothing."""
+    One that came back empty is unknown and excludes nothing.
+    """
     if not is_uid(study.StudyInstanceUID):
         return False
     modalities, description = study.ModalitiesInStudy, study.StudyDescription
     return (
         meets(criteria.accession_number, study.AccessionNumber)
         and meets(criteria.patient_id, study.PatientID)
+        and _is_named(study.PatientName, criteria.patient_name)
         and (criteria.modality is None or not modalities or criteria.modality in modalities)
         and (not description or meets(criteria.description, description))
     )
+
+
+def _is_named(name: str, wanted: str | Wildcard | None) -> bool:
+    """Compare with the whole name and with each of its groups (PS3.5 6.2.1.1)."""
+    return any(meets(wanted, form) for form in (name, *name.split("=")))
 
 
 def _belongs(series: SeriesMatch, study_uid: str, modality: str | None) -> bool:
@@ -317,14 +267,5 @@ def _failed(pacs: PacsSettings, service: str, status: int, calling_ae: str) -> Q
     remedy = meaning.remedy.format(calling_ae=calling_ae)
     return QueryFailed(
         f"{service} failed at {pacs.ae_title} (0x{status:04X}, {meaning.text}): {remedy}",
-        status=status,
-    )
-
-
-def _move_refused(pacs: PacsSettings, status: int, **names: str | int) -> MoveRefused:
-    meaning = move_meaning(status)
-    return MoveRefused(
-        f"C-MOVE refused by {pacs.ae_title} (0x{status:04X}, {meaning.text}): "
-        f"{meaning.remedy.format(**names)}",
         status=status,
     )

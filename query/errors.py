@@ -8,7 +8,7 @@
     |-- PacsTimeout           connected, and no answer
     `-- QueryFailed           answered with a failure status
         |-- ServiceNotOffered the PACS does not offer the service asked for
-        `-- MoveRefused       C-MOVE not performed, with what must be changed where
+        `-- RetrieveRefused   C-MOVE or C-GET not performed, with what must be changed where
 
 Each message names the PACS, what was wrong and the remedy. None carries patient data.
 """
@@ -58,5 +58,5 @@ class ServiceNotOffered(QueryFailed):
     """The PACS accepted the association and none of its presentation contexts."""
 
 
-class MoveRefused(QueryFailed):
-    """The PACS did not perform the C-MOVE; `status` says why."""
+class RetrieveRefused(QueryFailed):
+    """The PACS did not perform the C-MOVE or C-GET; `status` says why."""

@@ -1,4 +1,4 @@
-r"""Makes the identifier of a query from what a person asked for; it does not send it.
+r"""Makes the keys of a query from what a person asked for; `query.identifiers` puts them together.
 
 DICOM has no escape character: ``*`` and ``?`` in a key are always wildcards (PS3.4 C.2.2.2.4)
 and ``\`` always separates values (PS3.5 6.4). A key that holds one of them literally is sent
@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
 
-from pydicom.dataset import Dataset
-
 from query.errors import InvalidKey
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _CODE = re.compile(r"[A-Z0-9_]{1,16}")
+# PS3.5 6.2: SH, LO, PN (of each of three groups), LO
 _MAX_LENGTH = MappingProxyType(
-    {"AccessionNumber": 16, "PatientID": 64, "StudyDescription": 64}  # PS3.5 6.2: SH, LO, LO
+    {"AccessionNumber": 16, "PatientID": 64, "PatientName": 194, "StudyDescription": 64}
 )
 
 
@@ -63,8 +62,9 @@ class StudyCriteria:
 
     Parameters
     ----------
-    accession_number, patient_id, description : str or Wildcard or None
-        Taken literally unless a `Wildcard`.
+    accession_number, patient_id, patient_name, description : str or Wildcard or None
+        Taken literally unless a `Wildcard`. Archives differ in how they compare names that are
+        not ASCII: ask for those by patient ID or accession number.
     study_date : date or DateRange or None
         The day of the study.
     modality : str or None
@@ -79,6 +79,7 @@ class StudyCriteria:
 
     accession_number: str | Wildcard | None = None
     patient_id: str | Wildcard | None = None
+    patient_name: str | Wildcard | None = None
     study_date: date | DateRange | None = None
     modality: str | None = None
     description: str | Wildcard | None = None
@@ -97,6 +98,7 @@ class StudyCriteria:
         return {
             "AccessionNumber": self.accession_number,
             "PatientID": self.patient_id,
+            "PatientName": self.patient_name,
             "StudyDescription": self.description,
         }
 
@@ -215,88 +217,3 @@ def date_key(value: date | DateRange | None) -> str:
 
 def _day(day: date | None) -> str:
     return f"{day.year:04d}{day.month:02d}{day.day:02d}" if day else ""
-
-
-def study_identifier(criteria: StudyCriteria) -> Dataset:
-    """Return the identifier of a STUDY level C-FIND (PS3.4 C.6.2.1.2).
-
-    The empty SpecificCharacterSet asks for the character set of each answer.
-    """
-    identifier = Dataset()
-    identifier.SpecificCharacterSet = ""
-    identifier.QueryRetrieveLevel = "STUDY"
-    for keyword, value in criteria.texts().items():
-        setattr(identifier, keyword, sent_key(value))
-    identifier.StudyDate = date_key(criteria.study_date)
-    identifier.ModalitiesInStudy = criteria.modality or ""
-    for keyword in _STUDY_RETURN_KEYS:
-        setattr(identifier, keyword, "")
-    return identifier
-
-
-_STUDY_RETURN_KEYS = (
-    "StudyInstanceUID",
-    "StudyTime",
-    "PatientName",
-    "PatientSex",
-    "PatientBirthDate",
-    "NumberOfStudyRelatedSeries",
-    "NumberOfStudyRelatedInstances",
-)
-
-
-def series_identifier(study_uid: str, modality: str | None) -> Dataset:
-    """Return the identifier of a SERIES level C-FIND (PS3.4 C.6.2.1.3).
-
-    Raises
-    ------
-    InvalidKey
-        If the UID or the modality is not one.
-    """
-    identifier = Dataset()
-    identifier.SpecificCharacterSet = ""
-    identifier.QueryRetrieveLevel = "SERIES"
-    identifier.StudyInstanceUID = check_uid(study_uid)
-    identifier.Modality = "" if modality is None else check_modality(modality)
-    for keyword in _SERIES_RETURN_KEYS:
-        setattr(identifier, keyword, "")
-    return identifier
-
-
-_SERIES_RETURN_KEYS = (
-    "SeriesInstanceUID",
-    "SeriesNumber",
-    "SeriesDescription",
-    "BodyPartExamined",
-    "NumberOfSeriesRelatedInstances",
-)
-
-
-def instance_identifier(study_uid: str, series_uid: str) -> Dataset:
-    """Return the identifier of an IMAGE level C-FIND (PS3.4 C.6.2.1.4).
-
-    Raises
-    ------
-    InvalidKey
-        If a UID is not one.
-    """
-    identifier = Dataset()
-    identifier.QueryRetrieveLevel = "IMAGE"
-    identifier.StudyInstanceUID = check_uid(study_uid)
-    identifier.SeriesInstanceUID = check_uid(series_uid)
-    identifier.SOPInstanceUID = ""
-    return identifier
-
-
-def move_identifier(study_uid: str) -> Dataset:
-    """Return the identifier of a C-MOVE of one study (PS3.4 C.4.2.1.4).
-
-    Raises
-    ------
-    InvalidKey
-        If the UID is not one.
-    """
-    identifier = Dataset()
-    identifier.QueryRetrieveLevel = "STUDY"
-    identifier.StudyInstanceUID = check_uid(study_uid)
-    return identifier

@@ -54,6 +54,17 @@ class SeriesMatch:
     NumberOfSeriesRelatedInstances: int | None
 
 
+@dataclass(frozen=True)
+class InstanceMatch:
+    """One instance a PACS holds; see `StudyMatch`. Only its UID can be relied on to be there."""
+
+    SeriesInstanceUID: str
+    SOPInstanceUID: str
+    SOPClassUID: str
+    InstanceNumber: int | None
+    ImageType: tuple[str, ...]
+
+
 def study_match(identifier: Dataset, fallback_charset: str = "") -> StudyMatch:
     """Return the study an identifier describes.
 
@@ -95,9 +106,16 @@ def series_match(identifier: Dataset, fallback_charset: str = "") -> SeriesMatch
     )
 
 
-def sop_instance_uid(identifier: Dataset) -> str:
-    """Return the instance an identifier describes; empty where it names none."""
-    return _Answer(identifier, "").text("SOPInstanceUID")
+def instance_match(identifier: Dataset) -> InstanceMatch:
+    """Return the instance an identifier describes; see `study_match`."""
+    answer = _Answer(identifier, "")
+    return InstanceMatch(
+        SeriesInstanceUID=answer.text("SeriesInstanceUID"),
+        SOPInstanceUID=answer.text("SOPInstanceUID"),
+        SOPClassUID=answer.text("SOPClassUID"),
+        InstanceNumber=answer.count("InstanceNumber"),
+        ImageType=answer.values("ImageType"),
+    )
 
 
 def failed_sop_uids(identifier: Dataset | None) -> tuple[str, ...]:

@@ -1,10 +1,13 @@
 """What must be known about a PACS to ask it anything; it reads no file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from pydicom.charset import python_encoding
 
 from listener.settings import require_ae_title
+
+Method = Literal["move", "get", "dicomweb"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,23 @@ class PacsSettings:
     fallback_charset : str
         A DICOM character set (such as ``GB18030``) for text that is not ASCII but is labelled
         as Latin-1 or not at all. Used only where the text is valid in it; empty means never.
+    retrieve : str
+        How instances come from it: ``move`` (C-MOVE to our own receiver), ``get`` (C-GET) or
+        ``dicomweb`` (QIDO-RS and WADO-RS).
+    url : str
+        The root of its DICOMweb services; needed for ``dicomweb``.
+    username, password : str
+        For HTTP basic authentication there; empty for none.
+    parallel : int
+        Accession numbers retrieved from it at once; each has one association at a time.
+    pause_seconds : float
+        Wait between the end of one accession number and the beginning of the next.
+    window : str
+        The local time of day in which one may begin, such as ``20:00-06:00``; empty for any.
+    deadline_seconds : float
+        One accession number may take as long; then it is killed, and tried again.
+    arrival_seconds : float
+        Wait for instances after the PACS says that it has sent them, from the last that came.
 
     Raises
     ------
@@ -51,6 +71,15 @@ class PacsSettings:
     move_seconds: float = 600.0
     cancel_seconds: float = 10.0
     fallback_charset: str = ""
+    retrieve: Method = "move"
+    url: str = ""
+    username: str = ""
+    password: str = field(default="", repr=False)
+    parallel: int = 1
+    pause_seconds: float = 0.0
+    window: str = ""
+    deadline_seconds: float = 7200.0
+    arrival_seconds: float = 30.0
 
     def __post_init__(self) -> None:
         require_ae_title(self.ae_title)
@@ -66,6 +95,12 @@ class PacsSettings:
         for key in _POSITIVE:
             if getattr(self, key) <= 0:
                 raise ValueError(f"{key}: expected more than 0, got {getattr(self, key)}")
+        if self.retrieve == "dicomweb" and not self.url:
+            raise ValueError('url: missing; retrieve = "dicomweb" needs the root of its services')
+        if self.url and ("@" in self.url or not self.url.startswith(("http://", "https://"))):
+            raise ValueError("url: expected http:// or https://, without a user and password")
+        if self.pause_seconds < 0:
+            raise ValueError(f"pause_seconds: expected 0 or more, got {self.pause_seconds}")
 
 
 _POSITIVE = (
@@ -74,4 +109,7 @@ _POSITIVE = (
     "response_seconds",
     "move_seconds",
     "cancel_seconds",
+    "parallel",
+    "deadline_seconds",
+    "arrival_seconds",
 )

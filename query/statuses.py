@@ -24,8 +24,8 @@ class Meaning:
 SUCCESS = 0x0000
 MOVE_DESTINATION_UNKNOWN = 0xA801
 PENDING = frozenset({0xFF00, 0xFF01})
-# C-MOVE was performed, perhaps in part; every other final status is a refusal.
-MOVE_ENDED = frozenset({SUCCESS, 0xB000, 0xFE00})
+# C-MOVE or C-GET was performed, perhaps in part; every other final status is a refusal.
+RETRIEVE_ENDED = frozenset({SUCCESS, 0xB000, 0xFE00})
 
 _READ_LOG = "its log says why"
 _REGISTER = (
@@ -88,7 +88,18 @@ MOVE = MappingProxyType(
     }
 )
 
-# PS3.4 Tables C.4-1 and C.4-2: 0xC000 to 0xCFFF is "unable to process", whatever the rest says.
+# PS3.4 C.4.3.1.4, Table C.4-3: instances come on the association of the request.
+GET = MappingProxyType(
+    {
+        0xA701: MOVE[0xA701],
+        0xA702: Meaning("out of resources, unable to perform sub-operations", "try again later"),
+        0xA900: MOVE[0xA900],
+        0xB000: Meaning("sub-operations complete, one or more failures", _READ_LOG),
+        0xFE00: MOVE[0xFE00],
+    }
+)
+
+# PS3.4 Tables C.4-1 to C.4-3: 0xC000 to 0xCFFF is "unable to process", whatever the rest says.
 _UNABLE_TO_FIND = Meaning("unable to process", _READ_LOG)
 # Orthanc answers so, and not 0xA801 or 0xA702, for each of these causes.
 _UNABLE_TO_MOVE = Meaning(
@@ -123,6 +134,19 @@ def move_meaning(status: int) -> Meaning:
     if status & 0xF000 == 0xC000:
         return _UNABLE_TO_MOVE
     return MOVE.get(status) or GENERAL.get(status, _UNKNOWN)
+
+
+def get_meaning(status: int) -> Meaning:
+    """Return what a final C-GET status means.
+
+    Examples
+    --------
+    >>> get_meaning(0xA702).remedy
+    'try again later'
+    """
+    if status & 0xF000 == 0xC000:
+        return _UNABLE_TO_FIND
+    return GET.get(status) or GENERAL.get(status, _UNKNOWN)
 
 
 # PS3.8 9.3.4, Table 9-21

@@ -16,8 +16,9 @@ from listener.part10 import silence_dicom_libraries
 from rules.errors import RuleError
 from safelight.child import configure_logging
 from safelight.config import Config, find_file, load_config
-from safelight.errors import ConfigError, in_one_line
+from safelight.errors import ConfigError, ListError, in_one_line
 from safelight.ledger_commands import ledger_group, verify
+from safelight.retrieve_commands import retrieve, retrieves
 from safelight.version import __version__
 
 
@@ -45,7 +46,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except Exception as error:  # noqa: BLE001 - the boundary of the command line
         click.echo(f"safelight: {in_one_line(error)}", err=True)
-        sys.exit(2 if isinstance(error, ConfigError | RuleError) else 1)
+        sys.exit(2 if isinstance(error, ConfigError | ListError | RuleError) else 1)
 
 
 def configuration(file: Path | None, **options: object) -> Config:
@@ -255,29 +256,37 @@ def echo(file: Path | None, pacs: str | None) -> None:
 @click.option("--date", "study_date", metavar="DAY[-DAY]", help="Study date, 20260131 or a range.")
 @click.option("--modality", help="A modality in the study, such as MR.")
 @click.option("--description", help="Study description; * and ? are wildcards.")
-@click.option("--series", is_flag=True, help="List the series of each study too.")
+@click.option("--name", help="Patient name; * and ? are wildcards.")
+@click.option(
+    "--level",
+    type=click.Choice(["study", "series", "image"]),
+    default="study",
+    show_default=True,
+    help="How far down to list.",
+)
+@click.option("--series", is_flag=True, help="The same as --level series.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--csv", type=click.Path(path_type=Path, dir_okay=False), help="Write a CSV file instead."
+)
 @click.option("--pacs", help="Which [[pacs]], by name; the first without it.")
-def find(file: Path | None, pacs: str | None, *, series: bool, as_json: bool, **asked: Any) -> None:
+def find(
+    file: Path | None,
+    *,
+    pacs: str | None,
+    level: Any,
+    series: bool,
+    as_json: bool,
+    csv: Path | None,
+    **asked: Any,
+) -> None:
     """Find studies in a PACS (C-FIND), by ACCESSION number or the options."""
-    from safelight.pacs_commands import Asked
+    from safelight.pacs_commands import Asked, Output
     from safelight.pacs_commands import find as run
 
-    run(configuration(file), cast("Asked", asked), pacs=pacs, series=series, as_json=as_json)
-
-
-@cli.command()
-@_config_option
-@click.argument("accession")
-@click.option("--pacs", help="Which [[pacs]], by name; the first without it.")
-def retrieve(file: Path | None, accession: str, pacs: str | None) -> None:
-    """Have a PACS send the studies of an ACCESSION number to our own AE title (C-MOVE).
-
-    The daemon must be running: what arrives is treated like any other study.
-    """
-    from safelight.retrieving import retrieve as run
-
-    sys.exit(run(configuration(file), accession, pacs))
+    deepest: Any = "series" if series and level == "study" else level
+    output = Output(as_json=as_json, csv=csv)
+    run(configuration(file), cast("Asked", asked), pacs=pacs, level=deepest, output=output)
 
 
 @cli.command()
@@ -350,4 +359,6 @@ def demo(dicom: Path | None, data: Path, *, stay: bool) -> None:
 
 
 cli.add_command(verify)
+cli.add_command(retrieve)
+cli.add_command(retrieves)
 cli.add_command(ledger_group)

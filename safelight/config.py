@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, get_args, get_type_hints
 
-from annotated_types import Ge
+from annotated_types import Ge, Gt
 from dotenv import dotenv_values
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -27,6 +27,7 @@ from processor.settings import (
     QcThresholds,
 )
 from query.settings import PacsSettings
+from rules.window import Window
 from safelight.errors import ConfigError
 from web_status.settings import WebSettings
 
@@ -77,6 +78,11 @@ class StorageSettings:
         return self.data / "requests"
 
     @property
+    def progress(self) -> Path:
+        """Where retrieves tell how far they are."""
+        return self.data / "progress"
+
+    @property
     def scratch(self) -> Path:
         """Where jobs work before they publish."""
         return self.data / "scratch"
@@ -94,6 +100,26 @@ class RulesSettings:
     """
 
     file: Path | None = None
+
+
+@dataclass(frozen=True)
+class RetrieveSettings:
+    """The ``[retrieve]`` table.
+
+    Attributes
+    ----------
+    rules
+        The rules that leave series out before they are fetched, a file or a folder; relative to
+        the configuration file. Without one, everything is fetched.
+    tries
+        How often an accession number is tried.
+    retry_seconds
+        Wait before the second try; each further one waits twice as long.
+    """
+
+    rules: Path | None = None
+    tries: Annotated[int, Ge(1)] = 5
+    retry_seconds: Annotated[float, Gt(0)] = 60
 
 
 @dataclass(frozen=True)
@@ -122,6 +148,7 @@ class Config:
     series: GroupingSettings = field(default_factory=GroupingSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)
     rules: RulesSettings = field(default_factory=RulesSettings)
+    retrieve: RetrieveSettings = field(default_factory=RetrieveSettings)
     processing: PoolSettings = field(default_factory=PoolSettings)
     output: OutputSettings = field(default_factory=OutputSettings)
     qc: Mapping[str, QcThresholds] = field(default_factory=lambda: dict(DEFAULT_THRESHOLDS))
@@ -200,7 +227,9 @@ def load_config(
         table.setdefault(section, {})[key] = value
     _reject_unknown(Config, table, ())
     _fill_qc(table)
-    return _anchored(_validate(table), folder)
+    config = _validate(table)
+    _check_windows(config)
+    return _anchored(config, folder)
 
 
 def _read(file: Path) -> Table:
@@ -284,6 +313,15 @@ def _validate(table: Table) -> Config:
         raise ConfigError(f"configuration: {_described(error.errors()[0])}") from error
 
 
+def _check_windows(config: Config) -> None:
+    """Check what the query client, which knows no rules, cannot check itself."""
+    for pacs in config.pacs:
+        try:
+            _ = pacs.window and Window.parse(pacs.window)
+        except ValueError as error:
+            raise ConfigError(f"configuration: [pacs] window: {error}") from error
+
+
 def _described(error: ErrorDetails) -> str:
     """One of pydantic's errors, by table and key."""
     names = [str(part) for part in error["loc"] if not isinstance(part, int)]
@@ -306,8 +344,11 @@ def _anchored(config: Config, folder: Path) -> Config:
     storage = dataclasses.replace(config.storage, data=folder / config.storage.data)
     rules = dataclasses.replace(config.rules, file=_under(folder, config.rules.file))
     output = dataclasses.replace(config.output, templates=_under(folder, config.output.templates))
+    fetch = dataclasses.replace(config.retrieve, rules=_under(folder, config.retrieve.rules))
     dicom = dataclasses.replace(config.dicom, tls=_anchored_tls(config.dicom.tls, folder))
-    return dataclasses.replace(config, dicom=dicom, storage=storage, rules=rules, output=output)
+    return dataclasses.replace(
+        config, dicom=dicom, storage=storage, rules=rules, output=output, retrieve=fetch
+    )
 
 
 def _anchored_tls(tls: TlsSettings | None, folder: Path) -> TlsSettings | None:

@@ -22,7 +22,9 @@ from listener.negotiation import (
 from listener.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from listener.settings import ReceiverSettings, TlsSettings
 from listener.statuses import COMMITMENT_STATUSES, REJECTIONS, STORAGE_STATUSES, Status
-from query.client import StudyRootFind, StudyRootMove, Verification
+from query.client import StudyRootFind, Verification
+from query.get import StudyRootGet
+from query.move import StudyRootMove
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "conformance.md"
 
@@ -103,7 +105,8 @@ def scp_services() -> str:
 
 def scu_services() -> str:
     """The SOP classes of which we are the SCU, without those of storage."""
-    return _table(("SOP class", "UID"), map(_named, (Verification, StudyRootFind, StudyRootMove)))
+    classes = (Verification, StudyRootFind, StudyRootMove, StudyRootGet)
+    return _table(("SOP class", "UID"), map(_named, classes))
 
 
 def instance_syntaxes() -> str:

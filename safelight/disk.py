@@ -4,7 +4,7 @@ The stages come one after another, and each holds what those before it hold:
 
 ample             nothing
 warn              a person is told
-pause_retrieves   `safelight retrieve` begins no study
+pause_retrieves   no retrieve begins
 pause_processing  no job begins
 refuse            instances are refused with 0xA700, by `listener.spool` itself
 
@@ -151,10 +151,17 @@ class DiskWatch:
 
     def may_process(self) -> bool:
         """Whether jobs may begin."""
+        return self._has_not_reached("pause_processing")
+
+    def may_retrieve(self) -> bool:
+        """Whether retrieves may begin."""
+        return self._has_not_reached("pause_retrieves")
+
+    def _has_not_reached(self, stage: Stage) -> bool:
         if self._clock() >= self._next_look:
             self._next_look = self._clock() + _LOOK_SECONDS
             self._look()
-        return STAGES.index(self._stage) < STAGES.index("pause_processing")
+        return STAGES.index(self._stage) < STAGES.index(stage)
 
     def _look(self) -> None:
         try:

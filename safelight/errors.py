@@ -30,8 +30,8 @@ class ChildFailed(SafelightError):
     """A process of the daemon ended again and again."""
 
 
-class RetrievesPaused(SafelightError):
-    """The spool's disk has no room for what would come."""
+class ListError(SafelightError, ValueError):
+    """A list of accession numbers cannot be used; file and row are named, never the value."""
 
 
 class NotAnswered(SafelightError, TimeoutError):

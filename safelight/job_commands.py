@@ -64,26 +64,26 @@ def resend(config: Config, job_id: int) -> None:
         It is neither dead nor cancelled.
     """
     _require_state(config, job_id, ("dead", "cancelled"), "sent again")
-    _ask(config, Request("resend", job=job_id))
+    ask(config, Request("resend", job=job_id))
     click.echo(f"job {job_id} is queued again")
 
 
 def cancel(config: Config, job_id: int) -> None:
     """Take a job out of the queue; one that runs is stopped. Raises as `resend`."""
     _require_state(config, job_id, _OPEN, "cancelled")
-    _ask(config, Request("cancel", job=job_id))
+    ask(config, Request("cancel", job=job_id))
     click.echo(f"job {job_id} is cancelled")
 
 
 def pause(config: Config, processor: str | None) -> None:
     """Let no further job begin, or none that runs `processor`; what runs is finished."""
-    _ask(config, Request("pause", processor=_known(processor)))
+    ask(config, Request("pause", processor=_known(processor)))
     _print_pauses(config)
 
 
 def resume(config: Config, processor: str | None) -> None:
     """End the pause of `processor`, or every pause."""
-    _ask(config, Request("resume", processor=_known(processor)))
+    ask(config, Request("resume", processor=_known(processor)))
     _print_pauses(config)
 
 
@@ -104,8 +104,14 @@ def _require_state(config: Config, job_id: int, states: tuple[str, ...], done: s
         raise click.UsageError(f"job {job_id} is {state}; it cannot be {done}")
 
 
-def _ask(config: Config, request: Request) -> None:
-    """Leave a request and wait until the daemon has done it."""
+def ask(config: Config, request: Request) -> None:
+    """Leave a request and wait until the daemon has done it.
+
+    Raises
+    ------
+    NotAnswered
+        No daemon has ever run here, or it has not done it yet.
+    """
     folder = config.storage.requests
     try:
         path = Requests(folder).leave(request)

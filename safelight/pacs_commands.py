@@ -3,9 +3,12 @@
 import dataclasses
 import json
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import click
 from rich.console import Console
@@ -14,21 +17,33 @@ from rich.table import Table
 
 from listener.settings import host_and_port
 from query.client import echo as verify
-from query.client import find_series, find_studies
 from query.errors import InvalidKey
 from query.keys import DateRange, StudyCriteria, Wildcard
-from query.matches import SeriesMatch, StudyMatch
+from query.matches import StudyMatch
 from query.send import SendOutcome, Sent, dicom_files, send_files
 from query.settings import PacsSettings
 from safelight.config import Config
 from safelight.errors import ConfigError
+from safelight.expecting import Source, source_of
+from safelight.found import Found, write_found
+
+Level = Literal["study", "series", "image"]
+
+
+@dataclass(frozen=True)
+class Output:
+    """How ``safelight find`` prints: a table, unless one of these is asked for."""
+
+    as_json: bool = False
+    csv: Path | None = None
 
 
 class Asked(TypedDict):
-    """The options of ``safelight find``."""
+    """The criteria of ``safelight find``."""
 
     accession: str | None
     patient: str | None
+    name: str | None
     study_date: str | None
     modality: str | None
     description: str | None
@@ -43,40 +58,61 @@ def echo(config: Config, name: str | None) -> None:
     click.echo(f"{pacs.ae_title} @ {pacs.host}:{pacs.port} answers ({took:.0f} ms)")
 
 
-def find(config: Config, asked: Asked, *, pacs: str | None, series: bool, as_json: bool) -> None:
-    """Print the studies that a PACS has."""
+def find(config: Config, asked: Asked, *, pacs: str | None, level: Level, output: Output) -> None:
+    """Print the studies that a PACS has, with their series and instances down to `level`."""
     settings = config.pacs_named(pacs)
     calling_ae = config.dicom.ae_title
-    matches = find_studies(settings, _criteria(asked), calling_ae=calling_ae)
-    listed = {
-        study.StudyInstanceUID: find_series(settings, study.StudyInstanceUID, calling_ae=calling_ae)
-        for study in (matches.studies if series else ())
-    }
-    if as_json:
-        document = [
-            {
-                **dataclasses.asdict(study),
-                "series": [dataclasses.asdict(s) for s in listed.get(study.StudyInstanceUID, ())],
-            }
-            for study in matches.studies
-        ]
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
-        return
-    console = Console()
-    console.print(_study_table(matches.studies, listed))
+    source = source_of(settings.retrieve)
+    matches = source.find_studies(settings, _criteria(asked), calling_ae=calling_ae)
+    found = [_found(source, settings, study, calling_ae, level=level) for study in matches.studies]
+    if output.as_json:
+        click.echo(json.dumps([_document(one) for one in found], indent=2, ensure_ascii=False))
+    elif output.csv is not None:
+        write_found(output.csv, found)
+    else:
+        Console().print(_found_table(found))
     more = f"; there are more than {settings.max_results}" if matches.truncated else ""
-    click.echo(f"{len(matches.studies)} studies in {settings.ae_title}{more}")
+    told = f"{len(found)} studies in {settings.ae_title}{more}"
+    click.echo(told, err=output.as_json)
+
+
+def _found(
+    source: Source, pacs: PacsSettings, study: StudyMatch, calling_ae: str, *, level: Level
+) -> Found:
+    if level == "study":
+        return Found(study)
+    uid = study.StudyInstanceUID
+    series = source.find_series(pacs, uid, calling_ae=calling_ae)
+    if level == "series":
+        return Found(study, dict.fromkeys(series, ()))
+    instances = partial(source.find_instances, pacs, uid, calling_ae=calling_ae)
+    return Found(study, {one: instances(one.SeriesInstanceUID) for one in series})
+
+
+def _document(found: Found) -> dict[str, object]:
+    series = [
+        {
+            **dataclasses.asdict(one),
+            "instances": [dataclasses.asdict(instance) for instance in instances],
+        }
+        for one, instances in found.series.items()
+    ]
+    return {**dataclasses.asdict(found.study), "series": series}
 
 
 def _criteria(asked: Asked) -> StudyCriteria:
-    description = asked["description"]
     return StudyCriteria(
         accession_number=asked["accession"],
         patient_id=asked["patient"],
+        patient_name=_pattern(asked["name"]),
         study_date=_study_date(asked["study_date"]),
         modality=asked["modality"],
-        description=Wildcard(description) if description else None,
+        description=_pattern(asked["description"]),
     )
+
+
+def _pattern(text: str | None) -> Wildcard | None:
+    return Wildcard(text) if text else None
 
 
 def _study_date(text: str | None) -> date | DateRange | None:
@@ -98,13 +134,12 @@ def _day(text: str) -> date | None:
         raise InvalidKey("--date: expected days as 20260131 or 20260101-20260131") from error
 
 
-def _study_table(
-    studies: tuple[StudyMatch, ...], listed: dict[str, tuple[SeriesMatch, ...]]
-) -> Table:
+def _found_table(found: Sequence[Found]) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("accession", "patient", "date", "modalities", "description", "series", "inst."):
         table.add_column(heading)
-    for study in studies:
+    for one in found:
+        study = one.study
         table.add_row(
             study.AccessionNumber,
             study.PatientID,
@@ -114,10 +149,12 @@ def _study_table(
             _count(study.NumberOfStudyRelatedSeries),
             _count(study.NumberOfStudyRelatedInstances),
         )
-        for series in listed.get(study.StudyInstanceUID, ()):
+        for series, instances in one.series.items():
             name = f"  {_count(series.SeriesNumber)} {series.SeriesDescription}"
-            instances = _count(series.NumberOfSeriesRelatedInstances)
-            table.add_row("", "", "", series.Modality, name, "", instances)
+            count = _count(series.NumberOfSeriesRelatedInstances)
+            table.add_row("", "", "", series.Modality, name, "", count)
+            for instance in instances:
+                table.add_row("", "", "", "", f"    {instance.SOPInstanceUID}", "", "")
     return table
 
 

@@ -19,6 +19,7 @@ from safelight.deciding import Deciding
 from safelight.disk import DiskWatch
 from safelight.requests import Requests
 from safelight.retention import Retention
+from safelight.retrieving import Retrieving
 from safelight.scheduling import Scheduling
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class Pipeline:
         self._scheduling = Scheduling(
             config, ledger, self.spool, self._deciding, self._watcher.wake
         )
+        self._retrieving = Retrieving(config, ledger.retrieves, self._watcher.wake)
         self._disk = DiskWatch(config.storage, ledger.disk_stages)
         self._retention = Retention(config.storage, self.spool, ledger.retention)
         self._requests = Requests(config.storage.requests)
@@ -95,6 +97,7 @@ class Pipeline:
     ) -> None:
         self._watcher.stop()
         self._retention.stop()
+        self._retrieving.stop()
         self._scheduling.stop()
 
     def run(self, stop: threading.Event, alive: Callable[[str], None]) -> None:
@@ -122,12 +125,17 @@ class Pipeline:
             self._obey_requests()
             self._scheduling.start(may_begin=self._disk.may_process())
             self._scheduling.collect()
+            self._retrieving.start(may_begin=self._disk.may_retrieve())
+            self._retrieving.collect()
             self._retention.step(self._deciding.rules)
             alive(f"{self._counts}, {self._scheduling.done} jobs done")
 
     def _obey_requests(self) -> None:
         for path, request in self._requests.pending():
-            self._scheduling.obey(request)
+            if request.is_about_retrieves:
+                self._retrieving.obey(request)
+            else:
+                self._scheduling.obey(request)
             self._requests.answer(path)
 
     def _reload_rules_if_asked(self) -> None:
@@ -138,12 +146,16 @@ class Pipeline:
     def _resume(self) -> None:
         self._retention.resume()
         requeued = self._scheduling.resume()
+        interrupted = self._retrieving.resume()
         self._deciding.resume()
         self._record_quarantine()
         arriving = self._intake.arriving()
         self._watcher.start(arriving)
-        if requeued or arriving.series:
-            logger.info("resumed %d jobs and %d arriving series", requeued, len(arriving.series))
+        if requeued or arriving.series or interrupted:
+            logger.info(
+                "resumed %d jobs, %d arriving series and %d retrieves",
+                *(requeued, len(arriving.series), interrupted),
+            )
 
     def _record(self, findings: Findings) -> None:
         if findings.events or findings.arrivals:

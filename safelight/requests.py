@@ -16,6 +16,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from ledger.retrieve_records import RetrieveOrder
 from listener.durable import sync_folder, write_durably
 
 logger = logging.getLogger(__name__)
@@ -25,12 +26,21 @@ logger = logging.getLogger(__name__)
 class Request:
     """One request: ``resend`` and ``cancel`` name a job, ``pause`` and ``resume`` a processor.
 
-    The empty processor stands for everything.
+    The empty processor stands for everything. ``retrieve`` has the order of a retrieve list,
+    ``retrieve_cancel`` and ``retrieve_again`` name one by its number.
     """
 
-    what: Literal["resend", "cancel", "pause", "resume"]
+    what: Literal[
+        "resend", "cancel", "pause", "resume", "retrieve", "retrieve_cancel", "retrieve_again"
+    ]
     job: int = 0
     processor: str = ""
+    order: RetrieveOrder | None = None
+
+    @property
+    def is_about_retrieves(self) -> bool:
+        """Whether it is about a retrieve list."""
+        return self.what.startswith("retrieve")
 
 
 class Requests:

@@ -1,122 +1,207 @@
-"""The command ``retrieve``: asks what a study has, has it sent, and says what arrived."""
+"""Gives accession numbers to processes that retrieve them, and records what became of each.
 
-import socket
+What is to be retrieved, its order, tries and ends are kept in the ledger. All methods belong to the
+thread that owns it.
+"""
+
+import logging
+import random
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
+from datetime import datetime
+from queue import Empty, SimpleQueue
 
-import click
-
-from listener.retrievals import ListedSeries, Retrieval, Retrievals
-from query.client import find_instances, find_series, find_studies, move_study
-from query.errors import QueryError
-from query.keys import StudyCriteria
-from query.matches import SeriesMatch, StudyMatch
-from query.moves import MoveOutcome, MoveProgress
+from ledger.retrieve_records import ClaimedItem, RetrieveResult
+from ledger.retrieves import Retrieves
+from listener.spool import SpoolSettings
+from processor.errors import ProcessorError
+from processor.pool import WorkerPool
+from processor.settings import PoolSettings
 from query.settings import PacsSettings
+from rules.window import Window
 from safelight.config import Config
-from safelight.pacs_commands import progress_bar
-from safelight.status import arrived_instances, require_room
+from safelight.getting import note_ended
+from safelight.requests import Request
+from safelight.retrieval import RetrievalRequest, retrieve
+from safelight.retrieve_progress import progress_file
 
-_ARRIVAL_SECONDS = 30.0
-_POLL_SECONDS = 0.2
+logger = logging.getLogger(__name__)
 
-
-def retrieve(config: Config, accession: str, name: str | None) -> int:
-    """Retrieve every study of an accession number; return the exit code."""
-    pacs = config.pacs_named(name)
-    criteria = StudyCriteria(accession_number=accession)
-    matches = find_studies(pacs, criteria, calling_ae=config.dicom.ae_title)
-    if not matches.studies:
-        click.echo(f"{pacs.ae_title} has no study of this accession number", err=True)
-        return 1
-    # Every study is tried, even after one that was partial.
-    whole = [_retrieve_study(config, pacs, study) for study in matches.studies]
-    return 0 if all(whole) else 1
+_MEMORY_LIMIT_MB = 4096
+_LONGEST_RETRY_SECONDS = 3600.0
+_LONGEST_PAUSE = 15  # times [retrieve] retry_seconds
 
 
-def _retrieve_study(config: Config, pacs: PacsSettings, study: StudyMatch) -> bool:
-    """Move one study to us, and say what the PACS claims and what arrived."""
-    study_uid = study.StudyInstanceUID
-    require_room(config)
-    before = arrived_instances(config, study_uid)
-    listed = _listed(config, pacs, study_uid)
-    _note(config, Retrieval(study_uid, pacs.ae_title, listed))
-    sent: int | None = None
-    try:
-        outcome = _move(config, pacs, study)
-        sent = None if outcome.is_partial else outcome.sent
-    finally:  # whatever happened, no more is to be expected of it
-        _note(config, Retrieval(study_uid, pacs.ae_title, listed, ended=True, sent=sent))
-    click.echo(f"{pacs.ae_title}: {outcome}")
-    expected = study.NumberOfStudyRelatedInstances or before + outcome.sent
-    arrived = _wait_for(config, study_uid, expected)
-    click.echo(f"arrived: {arrived} of {expected} instances of study {study_uid}")
-    if not arrived:
-        where = f"{config.dicom.ae_title} at this host, port {config.dicom.port}"
-        click.echo(
-            f"Is `safelight serve` running, and does {pacs.ae_title} reach {where}?", err=True
-        )
-    return not outcome.is_partial and arrived >= expected
+@dataclass
+class _Lane:
+    """One PACS: its processes, and when the next may begin."""
+
+    number: int
+    pacs: PacsSettings
+    pool: WorkerPool
+    free: list[int]
+    not_before: float = 0.0
+
+    def may_begin(self) -> bool:
+        """Whether it has a free process, has paused long enough, and this is its time of day."""
+        if not self.free or time.monotonic() < self.not_before:
+            return False
+        here = datetime.now().astimezone()
+        return not self.pacs.window or Window.parse(self.pacs.window).holds(here)
+
+    def writer(self, slot: int) -> str:
+        """The name under which the process of a slot writes to the spool."""
+        return f"retrieve-{self.number}-{slot}"
 
 
-def _listed(config: Config, pacs: PacsSettings, study_uid: str) -> dict[str, ListedSeries]:
-    """What the PACS says that the study has: its series, and their instances where it lists them.
+@dataclass(frozen=True)
+class _Running:
+    """An accession number that a process retrieves."""
 
-    It is evidence and no condition: a PACS that answers neither still sends.
+    future: Future[RetrieveResult]
+    item: ClaimedItem
+    lane: _Lane
+    slot: int
+
+
+class Retrieving:
+    """The retrieves that run now.
+
+    Parameters
+    ----------
+    config, records
+        The configuration in force, and what is to be retrieved.
+    wake
+        Called, from another thread, when one has ended.
     """
-    calling_ae = config.dicom.ae_title
-    with suppress(QueryError):
-        series = find_series(pacs, study_uid, calling_ae=calling_ae)
-        return {one.SeriesInstanceUID: _instances(pacs, one, calling_ae) for one in series}
-    return {}
 
+    def __init__(self, config: Config, records: Retrieves, wake: Callable[[], None]) -> None:
+        self._config = config
+        self._records = records
+        self._wake = wake
+        self._lanes = [_lane(number, pacs) for number, pacs in enumerate(config.pacs)]
+        self._running: dict[Future[RetrieveResult], _Running] = {}
+        self._ended: SimpleQueue[Future[RetrieveResult]] = SimpleQueue()
 
-def _instances(pacs: PacsSettings, series: SeriesMatch, calling_ae: str) -> ListedSeries:
-    count, uids = series.NumberOfSeriesRelatedInstances, frozenset[str]()
-    with suppress(QueryError):
-        uids = find_instances(
-            pacs, series.StudyInstanceUID, series.SeriesInstanceUID, calling_ae=calling_ae
+    def resume(self) -> int:
+        """Let wait again what an earlier run left running; return how many that were."""
+        for lane in self._lanes:
+            for slot in lane.free:
+                note_ended(self._config.storage.spool / "journal", lane.writer(slot))
+        progress = self._config.storage.progress
+        progress.mkdir(exist_ok=True)
+        for path in progress.iterdir():
+            path.unlink()
+        return self._records.take_over()
+
+    def stop(self) -> None:
+        """Stop what runs; it waits again."""
+        self.collect()
+        interrupted = [one.item for one in self._running.values()]
+        self._running.clear()
+        for lane in self._lanes:
+            lane.pool.stop()
+        for item in interrupted:
+            self._records.release(item)
+
+    def start(self, *, may_begin: bool) -> None:
+        """Begin what may begin; nothing where the disk has no room for it."""
+        for lane in self._lanes:
+            while may_begin and lane.may_begin():
+                item = self._records.claim(lane.pacs.name)
+                if item is None:
+                    break
+                self._begin(lane, item)
+
+    def obey(self, request: Request) -> None:
+        """Do what a person asked for."""
+        if request.what == "retrieve" and request.order is not None:
+            number = self._records.add(request.order)
+            count = len(request.order.accession_numbers)
+            logger.info("retrieve list %d: %d accession numbers", number, count)
+        elif request.what == "retrieve_again":
+            self._records.again(request.job)
+        elif request.what == "retrieve_cancel":
+            self._records.cancel(request.job)
+            for running in tuple(self._running.values()):
+                if running.item.list_id == request.job:
+                    running.future.cancel()
+
+    def collect(self) -> None:
+        """Record what has ended."""
+        while True:
+            try:
+                running = self._running.pop(self._ended.get_nowait(), None)
+            except Empty:
+                return
+            if running is not None:
+                self._end(running)
+
+    def _begin(self, lane: _Lane, item: ClaimedItem) -> None:
+        slot = lane.free.pop()
+        future = lane.pool.submit_call(retrieve, self._request(lane, item, slot))
+        self._running[future] = _Running(future, item, lane, slot)
+        future.add_done_callback(self._on_ended)
+
+    def _request(self, lane: _Lane, item: ClaimedItem, slot: int) -> RetrievalRequest:
+        storage, dicom = self._config.storage, self._config.dicom
+        return RetrievalRequest(
+            item.accession_number,
+            lane.pacs,
+            item.method or lane.pacs.retrieve,
+            item.rules,
+            SpoolSettings(storage.spool, storage.free_bytes_min),
+            dicom.ae_title,
+            dicom.port,
+            dicom.maximum_instance_bytes,
+            lane.writer(slot),
+            progress_file(storage.progress, item.id),
         )
-    return ListedSeries(count, uids)
 
+    def _on_ended(self, future: Future[RetrieveResult]) -> None:
+        self._ended.put(future)
+        self._wake()
 
-def _note(config: Config, retrieval: Retrieval) -> None:
-    """Leave the evidence in the spool; where that cannot be, retrieve all the same."""
-    try:
-        Retrievals(config.storage.spool).note(retrieval)
-    except OSError as error:
-        click.echo(f"evidence of completeness not kept: {error.strerror}", err=True)
+    def _end(self, running: _Running) -> None:
+        lane, item = running.lane, running.item
+        lane.free.append(running.slot)
+        lane.not_before = time.monotonic() + lane.pacs.pause_seconds
+        try:
+            error = running.future.exception()
+        except CancelledError:  # by a person, as the ledger knows
+            self._clean_up(running)
+            return
+        if error is None:
+            self._record(lane, item, running.future.result())
+            return
+        self._clean_up(running)
+        told = str(error) if isinstance(error, ProcessorError) else type(error).__name__
+        self._record(lane, item, RetrieveResult(problem=f"the retrieve was cut short: {told}"))
 
+    def _clean_up(self, running: _Running) -> None:
+        """Say that a killed process is gone: what it had open is not."""
+        note_ended(self._config.storage.spool / "journal", running.lane.writer(running.slot))
+        progress_file(self._config.storage.progress, running.item.id).unlink(missing_ok=True)
 
-def _move(config: Config, pacs: PacsSettings, study: StudyMatch) -> MoveOutcome:
-    with progress_bar() as progress:
-        task = progress.add_task("moving", total=study.NumberOfStudyRelatedInstances)
-
-        def show(so_far: MoveProgress) -> None:
-            done = sum(n or 0 for n in (so_far.completed, so_far.failed, so_far.warnings))
-            progress.update(task, completed=done)
-            if so_far.remaining is not None:
-                progress.update(task, total=done + so_far.remaining)
-
-        return move_study(
-            pacs,
-            study.StudyInstanceUID,
-            destination_ae=config.dicom.ae_title,
-            destination_host=socket.gethostname(),
-            destination_port=config.dicom.port,
-            calling_ae=config.dicom.ae_title,
-            on_progress=show,
+    def _record(self, lane: _Lane, item: ClaimedItem, result: RetrieveResult) -> None:
+        first = self._config.retrieve.retry_seconds
+        if result.is_pacs_wide:
+            name = lane.pacs.name
+            seconds = self._records.pacs_failed(name, result.problem, first, first * _LONGEST_PAUSE)
+            self._records.put_back(item, result)
+            logger.warning("retrieves from %s wait %.0f s: %s", name, seconds, result.problem)
+            return
+        delay = min(_LONGEST_RETRY_SECONDS, first * 2.0 ** (item.tries - 1))
+        self._records.end(item, result, delay * random.uniform(1.0, 1.25))  # noqa: S311
+        logger.info(
+            "retrieve list %d, item %d: %s after try %d%s",
+            *(item.list_id, item.id, result.state, item.tries),
+            f": {result.problem}" if result.problem else "",
         )
 
 
-def _wait_for(config: Config, study_uid: str, expected: int) -> int:
-    """Wait until the ledger has `expected` instances, or nothing came for a while."""
-    arrived = arrived_instances(config, study_uid)
-    deadline = time.monotonic() + _ARRIVAL_SECONDS
-    while arrived < expected and time.monotonic() < deadline:
-        time.sleep(_POLL_SECONDS)
-        now = arrived_instances(config, study_uid)
-        if now > arrived:
-            deadline = time.monotonic() + _ARRIVAL_SECONDS
-        arrived = now
-    return arrived
+def _lane(number: int, pacs: PacsSettings) -> _Lane:
+    limits = PoolSettings(pacs.parallel, pacs.deadline_seconds, _MEMORY_LIMIT_MB)
+    return _Lane(number, pacs, WorkerPool(limits), list(range(pacs.parallel)))

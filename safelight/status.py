@@ -10,12 +10,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from ledger.errors import NoLedger
 from ledger.reader import LedgerReader
 from ledger.rows import Overview, PauseRow, RuleLoadRow, SeriesRow
 from safelight.config import Config
-from safelight.disk import NO_GROWTH, DiskState, Stage, disk_state
-from safelight.errors import RetrievesPaused
+from safelight.disk import DiskState, Stage, disk_state
 from web_status.words import count, size
 
 _STAGE_WORDS: Mapping[Stage, str] = MappingProxyType(
@@ -104,26 +102,6 @@ def _duration(hours: float) -> str:
     return count(round(hours), "hour") if hours < 48 else count(round(hours / 24), "day")
 
 
-def require_room(config: Config) -> None:
-    """Check that the disk has room for a retrieve.
-
-    Raises
-    ------
-    RetrievesPaused
-        It has not.
-    """
-    try:
-        reader = LedgerReader(config.storage.ledger)
-    except NoLedger:
-        before = None
-    else:
-        before = reader.disk_stage()
-        reader.close()
-    disk = disk_state(config.storage, before, NO_GROWTH)
-    if disk.stage not in ("ample", "warn"):
-        raise RetrievesPaused(disk_line(disk))
-
-
 def pause_lines(pauses: Iterable[PauseRow]) -> list[str]:
     """What keeps jobs waiting, a line each."""
     return [_pause_line(row) for row in pauses]
@@ -166,15 +144,3 @@ def series_name(row: SeriesRow) -> str:
     number = "" if row.SeriesNumber is None else str(row.SeriesNumber)
     description = f'"{row.SeriesDescription}"' if row.SeriesDescription else ""
     return f"{number} {description}".strip() or "(unnamed)"
-
-
-def arrived_instances(config: Config, study_uid: str) -> int:
-    """How many instances of a study the ledger has."""
-    try:
-        reader = LedgerReader(config.storage.ledger)
-    except NoLedger:
-        return 0
-    try:
-        return reader.study_instances(study_uid)
-    finally:
-        reader.close()

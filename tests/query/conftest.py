@@ -16,7 +16,9 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, evt
 from pynetdicom.dsutils import decode, encode
 
-from query.client import StudyRootFind, StudyRootMove, Verification
+from query.client import StudyRootFind, Verification
+from query.get import StudyRootGet
+from query.move import StudyRootMove
 from query.settings import PacsSettings
 
 STORAGE_CLASSES = {
@@ -59,14 +61,17 @@ def ending() -> Iterator[Callable[..., None]]:
 def scripted_pacs(settings, ending) -> Iterator[Callable[..., PacsSettings]]:
     """Factory: ``scripted_pacs({evt.EVT_C_FIND: handler}, services=..., limits...)``.
 
-    The `ae` argument changes the pynetdicom AE before it starts.
+    Of the SOP classes in `roles` it lets us be the SCP. The `ae` argument changes the pynetdicom
+    AE before it starts.
     """
     with ExitStack() as running:
 
-        def start(handlers=None, *, services=None, ae=None, **limits) -> PacsSettings:
+        def start(handlers=None, *, services=None, roles=(), ae=None, **limits) -> PacsSettings:
             entity = AE("PACS1")
-            for service in services or (Verification, StudyRootFind, StudyRootMove):
+            for service in services or (Verification, StudyRootFind, StudyRootMove, StudyRootGet):
                 entity.add_supported_context(service)
+            for sop_class in roles:
+                entity.add_supported_context(sop_class, scu_role=True, scp_role=True)
             for key, value in (ae or {}).items():
                 setattr(entity, key, value)
             connections = []

@@ -9,9 +9,13 @@ from datetime import date
 import pydicom
 import pytest
 
-from query.client import echo, find_series, find_studies, move_study
-from query.errors import AssociationRejected, MoveRefused, PacsUnreachable
+import query.move
+from query.client import echo, find_instances, find_series, find_studies
+from query.errors import AssociationRejected, PacsUnreachable, RetrieveRefused
+from query.get import classes_of, get
+from query.identifiers import Selection
 from query.keys import DateRange, StudyCriteria, Wildcard
+from query.move import Destination
 
 US = {"calling_ae": "SAFELIGHT"}
 
@@ -76,15 +80,11 @@ def load(storescu):
 
 
 def move(pacs, study_uid, destination, on_progress=None):
-    return move_study(
-        pacs,
-        study_uid,
-        destination_ae=destination.ae_title,
-        destination_host=destination.host,
-        destination_port=destination.port,
-        on_progress=on_progress,
-        **US,
-    )
+    """Ask for one study, and return the outcome or raise the refusal."""
+    there = Destination(destination.ae_title, destination.host, destination.port)
+    (outcome,) = query.move.move(pacs, [Selection(study_uid)], there, on_progress=on_progress, **US)
+    outcome.require_performed()
+    return outcome
 
 
 def test_a_pacs_answers_echo(pacs):
@@ -204,6 +204,77 @@ def test_a_moved_study_arrives_whole_and_alone(pacs, load, build_study, destinat
     assert progress
 
 
+def test_the_instances_of_a_series_are_listed(pacs, load, build_study):
+    study = build_study({"CT": 6, "MR": 4})
+    load(pacs, study.folder)
+
+    listed = {
+        series.Modality: sorted(
+            one.SOPInstanceUID
+            for one in find_instances(
+                pacs, study.StudyInstanceUID, series.SeriesInstanceUID, image_type=True, **US
+            )
+        )
+        for series in find_series(pacs, study.StudyInstanceUID, **US)
+    }
+
+    assert listed == {modality: sorted(uids) for modality, uids in study.instances.items()}
+
+
+def test_a_series_and_an_instance_are_moved_without_the_rest(pacs, load, build_study, destination):
+    study = build_study({"CT": 6, "MR": 4})
+    load(pacs, study.folder)
+    series = {one.Modality: one for one in find_series(pacs, study.StudyInstanceUID, **US)}
+    wanted = study.instances["CT"][2]
+    selections = [
+        Selection(study.StudyInstanceUID, series["MR"].SeriesInstanceUID),
+        Selection(study.StudyInstanceUID, series["CT"].SeriesInstanceUID, wanted),
+    ]
+    there = Destination(destination.ae_title, destination.host, destination.port)
+
+    outcomes = list(query.move.move(pacs, selections, there, **US))
+
+    assert [outcome.sent for outcome in outcomes] == [4, 1]
+    assert destination.received() == sorted([*study.instances["MR"], wanted])
+
+
+def test_a_study_is_got_whole_on_the_same_association(pacs, load, build_study):
+    study = build_study({"CT": 6, "MR": 4})
+    load(pacs, study.folder, build_study({"CT": 2}).folder)
+    kept = []
+
+    def keep(instance):
+        kept.append(instance.SOPInstanceUID)
+        return 0x0000, ""
+
+    selections = [Selection(study.StudyInstanceUID)]
+    (outcome,) = get(pacs, selections, classes_of(["CT", "MR"]), keep, **US)
+
+    assert sorted(kept) == study.all_instances
+    assert (outcome.sent, outcome.is_partial) == (10, False)
+
+
+def test_a_compressed_instance_is_got_in_its_own_transfer_syntax(
+    orthanc, settings, load, test_data
+):
+    path = test_data / "05_dcm_qa_ts" / "dicom" / "In" / "5.dcm"
+    compressed = pydicom.dcmread(path)
+    pacs = settings(orthanc().dicom_port, "ORTHANC")
+    load(pacs, path, options=("-xs",))
+    kept = []
+
+    def keep(instance):
+        kept.append((instance.transfer_syntax_uid, bytes(instance.dataset)))
+        return 0x0000, ""
+
+    selections = [Selection(str(compressed.StudyInstanceUID))]
+    list(get(pacs, selections, classes_of([compressed.Modality]), keep, **US))
+
+    ((syntax, encoded),) = kept
+    assert syntax == compressed.file_meta.TransferSyntaxUID
+    assert compressed.PixelData in encoded
+
+
 def test_a_real_study_arrives_with_every_instance_the_pacs_held(pacs, load, test_data, destination):
     folder = test_data / "08_dcm_qa_ct_ge" / "dicom"
     load(pacs, folder)
@@ -244,7 +315,7 @@ def test_an_unknown_destination_is_refused_with_what_to_enter(
     load(pacs, study.folder)
 
     # dcmqrscp answers 0xA801 as the standard says; Orthanc 0xC000 for every cause.
-    with pytest.raises(MoveRefused) as refused:
+    with pytest.raises(RetrieveRefused) as refused:
         move(pacs, study.StudyInstanceUID, stranger)
 
     assert refused.value.status in {0xA801, 0xC000}
@@ -257,7 +328,7 @@ def test_a_destination_that_is_down_is_an_error_that_names_it(pacs, load, build_
     load(pacs, study.folder)
     destination.stop()
 
-    with pytest.raises(MoveRefused, match=f"port {destination.port}|:{destination.port}"):
+    with pytest.raises(RetrieveRefused, match=f"port {destination.port}|:{destination.port}"):
         move(pacs, study.StudyInstanceUID, destination)
 
 

@@ -10,45 +10,56 @@ from contextlib import suppress
 from io import BytesIO
 
 import pytest
-from pynetdicom import evt
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, JPEGLosslessSV1
+from pynetdicom import AllStoragePresentationContexts, evt
 from pynetdicom.dimse_primitives import C_MOVE
-from pynetdicom.dsutils import encode
+from pynetdicom.dsutils import decode, encode
 from pynetdicom.presentation import build_context
 from pynetdicom.service_class import QueryRetrieveServiceClass
 
+import query.get
+import query.move
 from query.association import _Checkpoint, associated
-from query.client import StudyRootFind, Verification, echo, find_series, find_studies, move_study
+from query.client import (
+    StudyRootFind,
+    Verification,
+    echo,
+    find_instances,
+    find_series,
+    find_studies,
+)
 from query.errors import (
     AssociationAborted,
     AssociationRejected,
     InvalidKey,
-    MoveRefused,
     PacsTimeout,
     PacsUnreachable,
     QueryError,
     QueryFailed,
+    RetrieveRefused,
     ServiceNotOffered,
 )
+from query.get import classes_of, contexts_for
+from query.identifiers import Selection
 from query.keys import StudyCriteria, Wildcard
-from query.moves import MoveProgress
+from query.move import Destination
+from query.outcomes import RetrieveProgress
 from query.settings import PacsSettings
 
 US = {"calling_ae": "SAFELIGHT"}
 STUDY_UID = "1.2.826.0.1.3680043.9.1"
+SERIES_UID = "1.2.826.0.1.3680043.9.2"
+HERE = Destination("SAFELIGHT", "10.1.2.9", 11112)
 _COUNTERS = ("Remaining", "Completed", "Failed", "Warning")
 BY_PATIENT = StudyCriteria(patient_id="P0042")
 
 
 def move(pacs, **more):
-    return move_study(
-        pacs,
-        STUDY_UID,
-        destination_ae="SAFELIGHT",
-        destination_host="10.1.2.9",
-        destination_port=11112,
-        **US,
-        **more,
-    )
+    """Ask for one study, and return the outcome or raise the refusal."""
+    (outcome,) = query.move.move(pacs, [Selection(STUDY_UID)], HERE, **US, **more)
+    outcome.require_performed()
+    return outcome
 
 
 @pytest.fixture
@@ -230,6 +241,53 @@ def test_series_of_another_study_or_modality_are_left_out(find_answers):
     series = find_series(pacs, STUDY_UID, modality="CT", **US)
 
     assert [one.SeriesInstanceUID for one in series] == ["1.2.1", "1.2.4"]
+
+
+def test_the_instances_of_a_series_are_listed_once_each_and_of_no_other_series(find_answers):
+    asked = []
+    pacs = find_answers(
+        {"SOPInstanceUID": "1.2.1", "SOPClassUID": "1.2.9", "InstanceNumber": b"2 "},
+        {"SOPInstanceUID": "1.2.1"},
+        {"SOPInstanceUID": "1.2.2", "SeriesInstanceUID": SERIES_UID},
+        {"SOPInstanceUID": "1.2.3", "SeriesInstanceUID": "1.9"},
+        asked=asked,
+    )
+
+    found = find_instances(pacs, STUDY_UID, SERIES_UID, **US)
+
+    assert [one.SOPInstanceUID for one in found] == ["1.2.1", "1.2.2"]
+    assert asked[0].QueryRetrieveLevel == "IMAGE"
+    assert (asked[0].StudyInstanceUID, asked[0].SeriesInstanceUID) == (STUDY_UID, SERIES_UID)
+    assert "ImageType" not in asked[0]
+
+
+def test_the_image_type_is_asked_for_only_on_request(find_answers):
+    asked = []
+    pacs = find_answers({"SOPInstanceUID": "1.2.1", "ImageType": ["DERIVED", "MPR"]}, asked=asked)
+
+    (found,) = find_instances(pacs, STUDY_UID, SERIES_UID, image_type=True, **US)
+
+    assert found.ImageType == ("DERIVED", "MPR")
+    assert "ImageType" in asked[0]
+
+
+def test_a_list_with_something_that_is_no_instance_proves_nothing(find_answers):
+    pacs = find_answers({"SOPInstanceUID": "1.2.1"}, {"SOPInstanceUID": b"../../etc"})
+
+    with pytest.raises(QueryFailed, match="in a way that proves nothing"):
+        find_instances(pacs, STUDY_UID, SERIES_UID, **US)
+
+
+def test_a_patient_name_is_met_by_any_of_its_groups(find_answers):
+    pacs = find_answers(
+        {"StudyInstanceUID": "1.2.1", "PatientName": b"DOE^JANE"},
+        {"StudyInstanceUID": "1.2.2", "PatientName": b"Doe^Jane=D^J="},
+        {"StudyInstanceUID": "1.2.3", "PatientName": b"Doe^John"},
+    )
+
+    found = find_studies(pacs, StudyCriteria(patient_name="Doe^Jane"), **US)
+
+    assert [study.StudyInstanceUID for study in found.studies] == ["1.2.1", "1.2.2"]
 
 
 @pytest.mark.parametrize(
@@ -424,7 +482,7 @@ NO_COUNTS = (None, None, None, None)
 
 
 def test_an_unknown_destination_names_what_the_administrator_must_enter(moving_pacs):
-    with pytest.raises(MoveRefused) as refused:
+    with pytest.raises(RetrieveRefused) as refused:
         move(moving_pacs((0xA801, NO_COUNTS, ())))
 
     assert str(refused.value) == (
@@ -449,7 +507,7 @@ def test_an_unknown_destination_names_what_the_administrator_must_enter(moving_p
     ],
 )
 def test_every_other_refusal_says_what_its_status_means(moving_pacs, status, words):
-    with pytest.raises(MoveRefused, match=f"0x{status:04X}, .*{words}") as refused:
+    with pytest.raises(RetrieveRefused, match=f"0x{status:04X}, .*{words}") as refused:
         move(moving_pacs((status, NO_COUNTS, ())))
 
     assert refused.value.status == status
@@ -518,7 +576,7 @@ def test_progress_is_told_as_the_pacs_gives_it(moving_pacs):
 
     move(pacs, on_progress=progress.append)
 
-    assert progress == [MoveProgress(2, 0, 0, 0), MoveProgress(None, None, None, None)]
+    assert progress == [RetrieveProgress(2, 0, 0, 0), RetrieveProgress(None, None, None, None)]
     assert asked[0].MoveDestination == "SAFELIGHT"
 
 
@@ -543,6 +601,100 @@ def test_a_pacs_that_falls_silent_mid_move_is_a_timeout(moving_pacs):
 
     with pytest.raises(PacsTimeout, match=r"did not answer the C-MOVE within 0.5 s"):
         move(pacs)
+
+
+def test_several_selections_go_over_one_association_each_with_its_own_outcome(moving_pacs):
+    asked = []
+    pacs = moving_pacs((0xB000, (0, 0, 1, 0), ()), asked=asked)
+    selections = [Selection(STUDY_UID, SERIES_UID, f"1.2.{n}") for n in range(3)]
+
+    outcomes = list(query.move.move(pacs, selections, HERE, **US))
+
+    assert [outcome.failed for outcome in outcomes] == [1, 1, 1]
+    assert len(asked) == 3
+
+
+# Getting
+
+
+@pytest.fixture
+def getting_pacs(scripted_pacs):
+    """Function that starts a PACS whose C-GET sends these datasets."""
+
+    def start(*datasets, **more):
+        def handle(_event):
+            yield len(datasets)
+            for dataset in datasets:
+                yield 0xFF00, dataset
+
+        return scripted_pacs({evt.EVT_C_GET: handle}, **more)
+
+    return start
+
+
+def storage_dataset(number):
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.SOPClassUID, dataset.SOPInstanceUID = CTImageStorage, f"1.2.3.{number}"
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = STUDY_UID, SERIES_UID
+    return dataset
+
+
+def get(pacs, keep, sop_classes=(CTImageStorage,)):
+    (outcome,) = query.get.get(pacs, [Selection(STUDY_UID)], sop_classes, keep, **US)
+    outcome.require_performed()
+    return outcome
+
+
+def test_what_is_got_comes_encoded_as_it_was_sent(getting_pacs):
+    kept = []
+    pacs = getting_pacs(storage_dataset(1), storage_dataset(2), roles=[CTImageStorage])
+
+    outcome = get(pacs, lambda one: kept.append((one, bytes(one.dataset))) or (0x0000, ""))
+
+    assert (outcome.sent, outcome.is_partial) == (2, False)
+    assert [one.SOPInstanceUID for one, _ in kept] == ["1.2.3.1", "1.2.3.2"]
+    assert {one.SOPClassUID for one, _ in kept} == {CTImageStorage}
+    for one, encoded in kept:
+        syntax = UID(one.transfer_syntax_uid)
+        read = decode(BytesIO(encoded), syntax.is_implicit_VR, syntax.is_little_endian)
+        assert read.SOPInstanceUID == one.SOPInstanceUID
+
+
+def test_what_is_not_kept_is_refused_and_the_outcome_is_partial(getting_pacs):
+    pacs = getting_pacs(storage_dataset(1), storage_dataset(2), roles=[CTImageStorage])
+    answers = {"1.2.3.1": (0xA700, "spool: no space"), "1.2.3.2": (0x0000, "")}
+
+    outcome = get(pacs, lambda one: answers[one.SOPInstanceUID])
+
+    assert (outcome.status, outcome.sent, outcome.failed) == (0xB000, 1, 1)
+    assert outcome.failed_sop_uids == ("1.2.3.1",)
+
+
+def test_a_refused_get_says_what_the_status_means(scripted_pacs):
+    def refuse(_event):
+        yield 1
+        yield 0xA702, None
+
+    with pytest.raises(RetrieveRefused, match=r"C-GET refused by PACS1 .0xA702, .*try again later"):
+        get(scripted_pacs({evt.EVT_C_GET: refuse}), lambda _one: (0x0000, ""))
+
+
+def test_no_more_contexts_are_proposed_than_an_association_can_have():
+    every = [context.abstract_syntax for context in AllStoragePresentationContexts]
+    some = contexts_for(classes_of(["CT", "MR", "US"]))
+
+    assert len(contexts_for(every)) == 127
+    assert len(some) <= 127
+    assert {context.abstract_syntax for context in some} == set(classes_of(["CT", "MR", "US"]))
+
+
+def test_each_compressed_syntax_has_a_context_of_its_own():
+    proposed = contexts_for([CTImageStorage])
+
+    assert [len(context.transfer_syntax) for context in proposed] == [3, *[1] * 36]
+    assert proposed[1].transfer_syntax == [JPEGLosslessSV1]
 
 
 # Privacy

@@ -11,6 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from query.errors import InvalidKey
+from query.identifiers import (
+    Selection,
+    instance_identifier,
+    retrieve_identifier,
+    series_identifier,
+    study_identifier,
+)
 from query.keys import (
     DateRange,
     StudyCriteria,
@@ -19,10 +26,7 @@ from query.keys import (
     check_uid,
     date_key,
     meets,
-    move_identifier,
     sent_key,
-    series_identifier,
-    study_identifier,
 )
 
 
@@ -99,7 +103,7 @@ def test_a_uid_with_anything_but_digits_and_dots_is_refused(uid):
     with pytest.raises(InvalidKey):
         check_uid(uid)
     with pytest.raises(InvalidKey):
-        move_identifier(uid)
+        Selection(uid)
     with pytest.raises(InvalidKey):
         series_identifier(uid, None)
 
@@ -144,7 +148,30 @@ def test_a_study_identifier_carries_the_keys_and_asks_for_the_rest():
     assert identifier.StudyInstanceUID == ""
 
 
-def test_a_move_identifier_carries_the_level_and_the_unique_key_only():
-    identifier = move_identifier("1.2.3")
+@pytest.mark.parametrize(
+    ("selection", "level"),
+    [
+        (Selection("1.2.3"), "STUDY"),
+        (Selection("1.2.3", "1.2.4"), "SERIES"),
+        (Selection("1.2.3", "1.2.4", "1.2.5"), "IMAGE"),
+    ],
+)
+def test_a_retrieve_identifier_carries_the_level_and_its_unique_keys_only(selection, level):
+    identifier = retrieve_identifier(selection)
 
-    assert [element.keyword for element in identifier] == ["QueryRetrieveLevel", "StudyInstanceUID"]
+    assert identifier.QueryRetrieveLevel == level
+    keywords = ["SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
+    assert {element.keyword for element in identifier} == {
+        "QueryRetrieveLevel",
+        *(keyword for keyword in keywords if getattr(selection, keyword)),
+    }
+
+
+def test_an_instance_is_not_selected_without_its_series():
+    with pytest.raises(ValueError, match="SeriesInstanceUID"):
+        Selection("1.2.3", "", "1.2.5")
+
+
+def test_an_instance_identifier_refuses_what_is_no_uid():
+    with pytest.raises(InvalidKey):
+        instance_identifier("1.2.3", "1.2.*")

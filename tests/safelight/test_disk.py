@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from ledger.reader import LedgerReader
 from ledger.rows import Growth
 from ledger.writer import LedgerWriter
-from safelight.config import Config, StorageSettings
+from safelight.config import StorageSettings
 from safelight.disk import STAGES, DiskState, DiskWatch, Volume, hours_left, next_stage, volume_of
-from safelight.errors import RetrievesPaused
-from safelight.status import disk_line, require_room
+from safelight.status import disk_line
 
 MARKS = StorageSettings(
     free_bytes_min=100, free_bytes_process=200, free_bytes_retrieve=400, free_bytes_warn=800
@@ -141,9 +140,12 @@ def test_jobs_wait_while_the_disk_is_full_and_the_ledger_and_the_log_say_so(site
         assert ledger.disk_stages.latest() == "ample"
 
 
-def test_no_retrieve_begins_while_the_disk_is_full(site):
-    config = Config(storage=site)
-    require_room(config)
-    leave_free(site, 3 << 19)
-    with pytest.raises(RetrievesPaused, match="RETRIEVES WAIT until there is room"):
-        require_room(config)
+def test_no_retrieve_begins_while_the_disk_is_full(site, tmp_path):
+    now = [0.0]
+    with LedgerWriter(tmp_path / "ledger.sqlite") as ledger:
+        watch = DiskWatch(site, ledger.disk_stages, lambda: now[0])
+        assert watch.may_retrieve()
+        leave_free(site, 3 << 19)
+        now[0] += 60
+        assert not watch.may_retrieve()
+        assert watch.may_process()

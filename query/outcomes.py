@@ -1,16 +1,17 @@
-"""What a PACS says about a C-MOVE; whether the instances arrived is for the receiver to say."""
+"""What a PACS says about a C-MOVE or C-GET; whether the instances arrived is for others to say."""
 
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
+from query.errors import RetrieveRefused
 from query.matches import failed_sop_uids
-from query.statuses import SUCCESS, move_meaning
+from query.statuses import RETRIEVE_ENDED, SUCCESS, move_meaning
 
 
 @dataclass(frozen=True)
-class MoveProgress:
-    """The sub-operations of a C-MOVE so far; None is a count the PACS did not give."""
+class RetrieveProgress:
+    """The sub-operations of a C-MOVE or C-GET so far; None is a count the PACS did not give."""
 
     remaining: int | None
     completed: int | None
@@ -19,8 +20,8 @@ class MoveProgress:
 
 
 @dataclass(frozen=True)
-class MoveOutcome:
-    """How a C-MOVE ended, in the PACS's words (PS3.4 C.4.2.1.4 to C.4.2.1.8).
+class RetrieveOutcome:
+    """How a C-MOVE or C-GET ended, in the PACS's words (PS3.4 C.4.2.1.4 to C.4.2.1.8).
 
     These are claims, not evidence: an archive can answer success and send nothing, and the final
     response can come before the last instance. Count what arrived.
@@ -28,11 +29,13 @@ class MoveOutcome:
     Parameters
     ----------
     status : int
-        The final DIMSE status: 0x0000, 0xB000 or 0xFE00; all others are raised.
+        The final DIMSE status.
     completed, failed, warnings, remaining : int
         Sub-operations; 0 where the PACS gave no count.
     failed_sop_uids : tuple of str
         Instances it names as not sent; archives may leave the list out.
+    refusal : str
+        Why it was not performed at all, with the remedy; empty where it was, if only in part.
     """
 
     status: int
@@ -41,6 +44,7 @@ class MoveOutcome:
     warnings: int
     remaining: int
     failed_sop_uids: tuple[str, ...]
+    refusal: str = ""
 
     @property
     def is_partial(self) -> bool:
@@ -52,6 +56,17 @@ class MoveOutcome:
         """Instances the PACS says it sent; those with a warning arrived too."""
         return self.completed + self.warnings
 
+    def require_performed(self) -> None:
+        """Check that it was performed, if only in part.
+
+        Raises
+        ------
+        RetrieveRefused
+            It was not: 0xA801, 0xA701, 0xA702, 0xA900, 0xCxxx, or a status of PS3.7 C.
+        """
+        if self.refusal:
+            raise RetrieveRefused(self.refusal, status=self.status)
+
     def __str__(self) -> str:
         text = f"{self.sent} instances sent, {self.failed} failed, {self.remaining} not tried"
         if self.status == SUCCESS:
@@ -59,9 +74,18 @@ class MoveOutcome:
         return f"{text} (0x{self.status:04X}, {move_meaning(self.status).text})"
 
 
-def move_progress(status: Dataset) -> MoveProgress:
-    """Return the counters of a C-MOVE response (PS3.7 9.1.4.1.7 to 9.1.4.1.10)."""
-    return MoveProgress(
+def is_performed(status: int) -> bool:
+    """Tell whether a final status says that something was performed, if only in part.
+
+    >>> is_performed(0xB000), is_performed(0xA801)
+    (True, False)
+    """
+    return status in RETRIEVE_ENDED
+
+
+def retrieve_progress(status: Dataset) -> RetrieveProgress:
+    """Return the counters of a response (PS3.7 9.1.4.1.7 to 9.1.4.1.10)."""
+    return RetrieveProgress(
         remaining=status.get("NumberOfRemainingSuboperations"),
         completed=status.get("NumberOfCompletedSuboperations"),
         failed=status.get("NumberOfFailedSuboperations"),
@@ -69,14 +93,17 @@ def move_progress(status: Dataset) -> MoveProgress:
     )
 
 
-def move_outcome(status: Dataset, identifier: Dataset | None) -> MoveOutcome:
-    """Return what a final C-MOVE response says."""
-    counters = move_progress(status)
-    return MoveOutcome(
+def retrieve_outcome(
+    status: Dataset, identifier: Dataset | None, refusal: str = ""
+) -> RetrieveOutcome:
+    """Return what a final response says."""
+    counters = retrieve_progress(status)
+    return RetrieveOutcome(
         status=status.Status,
         completed=counters.completed or 0,
         failed=counters.failed or 0,
         warnings=counters.warnings or 0,
         remaining=counters.remaining or 0,
         failed_sop_uids=failed_sop_uids(identifier),
+        refusal=refusal,
     )
