@@ -126,7 +126,7 @@ def _parts(name: str) -> tuple[str | Field, ...]:
             f"{name!r}: expected letters, digits, '.', '-', '_' and {{Keyword}} or {{Keyword:03d}}"
         )
     if name.startswith(".") or not name:
-        raise ValueError(f"{name!r} is no name of a file or folder")
+        raise ValueError(f"{name!r} is no name of a folder")
     return tuple(part for part in parts if part)
 
 

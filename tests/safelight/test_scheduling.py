@@ -18,6 +18,13 @@ from safelight.requests import Request, Requests
 ALL = ("queued", "running", "done", "dead", "superseded", "cancelled")
 
 
+@pytest.fixture
+def slowly(config):
+    """Jobs take seconds, even on a quick machine."""
+    steps = "convert = { compression = 9 }\nqc = {}\npreview = {}\nmetadata = {}\n"
+    config.rules.file.write_text(f'[[rule]]\nname = "All"\n[rule.run]\n{steps}')
+
+
 def ended(count, state="done"):
     return lambda reader: len(reader.jobs((state,))) == count
 
@@ -28,10 +35,10 @@ def is_working(config):
 
 
 def test_a_worker_that_crashes_each_time_costs_three_tries_and_the_next_job_runs(
-    config, land, run, monkeypatch
+    config, land, run, slowly, monkeypatch
 ):
     monkeypatch.setattr(scheduling, "_RETRY_SECONDS", 0.1)
-    land(60, 512, 512)  # seconds of work
+    land(60, 512, 512)
     crashed = []
 
     def crash_each(reader):
@@ -57,7 +64,9 @@ def workers():
             yield from server.children()
 
 
-def test_a_stop_in_the_middle_of_a_job_costs_no_try_and_the_next_run_finishes_it(config, land, run):
+def test_a_stop_in_the_middle_of_a_job_costs_no_try_and_the_next_run_finishes_it(
+    config, land, run, slowly
+):
     land(60, 512, 512)
     (job,) = run(lambda _: is_working(config))
     (job,) = run_reader(config)
@@ -113,7 +122,7 @@ def read_only(folder):
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_what_people_ask_for_is_done_also_to_a_job_that_runs(config, land, run):
+def test_what_people_ask_for_is_done_also_to_a_job_that_runs(config, land, run, slowly):
     requests = Requests(config.storage.requests)
     land(60, 512, 512)
     asked = []
