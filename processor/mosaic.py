@@ -5,8 +5,6 @@ It tells where the tiles are and where their slices lie; pixels are never read h
 
 import math
 import re
-import struct
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,17 +12,11 @@ from typing import Any
 import numpy as np
 from pydicom.dataset import Dataset
 
+from processor.csa import IMAGE, SERIES, csa_header, csa_scalar, csa_vector
 from processor.errors import NotConvertible
 from processor.geometry import Array, Plane, frame_matrix_lps, plane_of
 from processor.headers import element_value, image_types, numbers
 
-with warnings.catch_warnings():
-    # nibabel calls its DICOM readers experimental; this reads private headers only.
-    warnings.simplefilter("ignore")
-    from nibabel.nicom import csareader
-
-_csareader: Any = csareader
-_CSA_IMAGE, _CSA_SERIES = 0x00291010, 0x00291020
 _UIH_TILES = 0x00651051
 
 
@@ -85,18 +77,15 @@ def _siemens_tiles(header: Dataset) -> tuple[Tile, ...]:
 
 def _told_by_image(header: Dataset) -> tuple[int, Array] | None:
     """How many slices there are and which way they go, by the private header of the image."""
-    csa = _csa(header, _CSA_IMAGE)
-    if csa is None:
-        return None
-    count = int(_csareader.get_scalar(csa, "NumberOfImagesInMosaic") or 0)
-    normal = _csareader.get_vector(csa, "SliceNormalVector", 3)
-    return None if count < 1 or normal is None else (count, np.asarray(normal, dtype=np.float64))
+    csa = csa_header(header, IMAGE)
+    count = int(csa_scalar(csa, "NumberOfImagesInMosaic") or 0)
+    normal = csa_vector(csa, "SliceNormalVector", 3)
+    return None if count < 1 or normal is None else (count, normal)
 
 
 def _told_by_protocol(header: Dataset, mosaic: Plane) -> tuple[int, Array]:
     """The same by the protocol in the private header of the series."""
-    csa = _csa(header, _CSA_SERIES)
-    protocol = str(_csareader.get_scalar(csa, "MrPhoenixProtocol") or "") if csa else ""
+    protocol = str(csa_scalar(csa_header(header, SERIES), "MrPhoenixProtocol") or "")
     size = re.search(r"^sSliceArray\.lSize\s*=\s*(\d+)", protocol, re.MULTILINE)
     if size is None or int(size[1]) < 1:
         raise NotConvertible("a mosaic image without the Siemens header that describes it")
@@ -119,15 +108,6 @@ def _slice_position(protocol: str, index: int) -> Array:
         )
     )
     return np.array([float(found.get(axis, 0.0)) for axis in ("Sag", "Cor", "Tra")])
-
-
-def _csa(header: Dataset, tag: int) -> dict[str, Any] | None:
-    data = element_value(header, tag)
-    try:
-        found = _csareader.read(data) if isinstance(data, bytes) else None
-    except (csareader.CSAReadError, ValueError, TypeError, struct.error):
-        return None
-    return None if found is None else dict(found)
 
 
 def _required_plane(header: Dataset) -> Plane:
