@@ -6,6 +6,7 @@ from pathlib import Path
 
 from processor.conversion import ConvertedFile
 from processor.diffusion import b_value_of
+from processor.echo_planar import read_out
 from processor.engine import Made, Request
 from processor.errors import NotConvertible, PixelDataError
 from processor.gradients import write_gradients
@@ -78,8 +79,9 @@ def _write(request: Request, path: Path, stack: Stack) -> ConvertedFile:
         gradients = write_gradients(path, stack, volume.affine_ras)
     details = _details(stack, placed)
     beside = path.with_name(path.name.removesuffix(".gz")).with_suffix(".json")
-    ours = {"ConversionSoftware": "Safelight", "Safelight": details}
-    write_sidecar(beside, sidecar(stack.first.header, ours))
+    ours: dict[str, object] = {"ConversionSoftware": "Safelight", "Safelight": details}
+    volumes = [[frame.header for frame in volume if frame] for volume in stack.frames]
+    write_sidecar(beside, sidecar(volumes, read_out(stack, placed.affine_ras) | ours))
     return ConvertedFile(
         path=path,
         beside=(beside, *gradients),
