@@ -6,6 +6,7 @@
     ├── PermanentError              the same input will fail again
     │   ├── OptionError             (ValueError) an option of a rule is wrong
     │   ├── TemplateError           (ValueError) a metadata template is wrong
+    │   ├── RowsError               (ValueError) a file of rows is not what was written
     │   ├── DestinationTaken        other jobs have the folder a rule wants
     │   ├── NotConvertible          these headers make no regular volume
     │   │   └── UnevenSpacing       the distance between slices changes
@@ -65,6 +66,10 @@ class PixelDataError(PermanentError):
     def __init__(self, message: str, *, absent: bool = False) -> None:
         super().__init__(message)
         self.absent = absent
+
+
+class RowsError(PermanentError, ValueError):
+    """A file of rows is not what was written there; the message names it."""
 
 
 class StorageError(RetriableError):
