@@ -34,7 +34,7 @@ _ENHANCED: Mapping[int, str] = MappingProxyType(
     }
 )
 """What enhanced objects call elements of others, in the same unit (PS3.3 C.8.13 to C.8.15)."""
-_NESTED = ("MRDiffusionSequence", "DiffusionGradientDirectionSequence")
+_DIRECTIONS = "DiffusionGradientDirectionSequence"
 
 
 def aggregated(headers: Sequence[Dataset], entry: Entry) -> Cell:
@@ -78,18 +78,11 @@ def cell_of(header: Dataset, key: int | str) -> Cell:
 
 
 def _holder(header: Dataset, key: int | str) -> Dataset:
-    """The dataset that holds an element: the header, or a sequence within its diffusion macro."""
+    """The dataset that holds an element: the header, or the sequence within its diffusion macro."""
     if element_value(header, key) is not None:
         return header
-    holder = header
-    for keyword in _NESTED:
-        items: Sequence[Dataset] | None = element_value(holder, keyword)
-        if not items:
-            break
-        holder = items[0]
-        if element_value(holder, key) is not None:
-            return holder
-    return header
+    directions: Sequence[Dataset] = element_value(header, _DIRECTIONS) or ()
+    return directions[0] if directions else header
 
 
 def _plain(header: Dataset, key: int | str) -> Cell:

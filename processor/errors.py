@@ -7,6 +7,7 @@
     │   ├── OptionError             (ValueError) an option of a rule is wrong
     │   ├── TemplateError           (ValueError) a metadata template is wrong
     │   ├── RowsError               (ValueError) a file of rows is not what was written
+    │   ├── PackageError            (ValueError) these files make no package
     │   ├── DestinationTaken        other jobs have the folder a rule wants
     │   ├── NotConvertible          these headers make no regular volume
     │   │   └── UnevenSpacing       the distance between slices changes
@@ -70,6 +71,10 @@ class PixelDataError(PermanentError):
 
 class RowsError(PermanentError, ValueError):
     """A file of rows is not what was written there; the message names it."""
+
+
+class PackageError(PermanentError, ValueError):
+    """A package cannot be made of these files; the message says why, and names none of them."""
 
 
 class StorageError(RetriableError):

@@ -377,6 +377,29 @@ def metadata_merge(paths: tuple[Path, ...], out: Path, formats: tuple[str, ...])
     sys.exit(run(paths, out, formats))
 
 
+@cli.command()
+@click.argument("study", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The ZIP.",
+)
+@click.option(
+    "--largest-mb",
+    type=click.IntRange(1),
+    default=4096,
+    show_default=True,
+    help="Refuse to pack more than this.",
+)
+def package(study: Path, out: Path, largest_mb: int) -> None:
+    """Write a ZIP of everything published of a STUDY, a folder below results."""
+    from processor.package import package_study
+
+    count = package_study(study.resolve(), out, largest_mb * 1_000_000)
+    click.echo(f"{count} files in {out}")
+
+
 @cli.command("verify-nifti")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))

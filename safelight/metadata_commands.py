@@ -1,4 +1,4 @@
-"""The command ``metadata``: workbooks of any folder of DICOM, and of the results of many studies."""
+"""The command ``metadata``: workbooks of folders of DICOM, or of the results of many studies."""
 
 import tempfile
 from collections.abc import Sequence
