@@ -1,6 +1,6 @@
 """Templates, rows and workbooks, read back with openpyxl.
 
-Not covered: `MR_Cleaned`, CSV and Parquet, which are not there yet.
+Not covered: `MR_Cleaned`, which is not there yet; test_tables.py has CSV and Parquet.
 """
 
 import json
