@@ -127,6 +127,10 @@ bench-rebuild: $(VENV)/.test  ## Make the ledger of 50,000 instances again, and 
 bench-convert: $(VENV)/.test $(VENV)/.bench  ## Compare conversion with dcm2niix and dicom2nifti: [ARGS=]
 	$(call step,python -m benchmarks.convert $(ARGS))
 
+.PHONY: bench-metadata
+bench-metadata: $(VENV)/.test  ## Write a workbook of 20,000 rows beside pandas and openpyxl: [ARGS=]
+	$(call step,python -m benchmarks.metadata $(ARGS))
+
 .PHONY: bench-receive
 bench-receive: $(VENV)/.test peers  ## Compare receiving with other programs (20 minutes): [ARGS=--quick]
 	$(call step,python -m benchmarks.receive $(ARGS))

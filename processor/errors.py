@@ -6,6 +6,8 @@
     ├── PermanentError              the same input will fail again
     │   ├── OptionError             (ValueError) an option of a rule is wrong
     │   ├── TemplateError           (ValueError) a metadata template is wrong
+    │   ├── RowsError               (ValueError) a file of rows is not what was written
+    │   ├── PackageError            (ValueError) these files make no package
     │   ├── DestinationTaken        other jobs have the folder a rule wants
     │   ├── NotConvertible          these headers make no regular volume
     │   │   └── UnevenSpacing       the distance between slices changes
@@ -65,6 +67,14 @@ class PixelDataError(PermanentError):
     def __init__(self, message: str, *, absent: bool = False) -> None:
         super().__init__(message)
         self.absent = absent
+
+
+class RowsError(PermanentError, ValueError):
+    """A file of rows is not what was written there; the message names it."""
+
+
+class PackageError(PermanentError, ValueError):
+    """A package cannot be made of these files; the message says why, and names none of them."""
 
 
 class StorageError(RetriableError):

@@ -9,12 +9,16 @@ from processor.errors import OptionError
 from processor.findings import names_of
 from processor.metadata import Metadata
 from processor.model import Processor
+from processor.package import Package
 from processor.preview import Preview
 from processor.quality import Qc
 from rules.model import ProcessorKind, Step
 
-_ALL: tuple[Processor, ...] = (Convert(), Qc(), Preview(), Metadata())
-_USES: Mapping[str, tuple[str, ...]] = {"metadata": ("convert", "qc")}
+_ALL: tuple[Processor, ...] = (Convert(), Qc(), Preview(), Metadata(), Package())
+_USES: Mapping[str, tuple[str, ...]] = {
+    "metadata": ("convert", "qc"),
+    "package": ("convert", "qc", "preview", "metadata"),
+}
 
 PROCESSORS: Mapping[str, Processor] = MappingProxyType(
     {processor.name: processor for processor in _ALL}

@@ -4,7 +4,7 @@ It does not judge: what cannot be read is a finding that the processors report.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -212,8 +212,18 @@ class SeriesSource:
     def _all(self) -> Iterator[Instance | Finding]:
         for path in self._files:
             if path not in self._read:
-                self._read[path] = read_instance(path, self._known)
+                self._read[path] = self._instance(path)
             yield self._read[path]
+
+    def _instance(self, path: Path) -> Instance | Finding:
+        return read_instance(path, self._known)
+
+
+class HeaderSource(SeriesSource):
+    """A series' headers only: what comes after them, the pixels, is not read."""
+
+    def _instance(self, path: Path) -> Instance | Finding:
+        return _checked(path, lambda: Instance(path, dcmread(path, stop_before_pixels=True)))
 
 
 def read_instance(path: Path, known: Known | None = None) -> Instance | Finding:
@@ -229,8 +239,12 @@ def read_instance(path: Path, known: Known | None = None) -> Instance | Finding:
     OSError
         The machine failed to read (not: the file is missing, which is a finding).
     """
+    return _checked(path, lambda: _plain_instance(path, known) or _any_instance(path))
+
+
+def _checked(path: Path, read: Callable[[], Instance | Finding]) -> Instance | Finding:
     try:
-        return _plain_instance(path, known) or _any_instance(path)
+        return read()
     except FileNotFoundError:
         return Finding(path.name, "the file is missing")
     except InvalidDicomError:

@@ -1,79 +1,102 @@
-"""Workbooks: tables of rows written as .xlsx whose cells are only ever values, never formulas."""
+"""Workbooks: tables of rows written as .xlsx whose cells are only ever values, never formulas.
 
-import json
+Rows go to the file as they come, so the memory needed does not grow with their number.
+"""
+
 import math
-import os
-import re
-import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
-from openpyxl import Workbook
-from openpyxl.cell import WriteOnlyCell
-from openpyxl.styles import Font
-from openpyxl.worksheet._write_only import WriteOnlyWorksheet
+from xlsxwriter import Workbook
+from xlsxwriter.format import Format
+from xlsxwriter.worksheet import Worksheet
 
-from processor.publish import sync
-from processor.rows import Cell, Row
+from processor.cells import Cell, Row
+from processor.tables import ROWS_FILE, Tables, columns_of, printable, recorded_tables, replacing
 
-SHEETS = ("DICOM_Metadata", "Series_Summary")
-ROWS_FILE = "metadata.json"
 WORKBOOK_FILE = "metadata.xlsx"
-SCHEMA = 1
 
 LONGEST = 32_767
 CUT_MARK = " [cut]"
-# What XML 1.0 cannot hold: control characters and halves of surrogate pairs.
-_UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-
-Tables = Mapping[str, Sequence[Row]]
+SHEET_ROWS = 1_048_575  # below the one of headings
+_LARGEST_EXACT = 1 << 53
+_LOOKS_ACTIVE = ("=", "+", "-", "@")
 
 
 def write_workbook(path: Path, tables: Tables) -> None:
-    """Write one sheet for each table; columns in the order in which rows first name them."""
-    book = Workbook(write_only=True)
-    for title, rows in tables.items():
-        _fill(book.create_sheet(title), rows)
-    book.save(path)
+    """Write one sheet for each table; columns in the order in which rows first name them.
+
+    Rows that a sheet cannot hold go on in a further one, `DICOM_Metadata_2`.
+    """
+    with Workbook(path, {"constant_memory": True}) as book:
+        bold, quoted = book.add_format({"bold": True}), book.add_format()
+        quoted.set_quote_prefix()
+        for title, rows in tables.items():
+            columns, remaining = columns_of(rows), iter(rows)
+            first = next(remaining, None)
+            _fill(book.add_worksheet(title), columns, _part(first, remaining), (bold, quoted))
+            number = 2
+            while (first := next(remaining, None)) is not None:
+                sheet = book.add_worksheet(f"{title}_{number}")
+                _fill(sheet, columns, _part(first, remaining), (bold, quoted))
+                number += 1
 
 
-def _fill(sheet: WriteOnlyWorksheet, rows: Sequence[Row]) -> None:
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    sheet.freeze_panes = "A2"
-    sheet.append([_cell(sheet, column, bold=True) for column in columns])
-    for row in rows:
-        sheet.append([_cell(sheet, row.get(column)) for column in columns])
+def _part(first: Row | None, remaining: Iterator[Row]) -> Iterator[Row]:
+    """As many rows as a sheet holds, of which the first was taken already."""
+    if first is not None:
+        yield first
+        yield from islice(remaining, SHEET_ROWS - 1)
 
 
-def _cell(sheet: WriteOnlyWorksheet, value: Cell, *, bold: bool = False) -> object:
-    safe = safe_value(value)
-    cell = WriteOnlyCell(sheet, value=safe)
-    if isinstance(safe, str):
-        cell.data_type = "s"
-        cell.quotePrefix = safe.startswith(("=", "+", "-", "@"))
-    if bold:
-        cell.font = Font(bold=True)
-    return cell
+def _fill(
+    sheet: Worksheet, columns: Sequence[str], rows: Iterable[Row], formats: tuple[Format, Format]
+) -> None:
+    bold, quoted = formats
+    sheet.freeze_panes(1, 0)
+    for at, column in enumerate(columns):
+        sheet.write_string(0, at, str(safe_value(column)), bold)
+    for number, row in enumerate(rows, 1):
+        for at, column in enumerate(columns):
+            _write(sheet, number, at, safe_value(row.get(column)), quoted)
+
+
+def _write(sheet: Worksheet, row: int, column: int, value: Cell, quoted: Format) -> None:
+    if isinstance(value, str):
+        sheet.write_string(row, column, value, quoted if value.startswith(_LOOKS_ACTIVE) else None)
+    elif isinstance(value, bool):
+        sheet.write_boolean(row, column, value)
+    elif value is not None:
+        sheet.write_number(row, column, value)
 
 
 def safe_value(value: Cell) -> Cell:
     r"""A value a workbook can hold: control characters stripped, long text cut and marked.
+
+    Numbers that it cannot hold exactly, or not at all, are text. The limit counts UTF-16 units.
 
     >>> safe_value("a\x07b")
     'ab'
     """
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
+    if isinstance(value, int) and abs(value) > _LARGEST_EXACT:
+        return str(value)
     if not isinstance(value, str):
         return value
-    clean = _UNWRITABLE.sub("", value)
-    return clean if len(clean) <= LONGEST else clean[: LONGEST - len(CUT_MARK)] + CUT_MARK
+    clean = printable(value)
+    return clean if _units(clean) <= LONGEST else _cut(clean) + CUT_MARK
 
 
-def write_rows(path: Path, tables: Tables) -> None:
-    """Write the same tables as JSON, so that they can be merged without reading DICOM again."""
-    content = {"schema": SCHEMA, **{title: list(rows) for title, rows in tables.items()}}
-    path.write_text(json.dumps(content, ensure_ascii=True) + "\n", encoding="utf-8")
+def _units(text: str) -> int:
+    """How many UTF-16 units a text has, which is what spreadsheets count."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
+
+
+def _cut(text: str) -> str:
+    kept = text.encode("utf-16-le")[: 2 * (LONGEST - len(CUT_MARK))]
+    return kept.decode("utf-16-le", "ignore")
 
 
 def merge_workbooks(folders: Sequence[Path], out: Path) -> Path:
@@ -85,28 +108,13 @@ def merge_workbooks(folders: Sequence[Path], out: Path) -> Path:
         Published job folders; those without rows (no metadata step) are passed over.
     out : Path
         The workbook; readers see the old one or the new one, never a part.
+
+    Raises
+    ------
+    RowsError
+        The rows of a folder cannot be read.
     """
-    tables: dict[str, list[Row]] = {title: [] for title in SHEETS}
-    for rows in _recorded(folders):
-        for title in SHEETS:
-            tables[title].extend(rows.get(title, []))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.stem}-", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write_workbook(temporary, tables)
-        temporary.chmod(0o640)
-        sync(temporary)
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync(out.parent)
+    paths = [path for folder in folders if (path := folder / ROWS_FILE).exists()]
+    with replacing(out) as temporary:
+        write_workbook(temporary, recorded_tables(paths))
     return out
-
-
-def _recorded(folders: Sequence[Path]) -> Iterable[dict[str, list[Row]]]:
-    for folder in folders:
-        path = folder / ROWS_FILE
-        if path.exists():
-            yield json.loads(path.read_text(encoding="utf-8"))

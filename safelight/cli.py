@@ -22,6 +22,17 @@ from safelight.retrieve_commands import retrieve, retrieves
 from safelight.version import __version__
 
 
+class MetadataGroup(click.Group):
+    """``metadata FOLDER`` is short for ``metadata folder FOLDER``."""
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Take what is no command as the argument of `folder`."""
+        known = args[0] in self.commands
+        return super().resolve_command(context, args if known else ["folder", *args])
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="safelight")
 def cli() -> None:
@@ -319,6 +330,83 @@ def convert(folder: Path, out: Path, name: str | None, **settings: Any) -> None:
 
     settings["format"] = settings.pop("format_")
     sys.exit(run(folder, out, name, settings))
+
+
+_formats_option = click.option(
+    "--format",
+    "formats",
+    type=click.Choice(["csv", "parquet"]),
+    multiple=True,
+    help="Write the tables like this too, beside the workbook; may be given twice.",
+)
+
+
+@cli.group(cls=MetadataGroup)
+def metadata() -> None:
+    """Write the workbook of a FOLDER of DICOM, or merge those of many results."""
+
+
+@metadata.command("folder")
+@_config_option
+@click.argument("folder", type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default="metadata.xlsx",
+    show_default=True,
+    help="The workbook.",
+)
+@_formats_option
+def metadata_folder(file: Path | None, folder: Path, out: Path, formats: tuple[str, ...]) -> None:
+    """Write the workbook of every series of DICOM below FOLDER."""
+    from safelight.metadata_commands import metadata as run
+
+    sys.exit(run(folder, out, configuration(file).output.templates, formats))
+
+
+@metadata.command("merge")
+@click.argument(
+    "paths",
+    metavar="RESULTS...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The workbook.",
+)
+@_formats_option
+def metadata_merge(paths: tuple[Path, ...], out: Path, formats: tuple[str, ...]) -> None:
+    """Write one workbook from the tables of every job below folders of RESULTS."""
+    from safelight.metadata_commands import merge as run
+
+    sys.exit(run(paths, out, formats))
+
+
+@cli.command()
+@click.argument("study", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The ZIP.",
+)
+@click.option(
+    "--largest-mb",
+    type=click.IntRange(1),
+    default=4096,
+    show_default=True,
+    help="Refuse to pack more than this.",
+)
+def package(study: Path, out: Path, largest_mb: int) -> None:
+    """Write a ZIP of everything published of a STUDY, a folder below results."""
+    from processor.package import package_study
+
+    count = package_study(study.resolve(), out, largest_mb * 1_000_000)
+    click.echo(f"{count} files in {out}")
 
 
 @cli.command("verify-nifti")

@@ -1,6 +1,6 @@
 """Templates, rows and workbooks, read back with openpyxl.
 
-Not covered: `MR_Cleaned`, CSV and Parquet, which are not there yet.
+Not covered: `MR_Cleaned`, which is not there yet; test_tables.py has CSV and Parquet.
 """
 
 import json
@@ -10,10 +10,10 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from processor.cells import aggregated, cell_of
 from processor.diffusion import b_value_of
 from processor.errors import TemplateError
 from processor.job import run_job
-from processor.rows import aggregated, cell_of
 from processor.templates import check_templates, parse_entry, template_for
 from processor.workbook import LONGEST, merge_workbooks, write_workbook
 

@@ -1,0 +1,1 @@
+"""The workbook benchmark: many rows beside pandas and openpyxl."""
