@@ -52,8 +52,10 @@ def _completeness(series: SeriesRecord) -> Row:
 
 
 def _geometry(series: SeriesRecord, header: Dataset, checks: Mapping[str, Any]) -> Row:
+    """The checks are of instances, so they judge no positions where those have many frames."""
     convert = series.details_of("convert")
     placed = "orientations" in checks and not is_projection(header)
+    judged = placed and all(instance.frame_count == 1 for instance in series.source.instances)
     return {
         "Stacks": checks.get("orientations"),
         "Volumes": _volumes(convert),
@@ -61,12 +63,12 @@ def _geometry(series: SeriesRecord, header: Dataset, checks: Mapping[str, Any]) 
         "Spacing": _cell(convert.get("spacing_mm")),
         "standardOrientation": standard_orientation(header) if placed else None,
         "obliquityDeg": checks.get("obliquity_degrees"),
-        "isSingleOrientation": checks["orientations"] == 1 if placed else None,
-        "isEvenlySpaced": _is_even(checks["spacing_range_mm"]) if placed else None,
-        "hasUniquePositions": checks["duplicate_positions"] == 0 if placed else None,
-        "hasAllPositions": checks["missing_positions"] == 0 if placed else None,
-        "MissingPositions": checks.get("missing_positions"),
-        "DuplicatePositions": checks.get("duplicate_positions"),
+        "isSingleOrientation": checks["orientations"] == 1 if judged else None,
+        "isEvenlySpaced": _is_even(checks["spacing_range_mm"]) if judged else None,
+        "hasUniquePositions": checks["duplicate_positions"] == 0 if judged else None,
+        "hasAllPositions": checks["missing_positions"] == 0 if judged else None,
+        "MissingPositions": checks["missing_positions"] if judged else None,
+        "DuplicatePositions": checks["duplicate_positions"] if judged else None,
         "MissingInstanceNumbers": checks.get("missing_instance_numbers"),
         "TransferSyntaxes": "; ".join(checks.get("transfer_syntaxes", ())),
     }

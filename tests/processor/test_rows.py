@@ -114,6 +114,11 @@ def test_the_summary_sees_a_gap_and_two_slices_in_one_place(record, stack):
     assert (row["hasUniquePositions"], row["isEvenlySpaced"]) == (False, False)
 
 
+def test_the_positions_of_a_multi_frame_object_are_not_judged_by_its_first_frame(record, instance):
+    row = summary_row(record([enhanced(instance)]))
+    assert (row["isEvenlySpaced"], row["hasAllPositions"], row["MissingPositions"]) == (None,) * 3
+
+
 def test_a_projection_has_no_orientation(record, instance):
     row = summary_row(record([instance(Modality="DX")]))
     assert (row["standardOrientation"], row["isEvenlySpaced"]) == (None, None)
