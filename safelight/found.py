@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from processor.tables import inert
 from query.matches import InstanceMatch, SeriesMatch, StudyMatch
 from safelight.errors import ListError
-from safelight.spreadsheets import safe
 
 _STUDY = tuple(one.name for one in fields(StudyMatch))
 _SERIES = tuple(one.name for one in fields(SeriesMatch) if one.name not in _STUDY)
@@ -35,7 +35,7 @@ def write_found(target: Path, found: Sequence[Found]) -> None:
         with target.open("w", newline="", encoding="utf-8-sig") as file:
             writer = csv.writer(file)
             writer.writerow((*_STUDY, *_SERIES, *_INSTANCE))
-            writer.writerows(safe(row) for one in found for row in _rows(one))
+            writer.writerows(map(inert, row) for one in found for row in _rows(one))
     except OSError as error:
         raise ListError(f"{target.name}: cannot be written: {error.strerror}") from error
 

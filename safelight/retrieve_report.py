@@ -9,8 +9,10 @@ from openpyxl.styles import Font
 from openpyxl.utils import get_column_letter
 
 from ledger.retrieve_reader import RetrieveItemRow, RetrieveReader
+from processor.tables import inert
 from safelight.errors import ListError
-from safelight.spreadsheets import Row, safe
+
+Row = tuple[str | int, ...]
 
 ITEM_HEADINGS = (
     *("AccessionNumber", "State", "Studies", "Series", "LeftOut", "Found", "Received", "Missing"),
@@ -66,7 +68,7 @@ def _write_csv(target: Path, reader: RetrieveReader, items: Sequence[RetrieveIte
     with target.open("w", newline="", encoding="utf-8-sig") as file:
         writer = csv.writer(file)
         writer.writerow(ITEM_HEADINGS)
-        writer.writerows(map(safe, map(item_row, items)))
+        writer.writerows(map(inert, item_row(item)) for item in items)
 
 
 def _write_excel(target: Path, reader: RetrieveReader, items: Sequence[RetrieveItemRow]) -> None:
@@ -82,8 +84,8 @@ def _sheet(workbook: Workbook, title: str, headings: Sequence[str], rows: Iterab
     sheet = workbook.create_sheet(title)
     sheet.append(headings)
     widths = [len(heading) for heading in headings]
-    for row in map(safe, rows):
-        sheet.append(row)
+    for row in rows:
+        sheet.append([inert(cell) for cell in row])
         widths = [max(a, len(str(b))) for a, b in zip(widths, row, strict=True)]
     for cell in sheet[1]:
         cell.font = Font(bold=True)
