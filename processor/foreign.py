@@ -6,7 +6,7 @@ from processor.conversion import ConvertedFile
 from processor.dcm2niix import Converted, run_dcm2niix
 from processor.engine import Made, Request
 from processor.errors import NotConvertible
-from processor.sidecar import write_sidecar
+from processor.sidecar import without_people, write_sidecar
 from processor.voxels import Placed
 from processor.written import read_back
 
@@ -63,7 +63,7 @@ def _taken(request: Request, converted: Converted, instances: tuple[str, ...]) -
         "affine_ras": placed.affine,
     }
     beside = path.with_name(f"{stem}.json")
-    write_sidecar(beside, {**converted.sidecar, "Safelight": details})
+    write_sidecar(beside, {**without_people(converted.sidecar), "Safelight": details})
     return ConvertedFile(
         path=path,
         beside=(beside, *gradients),

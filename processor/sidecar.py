@@ -96,6 +96,48 @@ def _between(told: Sequence[object | None]) -> object | None:
     return None if any(value is None or isinstance(value, list) for value in told) else list(told)
 
 
+_TECHNICAL = frozenset(
+    {
+        "BidsGuess",
+        "CoilCombinationMethod",
+        "CoilString",
+        "ConversionSoftware",
+        "ConversionSoftwareVersion",
+        "ImageOrientationText",
+        "ImageTypeText",
+        "InternalPulseSequenceName",
+        "MatrixCoilMode",
+        "PartialFourierDirection",
+        "PhaseEncodingAxis",
+        "PhaseEncodingDirection",
+        "PhaseEncodingDirectionDisplayed",
+        "PhaseEncodingPolarityGE",
+        "PulseSequenceDetails",
+        "PulseSequenceType",
+        "ReceiveCoilActiveElements",
+        "SliceEncodingDirection",
+    }
+)
+_PERSONAL = ("Patient", "Study", "Accession")
+
+
+def without_people(content: Mapping[str, object]) -> dict[str, object]:
+    """What of another program's sidecar names no person, place, date or device.
+
+    >>> without_people({"EchoTime": 0.03, "InstitutionName": "St Elsewhere", "PatientWeight": 71})
+    {'EchoTime': 0.03}
+    """
+    return {name: value for name, value in content.items() if _is_told(name, value)}
+
+
+def _is_told(name: str, value: object) -> bool:
+    if name in FACTS or name in _TECHNICAL:
+        return True
+    parts = value if isinstance(value, list) else [value]
+    are_numbers = all(isinstance(part, (int, float)) for part in parts)
+    return are_numbers and not name.startswith(_PERSONAL)
+
+
 def write_sidecar(path: Path, content: Mapping[str, object]) -> None:
     """Write a sidecar as indented UTF-8 JSON."""
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

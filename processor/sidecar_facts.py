@@ -20,6 +20,7 @@ from processor.headers import (
 )
 
 _SIEMENS_ACCELERATION = 0x00511011
+_SMALLEST_DOSE_BQ = 1e4
 _CLOCK = re.compile(r"(?:\d{8})?(\d\d)(\d\d)(\d\d(?:\.\d+)?)")
 
 
@@ -128,14 +129,23 @@ def _phase_axis(header: Dataset, keyword: str) -> str | None:
     return {"COL": "COL", "COLUMN": "COL", "ROW": "ROW"}.get(text(header, keyword))
 
 
-def _dose(key: str) -> Callable[[Dataset, str], object | None]:
-    """Reads from the first item of the radiopharmaceutical's sequence."""
+def _radiopharmaceutical(header: Dataset, keyword: str) -> Dataset:
+    items: Any = element_value(header, keyword)
+    return items[0] if items else Dataset()
 
-    def read(header: Dataset, keyword: str) -> object | None:
-        items: Any = element_value(header, keyword)
-        return number(items[0], key) if items else None
 
-    return read
+def _megabecquerel(header: Dataset, keyword: str) -> float | None:
+    """None below 10 kBq: some write megabecquerel where PS3.3 C.8.9.2 wants becquerel."""
+    found = number(_radiopharmaceutical(header, keyword), "RadionuclideTotalDose") or 0
+    return round(found / 1e6, 6) if found > _SMALLEST_DOSE_BQ else None
+
+
+def _dose_unit(header: Dataset, keyword: str) -> str | None:
+    return None if _megabecquerel(header, keyword) is None else "MBq"
+
+
+def _half_life(header: Dataset, keyword: str) -> float | None:
+    return number(_radiopharmaceutical(header, keyword), "RadionuclideHalfLife")
 
 
 def _b_value(header: Dataset, _: str | int) -> float | None:
@@ -221,8 +231,9 @@ _NUCLEAR = {
     **_named_alike(_word, "RandomsCorrectionMethod", "ScatterCorrectionMethod"),
     **_facts(_word, ReconMethodName="ReconstructionMethod"),
     **_facts(_words, CorrectedImage="CorrectedImage"),
-    "InjectedRadioactivityBq": Fact((_RADIOPHARMACEUTICAL,), _dose("RadionuclideTotalDose")),
-    "RadionuclideHalfLife": Fact((_RADIOPHARMACEUTICAL,), _dose("RadionuclideHalfLife")),
+    **_facts(_megabecquerel, InjectedRadioactivity=_RADIOPHARMACEUTICAL),
+    **_facts(_dose_unit, InjectedRadioactivityUnits=_RADIOPHARMACEUTICAL),
+    **_facts(_half_life, RadionuclideHalfLife=_RADIOPHARMACEUTICAL),
     **_named_alike(_number, "DoseCalibrationFactor"),
 }
 FACTS: Mapping[str, Fact] = MappingProxyType({**_GENERAL, **_RESONANCE, **_XRAY, **_NUCLEAR})

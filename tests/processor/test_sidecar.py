@@ -1,5 +1,7 @@
 """What the JSON beside a NIfTI tells, and what it must not."""
 
+import json
+
 import pytest
 from pydicom import config
 from pydicom.datadict import DicomDictionary, tag_for_keyword
@@ -7,8 +9,9 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from processor.convert import Settings, convert_series
 from processor.headers import quiet_reading
-from processor.sidecar import sidecar
+from processor.sidecar import sidecar, without_people
 
 TEXT_VRS = {"AE", "AS", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"}
 TOLD = {
@@ -148,6 +151,47 @@ def test_siemens_tells_its_acceleration_in_a_private_element(manufacturer, value
     assert told.get("ParallelReductionFactorInPlane") == factor
 
 
+@pytest.mark.parametrize(
+    ("dose", "told"),
+    [
+        ("370000000", {"InjectedRadioactivity": 370, "InjectedRadioactivityUnits": "MBq"}),
+        ("370", {}),
+    ],
+)
+def test_the_injected_dose_is_told_where_its_unit_is_certain(dose, told):
+    header = Dataset()
+    header.RadiopharmaceuticalInformationSequence = [
+        _header({"RadionuclideTotalDose": dose, "RadionuclideHalfLife": "6586.2"})
+    ]
+    assert sidecar([[header]], {}) == told | {"RadionuclideHalfLife": 6586.2}
+
+
 def test_ours_comes_last_and_counts():
     told = sidecar([[_header({"Modality": "MR"})]], {"Modality": "OT", "Safelight": {}})
     assert list(told.items()) == [("Modality", "OT"), ("Safelight", {})]
+
+
+def test_what_dcm2niix_tells_of_people_and_places_is_not_handed_on(job, stack, tmp_path):
+    series = stack(4, Modality="MR", EchoTime=30, ProtocolName="t2 tse")
+    for ds in series:
+        ds.InstitutionName = ds.StationName = ds.StudyDescription = "CANARY"
+        ds.DeviceSerialNumber = ds.ImageComments = ds.OperatorsName = "CANARY"
+        ds.PerformedProcedureStepDescription = ds.InstitutionAddress = "CANARY"
+    settings = Settings(engine="dcm2niix")
+    (file,) = convert_series(job(series).files, tmp_path, "x", settings=settings).files
+    told = file.beside[0].read_text()
+    assert "CANARY" not in told
+    assert json.loads(told)["EchoTime"] == 0.03
+    assert json.loads(told)["ConversionSoftware"] == "dcm2niix"
+
+
+def test_sidecars_of_others_lose_what_tells_of_the_patient(scans):
+    found = sorted((scans / "10_imagedata" / "ref_dcm2niix").glob("*.json"))
+    if not found:
+        pytest.skip("10_imagedata is absent")
+    for path in found:
+        before = json.loads(path.read_text())
+        after = without_people(before)
+        lost = {name for name in before if name not in after}
+        assert lost >= {"PatientName", "PatientID", "PatientWeight", "StudyInstanceUID"}
+        assert after.keys() >= {"EchoTime", "FlipAngle", "SAR", "TxRefAmp"} & before.keys()
