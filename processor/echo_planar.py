@@ -25,6 +25,8 @@ _UIH_TILES = 0x00651051
 _CLOCK_TICK_SECONDS = 0.0051
 """Two ticks of the clock by which Siemens tells when slices were read."""
 
+_SAME_AXIS = 0.999
+
 
 def read_out(stack: Stack, affine_ras: Array | None) -> dict[str, object]:
     """BIDS entries that depend on where voxels lie in the file.
@@ -48,7 +50,7 @@ def read_out(stack: Stack, affine_ras: Array | None) -> dict[str, object]:
         return {}
     found: dict[str, object | None] = {
         **_phase_encoding(stack, affine_ras),
-        "SliceTiming": _slice_timing(stack),
+        "SliceTiming": _along_k(_slice_timing(stack), stack, affine_ras),
     }
     return {name: value for name, value in found.items() if value is not None}
 
@@ -139,6 +141,17 @@ def _echo_spacing(header: Dataset, axis: str, size: int) -> float | None:
 
 def _is_ge(header: Dataset) -> bool:
     return text(header, "Manufacturer").upper().startswith("GE")
+
+
+def _along_k(times: list[float] | None, stack: Stack, affine_ras: Array) -> list[float] | None:
+    """Times in the order of the file's third axis, which may be turned; None if it is another."""
+    if times is None or stack.plan is None:
+        return None
+    planned, written = stack.plan.affine_ras[:3, 2], affine_ras[:3, 2]
+    cosine = planned @ written / (np.linalg.norm(planned) * np.linalg.norm(written))
+    if abs(cosine) < _SAME_AXIS:
+        return None
+    return times if cosine > 0 else times[::-1]
 
 
 def _slice_timing(stack: Stack) -> list[float] | None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydicom.misc import is_dicom
 
-from processor.convert import convert_series
+from processor.convert import Settings, convert_series
 
 EPI = {"Modality": "MR", "ScanningSequence": "EP", "MRAcquisitionType": "2D"}
 SIEMENS = EPI | {"Manufacturer": "SIEMENS", "RepetitionTime": 2000}
@@ -16,10 +16,11 @@ SIEMENS = EPI | {"Manufacturer": "SIEMENS", "RepetitionTime": 2000}
 def told(job, tmp_path):
     """The sidecar of the one file a series becomes."""
 
-    def told(series):
+    def told(series, **settings):
         out = tmp_path / "out"
         out.mkdir()
-        (file,) = convert_series(job(series).files, out, "x").files
+        chosen = Settings(**settings)
+        (file,) = convert_series(job(series).files, out, "x", settings=chosen).files
         return json.loads(file.beside[0].read_text())
 
     return told
@@ -90,6 +91,18 @@ def _timed(stack, *times, **more):
 def test_slices_are_timed_after_the_first_one_read(told, stack):
     sidecar = told(_timed(stack, "120001.0", "120000.0", "120001.5"))
     assert sidecar["SliceTiming"] == [1, 0, 1.5]
+
+
+def test_slices_of_an_npz_are_timed_from_the_head_down(told, stack):
+    sidecar = told(_timed(stack, "120000.0", "120001.0", "120001.5"), format="npz")
+    assert sidecar["SliceTiming"] == [1.5, 1, 0]
+
+
+def test_slices_that_lie_along_another_axis_of_an_npz_are_not_timed(told, stack):
+    series = _timed(stack, "120000.0", "120001.0", "120001.5")
+    for k, ds in enumerate(series):
+        ds.ImageOrientationPatient, ds.ImagePositionPatient = [0, 1, 0, 0, 0, -1], [3 * k, 0, 0]
+    assert "SliceTiming" not in told(series, format="npz")
 
 
 @pytest.mark.parametrize(
