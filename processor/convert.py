@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from pydicom.misc import is_dicom
+
 from processor.conversion import Attempt, Conversion, Engine, Format
 from processor.engine import Made, Request
 from processor.errors import NotConvertible, PixelDataError
@@ -67,7 +69,7 @@ def convert_series(
     Parameters
     ----------
     source : SeriesSource, Path or sequence of Path
-        A series: already read, a folder that holds nothing else, or its files.
+        A series: already read, its files, or a folder with no other DICOM in it.
     folder : Path
         Where the files go; it must exist.
     stem : str
@@ -121,7 +123,7 @@ def _by_engines(asked: Request, engines: Sequence[str], unverified: Path | None)
 
 def _files(source: Path | Sequence[Path]) -> Sequence[Path]:
     if isinstance(source, Path):
-        return [path for path in source.rglob("*") if path.is_file()]
+        return [path for path in source.rglob("*") if path.is_file() and is_dicom(path)]
     return source
 
 

@@ -15,7 +15,7 @@ from processor.frames import Frame
 from processor.geometry import LPS_TO_RAS, Array
 from processor.headers import element_value, integer, number, numbers, private_numbers, text
 from processor.plan import Stack
-from processor.sidecar_facts import FACTS, clock, is_siemens
+from processor.sidecar_facts import FACTS, is_siemens, seconds_of_day
 
 _SIEMENS_POLARITY = 0x0021111C
 _SIEMENS_BANDWIDTH = (0x00191028, 0x00211153)
@@ -197,15 +197,6 @@ def _time(frame: Frame) -> float | None:
         return seconds_of_day(header, "FrameAcquisitionDateTime")
     # Other vendors write the time of the whole volume, or of the series.
     return seconds_of_day(header, "AcquisitionTime") if is_siemens(header) else None
-
-
-def seconds_of_day(header: Dataset, keyword: str) -> float | None:
-    """The time of day of a TM or DT element."""
-    found = clock(header, keyword)
-    if found is None:
-        return None
-    hours, minutes, seconds = map(float, found.split(":"))
-    return (hours * 60 + minutes) * 60 + seconds
 
 
 def _pet_timing(stack: Stack) -> dict[str, object]:

@@ -238,3 +238,12 @@ _NUCLEAR = {
 }
 FACTS: Mapping[str, Fact] = MappingProxyType({**_GENERAL, **_RESONANCE, **_XRAY, **_NUCLEAR})
 """By name, in the order of a sidecar."""
+
+
+def seconds_of_day(header: Dataset, keyword: str) -> float | None:
+    """The time of day of a TM or DT element."""
+    found = clock(header, keyword)
+    if found is None:
+        return None
+    hours, minutes, seconds = map(float, found.split(":"))
+    return (hours * 60 + minutes) * 60 + seconds

@@ -14,6 +14,7 @@ from processor.headers import number, numbers, text
 from processor.intensity import Rescale
 from processor.nifti import Volume, nifti_dtype
 from processor.plan import Stack
+from processor.sidecar_facts import seconds_of_day
 from processor.turning import (
     turned_affine,
     turned_planes,
@@ -195,7 +196,20 @@ def image_spacing(frame: Frame) -> tuple[tuple[float, float], str]:
 
 
 def _seconds(stack: Stack) -> float:
-    """The time between volumes: of a cine between frames, else the repetition time; 0 unknown."""
+    """The time between volumes: of a cine between frames, else the repetition time; 0 unknown.
+
+    A 3D acquisition repeats for every line of a volume: there the times of the volumes count.
+    """
     header = stack.first.header
-    keyword = "RepetitionTime" if stack.plan is not None else "FrameTime"
-    return (number(header, keyword) or 0.0) / 1000
+    if stack.plan is None:
+        return (number(header, "FrameTime") or 0.0) / 1000
+    if text(header, "MRAcquisitionType") != "3D":
+        return (number(header, "RepetitionTime") or 0.0) / 1000
+    starts = [
+        seconds_of_day(next(frame for frame in volume if frame).header, "AcquisitionTime")
+        for volume in (stack.frames[0], stack.frames[-1])
+    ]
+    first, last = starts
+    if first is None or last is None or last <= first:
+        return 0.0
+    return (last - first) / (len(stack.frames) - 1)

@@ -65,6 +65,21 @@ def test_phases_are_one_4d_file_however_they_are_numbered(run, stack, numbering)
     assert result.verification.matched == 12
 
 
+def test_the_volumes_of_a_3d_acquisition_are_as_far_apart_as_their_times(run, stack):
+    series = phases(stack, 3, RepetitionTime=5, MRAcquisitionType="3D")
+    for ds in series:
+        ds.AcquisitionTime = f"12000{3 * ds.TemporalPositionIdentifier}.5"
+    _, found = run(series)
+    assert found["x.nii.gz"].header.get_zooms()[3] == 3.0
+
+
+def test_a_folder_may_hold_other_files_than_dicom(job, stack, tmp_path):
+    (file, *_) = job(stack(3)).files
+    (file.parent / "README").write_text("no DICOM")
+    result = convert_series(file.parent, tmp_path)
+    assert result.verification.matched == 3
+
+
 def test_a_phase_that_lacks_a_slice_is_left_out_and_named(run, stack):
     result, found = run(phases(stack, 4)[:-1])
     assert files(found) == {"x": (5, 6, 3, 3)}
