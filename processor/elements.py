@@ -16,7 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, VR
 
 from listener.part10 import dataset_offset
-from processor.headers import tag_of
+from processor.headers import tag_of, text, values
 
 _META_OFFSET = 132
 _EXPLICIT = Struct("<HH2sH").unpack_from
@@ -54,7 +54,7 @@ def plain_header(contents: bytes, known: Known | None = None) -> FileDataset | N
         return None
     file_meta = FileMetaDataset(meta)
     file_meta.set_original_encoding(False, True, default_encoding)
-    syntax = file_meta.get("TransferSyntaxUID")
+    syntax = text(file_meta, "TransferSyntaxUID")
     implicit = syntax == ImplicitVRLittleEndian
     misnamed = contents[start + 4 : start + 6] in _VRS
     if (not implicit and syntax != ExplicitVRLittleEndian) or (implicit and misnamed):
@@ -70,7 +70,7 @@ def plain_header(contents: bytes, known: Known | None = None) -> FileDataset | N
 def _encodings(header: FileDataset) -> str | list[str]:
     if "SpecificCharacterSet" not in header:
         return default_encoding
-    return convert_encodings(header["SpecificCharacterSet"].value)
+    return convert_encodings(list(values(header, "SpecificCharacterSet")))
 
 
 def _elements(

@@ -70,7 +70,7 @@ class Frame:
         """Whether it has several samples a pixel when shown."""
         return is_palette(self.header) or integer(self.header, "SamplesPerPixel", 1) > 1
 
-    @cached_property
+    @property
     def matrix_lps(self) -> Array | None:
         """(column, row, 0, 1) to millimetres in LPS, shape (4, 4); None without a plane."""
         return None if self.plane is None else frame_matrix_lps(self.plane)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from processor.geometry import GRID_TOLERANCE_VOXEL, Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Spot:
     """Where a frame belongs in a file: across which axis, which index, and how it is turned."""
 

@@ -190,6 +190,7 @@ class SeriesSource:
     def instances(self) -> tuple[Instance, ...]:
         """The readable instances by InstanceNumber, then by UID."""
         found = [item for item in self._all() if isinstance(item, Instance)]
+        self._known.clear()  # all files are read
         return tuple(sorted(found, key=lambda instance: (instance.number, instance.uid)))
 
     @cached_property

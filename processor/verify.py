@@ -21,7 +21,7 @@ from processor.written import Written, read_back
 _NAMED = 3
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class SourceFrame:
     """One frame as the source tells it.
 
@@ -99,7 +99,7 @@ class Verification:
         return asdict(self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Candidate:
     frame: SourceFrame
     spot: Spot
