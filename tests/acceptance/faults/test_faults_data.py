@@ -45,9 +45,13 @@ def lasting(node):
 
 
 def peak_address_space_mib(process):
-    """The most memory a process ever asked for, used or not."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    return int(re.search(r"VmPeak:\s+(\d+)", status)[1]) / 1024
+    """The most memory a process ever asked for, used or not; 0 of one that has ended."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    peak = re.search(r"VmPeak:\s+(\d+)", status)
+    return int(peak[1]) / 1024 if peak else 0
 
 
 CUTS = {
