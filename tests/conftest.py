@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -234,7 +235,10 @@ def _wait_until(condition: Callable[[], bool], what: str, seconds: float = READY
 
 
 def _program(name: str) -> str:
-    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+    # Not from the virtual environment: pynetdicom installs a storescu of its own there.
+    ours = str(Path(sys.prefix, "bin"))
+    folders = [folder for folder in os.get_exec_path() if folder != ours]
+    path = shutil.which(name, path=":".join([*folders, "/usr/sbin", "/usr/local/sbin"]))
     if path is None:
         pytest.skip(f"{name} is not installed (Debian: dcmtk, orthanc)")
     return path

@@ -41,8 +41,8 @@ from pydicom.uid import (
     VideoEndoscopicImageStorage,
     generate_uid,
 )
-from pynetdicom import AE, AllStoragePresentationContexts
-from pynetdicom.events import EVT_C_STORE
+from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pynetdicom.pdu import A_ASSOCIATE_RJ
 from pynetdicom.sop_class import Verification
 
 from listener.part10 import silence_dicom_libraries
@@ -158,6 +158,26 @@ def node(serve):
 
 
 @pytest.fixture
+def rejections():
+    """What rejected our associations, as (result, source, reason); give `on_pdu` to pynetdicom.
+
+    pynetdicom 3.0.4 takes a rejection that comes with the end of the connection for a failed
+    connection, and then leaves `is_rejected` False.
+    """
+    return Rejections()
+
+
+class Rejections(list):
+    def on_pdu(self, event):
+        if isinstance(event.pdu, A_ASSOCIATE_RJ):
+            self.append((event.pdu.result, event.pdu.source, event.pdu.reason_diagnostic))
+
+    @property
+    def handlers(self):
+        return [(evt.EVT_PDU_RECV, self.on_pdu)]
+
+
+@pytest.fixture
 def sample(tmp_path):
     """Function that writes a named sample as a new instance and returns the file."""
 
@@ -226,7 +246,9 @@ def _witness(transfer_syntaxes):
     ae.add_supported_context(Verification)
     for context in AllStoragePresentationContexts:
         ae.add_supported_context(context.abstract_syntax, transfer_syntaxes)
-    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(EVT_C_STORE, on_store)])
+    server = ae.start_server(
+        ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, on_store)]
+    )
     yield Witness(server.server_address[1], datasets)
     server.shutdown()
 

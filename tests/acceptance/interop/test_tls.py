@@ -25,6 +25,7 @@ tls = true
 calling_ae = "EITHER"
 addresses = ["127.0.0.0/8"]
 """
+CALLING_AE_NOT_RECOGNISED = (1, 1, 3)  # PS3.8 Table 9-21
 TLS = '[dicom.tls]\nport = {tls_port}\ncertificate = "%s"\nprivate_key = "%s"\n'
 
 
@@ -178,11 +179,10 @@ def test_plain_dicom_on_the_tls_port_disturbs_nobody(open_site, pki):
     assert echoed(open_site, client_context(pki))
 
 
-def test_a_rule_that_asks_for_tls_rejects_the_same_ae_on_the_plain_port(open_site):
-    association = associated(open_site.port, "SECURE")
-    answer = association.acceptor.primitive
-    assert association.is_rejected
-    assert (answer.result, answer.result_source, answer.diagnostic) == (1, 1, 3)
+def test_a_rule_that_asks_for_tls_rejects_the_same_ae_on_the_plain_port(open_site, rejections):
+    association = associated(open_site.port, "SECURE", handlers=rejections.handlers)
+    assert not association.is_established
+    assert rejections == [CALLING_AE_NOT_RECOGNISED]
 
 
 @pytest.mark.parametrize("secure", [False, True])
@@ -245,13 +245,15 @@ def handshake(site, context):
         return secure.version(), secure.cipher()[0]
 
 
-def associated(port, calling_ae, context=None):
+def associated(port, calling_ae, context=None, handlers=()):
     ae = AE(calling_ae)
     ae.connection_timeout = ae.acse_timeout = 10
     ae.add_requested_context(Verification)
     ae.add_requested_context(CTImageStorage)
     tls = (context, "127.0.0.1") if context else None
-    return ae.associate("127.0.0.1", port, ae_title="SAFELIGHT", tls_args=tls)
+    return ae.associate(
+        "127.0.0.1", port, ae_title="SAFELIGHT", tls_args=tls, evt_handlers=list(handlers)
+    )
 
 
 def echoed(site, context):
