@@ -1,6 +1,7 @@
-"""Opens the ledger: once for writing, by the coordinator, and for reading by whoever asks.
+"""Opens the ledger for reading, and tells apart what is wrong with a file.
 
-What is wrong with a file is told apart here: newer, damaged, locked, absent.
+Newer, damaged, locked or absent. Writing is the coordinator's business, in `ledger.session`: this
+module does without what only writing needs, so that every command answers soon.
 """
 
 import sqlite3
@@ -8,44 +9,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from ledger.errors import LedgerLocked, NewerSchema, NoLedger, UnreadableLedger
-from ledger.schema import migrations
 
 BUSY_SECONDS = 10.0
 
-
-def open_for_writing(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> Database:
-    """Open the ledger, make it if it is absent, and bring its schema up to date.
-
-    A commit is durable when it returns (WAL with ``synchronous = FULL``). The pages of the file
-    are checked first, so that damage is found now and not by the thousandth commit.
-
-    Raises
-    ------
-    NewerSchema
-        A newer version of Safelight wrote it.
-    UnreadableLedger
-        The file is no SQLite database or is damaged.
-    LedgerLocked
-        Another program has held it locked for `busy_seconds`.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
-    try:
-        with _told_apart(path):
-            db = Database(connection)
-            _require_known_schema(connection)
-            _require_sound(connection, path)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            migrations.apply(db)
-    except BaseException:
-        connection.close()
-        raise
-    return db
+MIGRATIONS = frozenset(
+    {
+        "m001_initial",
+        "m002_receivers",
+        "m003_jobs_and_retention",
+        "m004_indexes",
+        "m005_rules",
+        "m006_completeness",
+        "m007_retrieves",
+    }
+)
+"""The names of those in `ledger.schema`: what this version can read."""
 
 
 def open_for_reading(path: Path) -> sqlite3.Connection:
@@ -71,8 +50,8 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         check_same_thread=False,
     )
     try:
-        with _told_apart(path):
-            _require_known_schema(connection)
+        with told_apart(path):
+            require_known_schema(connection)
     except BaseException:
         connection.close()
         raise
@@ -81,7 +60,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
 
 
 @contextmanager
-def _told_apart(path: Path) -> Iterator[None]:
+def told_apart(path: Path) -> Iterator[None]:
     """Turn what SQLite says of a file into our errors; what is neither passes as it is."""
     try:
         yield
@@ -96,21 +75,15 @@ def _told_apart(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _require_sound(connection: sqlite3.Connection, path: Path) -> None:
-    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if found != "ok":
-        raise UnreadableLedger(f"{path.name} is no readable ledger: its pages are damaged")
-
-
-def _require_known_schema(connection: sqlite3.Connection) -> None:
+def require_known_schema(connection: sqlite3.Connection) -> None:
+    """Raise `NewerSchema` where the ledger has a migration that this version does not know."""
     (exists,) = connection.execute(
         "SELECT count(*) FROM sqlite_master WHERE name = '_sqlite_migrations'"
     ).fetchone()
     if not exists:
         return
     rows = connection.execute("SELECT name FROM _sqlite_migrations").fetchall()
-    ours = {migration.name for migration in migrations.pending(Database(memory=True))}
-    if newer := {name for (name,) in rows} - ours:
+    if newer := {name for (name,) in rows} - MIGRATIONS:
         raise NewerSchema(
             "the ledger was written by a newer Safelight"
             f" (migration {max(newer)}): install that version again, or restore a copy of the"

@@ -1,5 +1,6 @@
 """A connection to the ledger for writing, and the few statements every writer needs."""
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -9,11 +10,44 @@ from typing import Any
 from sqlite_utils import Database
 from sqlite_utils.db import Table
 
-from ledger.connection import BUSY_SECONDS, open_for_writing
-from ledger.errors import NotInLedger
+from ledger.connection import BUSY_SECONDS, require_known_schema, told_apart
+from ledger.errors import NotInLedger, UnreadableLedger
+from ledger.schema import migrations
 from listener.journal import now
 
 Row = dict[str, Any]
+
+
+def open_for_writing(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> Database:
+    """Open the ledger, make it if it is absent, and bring its schema up to date.
+
+    A commit is durable when it returns (WAL with ``synchronous = FULL``). The pages of the file
+    are checked first, so that damage is found now and not by the thousandth commit.
+
+    Raises
+    ------
+    NewerSchema
+        A newer version of Safelight wrote it.
+    UnreadableLedger
+        The file is no SQLite database or is damaged.
+    LedgerLocked
+        Another program has held it locked for `busy_seconds`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
+    try:
+        with told_apart(path):
+            db = Database(connection)
+            require_known_schema(connection)
+            _require_sound(connection, path)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            migrations.apply(db)
+    except BaseException:
+        connection.close()
+        raise
+    return db
 
 
 class Session:
@@ -68,3 +102,9 @@ class Session:
     def note(self, series_id: int, what: str) -> None:
         """Add a line to the history of a series."""
         self.insert("history", series_id=series_id, at=now(), what=what)
+
+
+def _require_sound(connection: sqlite3.Connection, path: Path) -> None:
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise UnreadableLedger(f"{path.name} is no readable ledger: its pages are damaged")

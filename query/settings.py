@@ -3,8 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pydicom.charset import python_encoding
-
 from listener.settings import require_ae_title
 
 Method = Literal["move", "get", "dicomweb"]
@@ -87,7 +85,7 @@ class PacsSettings:
             raise ValueError("host: expected a host name or an address")
         if not 1 <= self.port <= 65535:
             raise ValueError(f"port: expected 1 to 65535, got {self.port}")
-        if self.fallback_charset and self.fallback_charset not in python_encoding:
+        if self.fallback_charset and not _is_charset(self.fallback_charset):
             raise ValueError(
                 f"fallback_charset = {self.fallback_charset!r}: expected a DICOM character set "
                 "such as GB18030"
@@ -113,3 +111,10 @@ _POSITIVE = (
     "deadline_seconds",
     "arrival_seconds",
 )
+
+
+def _is_charset(name: str) -> bool:
+    # Imported here: it takes longer than most commands that read a configuration.
+    from pydicom.charset import python_encoding  # noqa: PLC0415
+
+    return name in python_encoding

@@ -12,12 +12,11 @@ from typing import Any, cast
 
 import click
 
-from listener.part10 import silence_dicom_libraries
 from rules.errors import RuleError
-from safelight.child import configure_logging
 from safelight.config import Config, find_file, load_config
 from safelight.errors import ConfigError, ListError, in_one_line
 from safelight.ledger_commands import ledger_group, verify
+from safelight.process_commands import process
 from safelight.retrieve_commands import retrieve, retrieves
 from safelight.version import __version__
 
@@ -41,12 +40,14 @@ def cli() -> None:
     Configuration: the file given with --config, else ./safelight.toml, else
     /etc/safelight/safelight.toml, else the embedded defaults.
     """
+    from listener.part10 import silence_dicom_libraries
+
+    silence_dicom_libraries()
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
     try:
-        silence_dicom_libraries()
         cli(standalone_mode=False)
     except click.exceptions.Abort:
         sys.exit(130)
@@ -86,12 +87,31 @@ _config_option = click.option(
 @click.option("--data", type=click.Path(path_type=Path), help="Data folder.")
 @click.option("--port", type=int, help="DICOM port.")
 @click.option("--web", help="Where the page listens, HOST:PORT.")
-def serve(file: Path | None, data: Path | None, port: int | None, web: str | None) -> None:
+@click.option(
+    "--rules",
+    type=click.Path(path_type=Path, exists=True),
+    help="Rules to take in place of the site's: a TOML file or a folder of them.",
+)
+def serve(
+    file: Path | None,
+    data: Path | None,
+    *,
+    port: int | None,
+    web: str | None,
+    rules: Path | None,
+) -> None:
     """Run the daemon: receive, group, decide, process, record and show."""
-    absolute = None if data is None else data.absolute()
-    config = configuration(file, storage_data=absolute, dicom_port=port, web_listen=web)
-    configure_logging()
+    config = configuration(
+        file,
+        storage_data=data and data.absolute(),
+        dicom_port=port,
+        web_listen=web,
+        rules_file=rules and rules.absolute(),
+    )
+    from safelight.child import configure_logging
     from safelight.commands import serve as run
+
+    configure_logging()
 
     run(config)
 
@@ -447,6 +467,7 @@ def demo(dicom: Path | None, data: Path, *, stay: bool) -> None:
 
 
 cli.add_command(verify)
+cli.add_command(process)
 cli.add_command(retrieve)
 cli.add_command(retrieves)
 cli.add_command(ledger_group)

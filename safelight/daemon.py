@@ -261,6 +261,15 @@ def _join(child: _Child) -> None:
         child.process.join()
 
 
+def is_running(data: Path) -> bool:
+    """Whether a daemon has the data folder."""
+    try:
+        os.close(lock_data(data))
+    except SpoolInUse:
+        return True
+    return False
+
+
 def lock_data(data: Path) -> int:
     """Take the data folder for this process alone; closing the descriptor gives it back.
 

@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -24,6 +23,7 @@ from query.errors import QueryError
 from query.send import DicomFile, SendOutcome, Sent, dicom_files, send_files
 from query.settings import PacsSettings
 from safelight.config import Config, load_config
+from safelight.embedded import START_SECONDS, start_daemon, stop_daemon
 from safelight.errors import SafelightError
 from safelight.ports import free_port
 from safelight.samples import sample_files
@@ -33,7 +33,6 @@ from safelight.version import __version__
 _MARK = ".safelight-demo"
 _QUIET_SECONDS = 2.0
 _POLL_SECONDS = 0.2
-_START_SECONDS = 60.0
 _IDLE_SECONDS = 120.0
 _ENDED = frozenset({"done", "kept", "dropped", "attention"})
 
@@ -67,10 +66,10 @@ def run_demo(dicom: Path | None, data: Path, *, stay: bool) -> int:
     files, skipped = _files(dicom)
     data = data.absolute()
     _begin_anew(data)
-    config = load_config(_write_configuration(data), os.environ)
-    daemon = _start_daemon(data)
+    file = _write_configuration(data)
+    config = load_config(file, os.environ)
+    daemon = start_daemon(data, ["--config", str(file)])
     try:
-        _wait_until_ready(daemon, config)
         console.print(f"Safelight {__version__}")
         _announce(console, config)
         _say_what_is_sent(console, files, skipped, dicom)
@@ -131,27 +130,6 @@ def _write_configuration(data: Path) -> Path:
     return path
 
 
-def _start_daemon(data: Path) -> subprocess.Popen[str]:
-    """Start ``safelight serve``; Ctrl-C is ours to handle, so it gets a session of its own."""
-    command = [sys.executable, "-m", "safelight", "serve", "--config", str(data / "safelight.toml")]
-    with (data / "safelight.log").open("w", encoding="utf-8") as log:
-        return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
-        )
-
-
-def _wait_until_ready(daemon: subprocess.Popen[str], config: Config) -> None:
-    """Wait for the line the daemon prints when it receives and processes."""
-    timer = threading.Timer(_START_SECONDS, daemon.kill)
-    timer.start()
-    line = daemon.stdout.readline() if daemon.stdout else ""
-    timer.cancel()
-    if not line:
-        log = config.storage.data / "safelight.log"
-        last = log.read_text(encoding="utf-8").strip().splitlines()[-1:]
-        raise DemoFailed(f"demo: the daemon did not start: {' '.join(last)} (see {log})")
-
-
 def _announce(console: Console, config: Config) -> None:
     dicom = config.dicom
     console.print(
@@ -188,7 +166,7 @@ def _send_and_follow(console: Console, config: Config, files: tuple[DicomFile, .
                 ae_title=dicom.ae_title,
                 host="127.0.0.1",
                 port=dicom.port,
-                response_seconds=_START_SECONDS,
+                response_seconds=START_SECONDS,
             )
             try:
                 outcome.append(send_files(files, us, calling_ae="DEMO", on_sent=advance))
@@ -235,7 +213,7 @@ def _all_ended(series: tuple[SeriesRow, ...], overview: Overview) -> bool:
 
 
 def _open_ledger(config: Config) -> LedgerReader:
-    deadline = time.monotonic() + _START_SECONDS
+    deadline = time.monotonic() + START_SECONDS
     while True:
         try:
             return LedgerReader(config.storage.ledger)
@@ -301,8 +279,5 @@ def _short(path: Path) -> str:
 def _stop(daemon: subprocess.Popen[str]) -> None:
     """End the daemon in order, and wait for it even if Ctrl-C is pressed again."""
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    daemon.terminate()
-    daemon.wait()
-    if daemon.stdout:
-        daemon.stdout.close()
+    stop_daemon(daemon)
     signal.signal(signal.SIGINT, previous)

@@ -19,12 +19,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-from ledger.disk_stages import DiskStages
 from ledger.rows import Growth
 from listener.spool import RELIEF
 from safelight.config import StorageSettings
+
+if TYPE_CHECKING:  # to write is not for those who only want to know how full the disk is
+    from ledger.disk_stages import DiskStages
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +142,7 @@ class DiskWatch:
     def __init__(
         self,
         storage: StorageSettings,
-        stages: DiskStages,
+        stages: "DiskStages",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._storage = storage

@@ -6,12 +6,14 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ledger.verify import Balance, Loss
-from ledger.verify import verify as count_all
 from safelight.config import Config
+
+if TYPE_CHECKING:
+    from ledger.verify import Balance, Loss
 
 _NAMED = 20  # so many losses are named, the rest are counted
 
@@ -38,6 +40,8 @@ def verify(file: Path | None, *, deep: bool, as_json: bool) -> None:
 
     It only reads, beside a running daemon or without one. Exit code 1 where something is lost.
     """
+    from ledger.verify import verify as count_all
+
     storage = _configuration(file).storage
     balance = count_all(storage.ledger, storage.spool, deep=deep)
     if as_json:
@@ -88,7 +92,7 @@ def rebuild_command(file: Path | None) -> None:
         click.echo(f"... and {len(rebuilt.altered) - _NAMED} more")
 
 
-def _print(balance: Balance) -> None:
+def _print(balance: "Balance") -> None:
     left = {
         "acknowledged": balance.acknowledged,
         "  stored": balance.stored,
@@ -114,7 +118,7 @@ def _print(balance: Balance) -> None:
     click.echo(f"{lost} lost" if lost else "it balances: nothing is lost")
 
 
-def _told(loss: Loss) -> str:
+def _told(loss: "Loss") -> str:
     if loss.fault == "unaccounted":
         return f"LOST  {loss.instances} instances of association {loss.uid}: nothing says where"
     where = f"series {loss.series_uid}" if loss.series_uid else "quarantine"

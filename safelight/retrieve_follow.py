@@ -57,10 +57,12 @@ class Follower:
                 self._show(total, one, items)
                 if not items:
                     return ""
-                why = "" if to_the_end else self._why_nothing_happens(one.pacs, items)
-                if why:
+                if not to_the_end and (why := self._waits(one.pacs, items)):
                     return why
                 time.sleep(_LOOK_SECONDS)
+
+    def _waits(self, pacs: str, items: Sequence[OpenItemRow]) -> str:
+        return what_is_waited_for(self._config, self._reader, pacs, items)
 
     def _show(self, total: TaskID, one: RetrieveListRow, items: Sequence[OpenItemRow]) -> None:
         self._bars.update(total, total=sum(one.counts.values()), completed=one.ended)
@@ -81,37 +83,43 @@ class Follower:
             stage=how.stage,
         )
 
-    def _why_nothing_happens(self, pacs: str, items: Sequence[OpenItemRow]) -> str:
-        """What all that is open waits for, where that takes a while; else nothing."""
-        if any(item.state == "running" for item in items):
-            return ""
-        return (
-            self._paused(pacs)
-            or self._out_of_its_window(pacs)
-            or self._no_room()
-            or _all_later(items[0])
-        )
 
-    def _paused(self, name: str) -> str:
-        pause = self._reader.pause(name)
-        if pause is None or not _is_later(pause.until):
-            return ""
-        return f"{pause.reason}; tried again at {_clock(pause.until)}"
+def what_is_waited_for(
+    config: Config, reader: RetrieveReader, pacs: str, items: Sequence[OpenItemRow]
+) -> str:
+    """What all that is open waits for, where that takes a while; else nothing."""
+    if any(item.state == "running" for item in items):
+        return ""
+    return (
+        _paused(reader, pacs)
+        or _out_of_its_window(config, pacs)
+        or _no_room(config)
+        or _all_later(items[0])
+    )
 
-    def _out_of_its_window(self, name: str) -> str:
-        text = next((one.window for one in self._config.pacs if one.name == name), "")
-        if not text or Window.parse(text).holds(datetime.now().astimezone()):
-            return ""
-        return f"retrieves from {name} begin between {text} only"
 
-    def _no_room(self) -> str:
-        reader = LedgerReader(self._config.storage.ledger)
-        try:
-            before = reader.disk_stage()
-        finally:
-            reader.close()
-        disk = disk_state(self._config.storage, before, NO_GROWTH)
-        return "" if disk.stage in ("ample", "warn") else disk_line(disk)
+def _paused(reader: RetrieveReader, name: str) -> str:
+    pause = reader.pause(name)
+    if pause is None or not _is_later(pause.until):
+        return ""
+    return f"{pause.reason}; tried again at {_clock(pause.until)}"
+
+
+def _out_of_its_window(config: Config, name: str) -> str:
+    text = next((one.window for one in config.pacs if one.name == name), "")
+    if not text or Window.parse(text).holds(datetime.now().astimezone()):
+        return ""
+    return f"retrieves from {name} begin between {text} only"
+
+
+def _no_room(config: Config) -> str:
+    reader = LedgerReader(config.storage.ledger)
+    try:
+        before = reader.disk_stage()
+    finally:
+        reader.close()
+    disk = disk_state(config.storage, before, NO_GROWTH)
+    return "" if disk.stage in ("ample", "warn") else disk_line(disk)
 
 
 def _all_later(soonest: OpenItemRow) -> str:

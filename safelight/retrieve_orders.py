@@ -87,7 +87,7 @@ def order(config: Config, wish: Wish, *, stay: Stay) -> int:
     """Order a list from the daemon; return the exit code."""
     pacs = wish.asked(config)
     key = uuid.uuid4().hex
-    ask(config, Request("retrieve", order=_order(config, wish, pacs, key)))
+    ask(config, Request("retrieve", order=order_of(config, wish, pacs, key)))
     with _reader(config) as reader:
         number = reader.list_of(key).id
     click.echo(f"retrieve list {number}: `safelight retrieves show {number}` says what came of it")
@@ -96,7 +96,8 @@ def order(config: Config, wish: Wish, *, stay: Stay) -> int:
     return follow(config, number, to_the_end=stay == "to the end")
 
 
-def _order(config: Config, wish: Wish, pacs: PacsSettings, key: str) -> RetrieveOrder:
+def order_of(config: Config, wish: Wish, pacs: PacsSettings, key: str) -> RetrieveOrder:
+    """The order that is left for the daemon; it is found again by `key`."""
     return RetrieveOrder(
         key=key,
         pacs=pacs.name,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger.connection import open_for_writing
 from ledger.reader import LedgerReader
+from ledger.session import open_for_writing
 from web_status.now import gather
 
 SERIES, JOBS, ASSOCIATIONS = 20_000, 20_000, 10_000

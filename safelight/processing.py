@@ -1,0 +1,180 @@
+"""Processes series that are here, at once and without a daemon: the same steps, the same layout.
+
+What a rule would ask for is asked for by a call. Jobs run in workers, each series is published
+whole or not at all, and what an earlier call published is not made again.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, as_completed
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from listener.errors import UnreadableInstance
+from processor.job import job_key
+from processor.model import JobRequest, JobResult, StepResult
+from processor.pool import WorkerPool
+from processor.settings import PoolSettings, ProcessorSettings
+from processor.tables import ROWS_FILE
+from processor.workbook import merge_workbooks
+from rules.model import Rule, Step
+from safelight.errors import in_one_line
+from safelight.gathering import GatheredSeries
+from safelight.seeing import see_file
+from safelight.selection import left_out
+
+SCRATCH = ".safelight"
+RULE = "process"
+
+SeriesState = Literal["done", "left out", "failed"]
+Format = Literal["nifti", "npz"]
+
+
+@dataclass(frozen=True)
+class ProcessedSeries:
+    """What became of one series.
+
+    Attributes
+    ----------
+    state : {"done", "left out", "failed"}
+        A step that refuses with a reason is a result, so that the series is done.
+    reason : str
+        Why it was left out or failed.
+    folder : Path or None
+        Where its outputs are.
+    steps : tuple of StepResult
+        What each step says, in their order.
+    """
+
+    StudyInstanceUID: str
+    SeriesInstanceUID: str
+    instances: int
+    state: SeriesState
+    reason: str = ""
+    folder: Path | None = None
+    steps: tuple[StepResult, ...] = ()
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing failed."""
+        return self.state != "failed" and all(step.state != "failed" for step in self.steps)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be done with series, and where it goes.
+
+    Attributes
+    ----------
+    out : Path
+        The folder of the results; each study gets a folder in it, each series one in that.
+    steps : tuple of Step
+        What runs on each series, in this order.
+    rules : tuple of Rule
+        They leave series out; see `safelight.selection`.
+    known : mapping
+        What is known of a series by its UID, as `processor.model.JobRequest.facts`.
+    """
+
+    out: Path
+    steps: tuple[Step, ...]
+    rules: tuple[Rule, ...] = ()
+    settings: ProcessorSettings = field(default_factory=ProcessorSettings)
+    pool: PoolSettings = field(default_factory=PoolSettings)
+    known: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+
+def steps_of(names: Sequence[str], format_: Format) -> tuple[Step, ...]:
+    """The steps of these processors; conversion writes `format_`."""
+    return tuple(Step(name, {"format": format_} if name == "convert" else {}) for name in names)
+
+
+def process_series(
+    series: Sequence[GatheredSeries], work: Work, on_done: Callable[[int], None]
+) -> tuple[ProcessedSeries, ...]:
+    """Run the steps on each series that is not left out.
+
+    Parameters
+    ----------
+    on_done : callable
+        Told the number of instances of each series that has ended.
+
+    Returns
+    -------
+    tuple of ProcessedSeries
+        In the order of `series`.
+    """
+    ended: dict[GatheredSeries, ProcessedSeries] = {}
+    with WorkerPool(work.pool) as pool:
+        running: dict[Future[JobResult], GatheredSeries] = {}
+        for one in series:
+            reason = _why_left_out(one, work.rules)
+            if reason:
+                ended[one] = _of(one, "left out", reason)
+                on_done(len(one.files))
+            else:
+                running[pool.submit(_request(one, work))] = one
+        for future in as_completed(running):
+            one = running[future]
+            ended[one] = _ended(one, future, work.out)
+            on_done(len(one.files))
+    return tuple(ended[one] for one in series)
+
+
+def write_workbooks(processed: Sequence[ProcessedSeries]) -> tuple[Path, ...]:
+    """Write `metadata.xlsx` of each study from the tables of its series.
+
+    Returns
+    -------
+    tuple of Path
+        Those that were written; a study whose series have no tables has none.
+    """
+    studies: dict[Path, list[Path]] = {}
+    for one in processed:
+        if one.folder is not None and (one.folder / ROWS_FILE).exists():
+            studies.setdefault(one.folder.parent, []).append(one.folder)
+    return tuple(
+        merge_workbooks(folders, study / "metadata.xlsx")
+        for study, folders in sorted(studies.items())
+    )
+
+
+def _why_left_out(one: GatheredSeries, rules: Sequence[Rule]) -> str:
+    if not rules:
+        return ""
+    try:
+        seen = see_file(one.files[0], rules)
+    except UnreadableInstance as error:
+        return f"its first instance cannot be read: {error}"
+    facts = {**seen.facts, "instances": (float(len(one.files)),)}
+    return left_out(replace(seen, facts=facts), rules)
+
+
+def _request(one: GatheredSeries, work: Work) -> JobRequest:
+    digest = one.digest()
+    return JobRequest(
+        key=job_key(one.series_uid, digest, RULE, work.steps),
+        study_uid=one.study_uid,
+        series_uid=one.series_uid,
+        revision=1,
+        digest=digest,
+        rule=RULE,
+        steps=work.steps,
+        files=one.files,
+        facts={"instances": len(one.files), **work.known.get(one.series_uid, {})},
+        scratch=work.out / SCRATCH,  # what is not verified is kept beside it
+        results=work.out,
+        settings=work.settings,
+    )
+
+
+def _ended(one: GatheredSeries, future: Future[JobResult], out: Path) -> ProcessedSeries:
+    error = future.exception()
+    if error is not None:
+        return _of(one, "failed", in_one_line(error))
+    result = future.result()
+    return replace(_of(one, "done", ""), folder=out / result.folder, steps=result.steps)
+
+
+def _of(one: GatheredSeries, state: SeriesState, reason: str) -> ProcessedSeries:
+    return ProcessedSeries(one.study_uid, one.series_uid, len(one.files), state, reason)
