@@ -131,6 +131,10 @@ bench-convert: $(VENV)/.test $(VENV)/.bench  ## Compare conversion with dcm2niix
 bench-metadata: $(VENV)/.test  ## Write a workbook of 20,000 rows beside pandas and openpyxl: [ARGS=]
 	$(call step,python -m benchmarks.metadata $(ARGS))
 
+.PHONY: bench-mr-clean
+bench-mr-clean: $(VENV)/.test  ## Compare MR normalisation with labels, and time it: [ARGS=]
+	$(call step,python -m benchmarks.mr_clean $(ARGS))
+
 .PHONY: bench-receive
 bench-receive: $(VENV)/.test peers  ## Compare receiving with other programs (20 minutes): [ARGS=--quick]
 	$(call step,python -m benchmarks.receive $(ARGS))

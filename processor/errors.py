@@ -6,6 +6,7 @@
     ├── PermanentError              the same input will fail again
     │   ├── OptionError             (ValueError) an option of a rule is wrong
     │   ├── TemplateError           (ValueError) a metadata template is wrong
+    │   ├── MrConfigError           (ValueError) rules of MR normalisation are wrong
     │   ├── RowsError               (ValueError) a file of rows is not what was written
     │   ├── PackageError            (ValueError) these files make no package
     │   ├── DestinationTaken        other jobs have the folder a rule wants
@@ -41,6 +42,10 @@ class OptionError(PermanentError, ValueError):
 
 class TemplateError(PermanentError, ValueError):
     """A metadata template cannot be used; the message names the file and the entry."""
+
+
+class MrConfigError(PermanentError, ValueError):
+    """The rules of MR normalisation cannot be used; the message names the rule."""
 
 
 class DestinationTaken(PermanentError):

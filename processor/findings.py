@@ -9,6 +9,9 @@ from typing import Protocol
 
 Values = tuple[str | float, ...]
 
+MR_FINDINGS = ("sequenceClass", "sequenceFamily", "isFatSuppressed", "isContrastEnhanced")
+"""The columns of MR_Cleaned that the metadata processor tells of a series by itself."""
+
 _DETAILS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "qc": {
@@ -17,6 +20,7 @@ _DETAILS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "low_quality_ratio": "low_quality_ratio",
         },
         "convert": {"Engine": "engine"},
+        "metadata": {name: name for name in MR_FINDINGS},
     }
 )
 """Processor to the names of its findings, with the key of its details each stands for."""

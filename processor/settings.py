@@ -85,11 +85,14 @@ class ProcessorSettings:
         The longer side of a preview in pixels.
     templates : Path or None
         A folder whose mr.json, ct.json, ... take the place of the metadata templates shipped.
+    mr_clean : Path or None
+        Rules of MR normalisation in place of those shipped.
     """
 
     qc: QcSettings = field(default_factory=QcSettings)
     preview_size: int = 896
     templates: Path | None = None
+    mr_clean: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
 from processor.cells import Cell, Row
+from processor.mr_clean.config import load_config
+from processor.mr_sheet import with_cleaned
 from processor.tables import ROWS_FILE, Tables, columns_of, printable, recorded_tables, replacing
 
 WORKBOOK_FILE = "metadata.xlsx"
@@ -99,7 +101,7 @@ def _cut(text: str) -> str:
     return kept.decode("utf-16-le", "ignore")
 
 
-def merge_workbooks(folders: Sequence[Path], out: Path) -> Path:
+def merge_workbooks(folders: Sequence[Path], out: Path, mr_clean: Path | None = None) -> Path:
     """Write one workbook from the rows of many job folders, atomically.
 
     Parameters
@@ -108,13 +110,18 @@ def merge_workbooks(folders: Sequence[Path], out: Path) -> Path:
         Published job folders; those without rows (no metadata step) are passed over.
     out : Path
         The workbook; readers see the old one or the new one, never a part.
+    mr_clean : Path, optional
+        Rules of MR normalisation in place of those shipped.
 
     Raises
     ------
     RowsError
         The rows of a folder cannot be read.
+    MrConfigError
+        The rules of MR normalisation are wrong.
     """
+    config = load_config(mr_clean)
     paths = [path for folder in folders if (path := folder / ROWS_FILE).exists()]
     with replacing(out) as temporary:
-        write_workbook(temporary, recorded_tables(paths))
+        write_workbook(temporary, with_cleaned(recorded_tables(paths), config))
     return out

@@ -381,10 +381,11 @@ def metadata_folder(file: Path | None, folder: Path, out: Path, formats: tuple[s
     """Write the workbook of every series of DICOM below FOLDER."""
     from safelight.metadata_commands import metadata as run
 
-    sys.exit(run(folder, out, configuration(file).output.templates, formats))
+    sys.exit(run(folder, out, configuration(file).processor, formats))
 
 
 @metadata.command("merge")
+@_config_option
 @click.argument(
     "paths",
     metavar="RESULTS...",
@@ -399,11 +400,39 @@ def metadata_folder(file: Path | None, folder: Path, out: Path, formats: tuple[s
     help="The workbook.",
 )
 @_formats_option
-def metadata_merge(paths: tuple[Path, ...], out: Path, formats: tuple[str, ...]) -> None:
+def metadata_merge(
+    file: Path | None, paths: tuple[Path, ...], out: Path, formats: tuple[str, ...]
+) -> None:
     """Write one workbook from the tables of every job below folders of RESULTS."""
     from safelight.metadata_commands import merge as run
 
-    sys.exit(run(paths, out, formats))
+    sys.exit(run(paths, out, configuration(file).output.mr_clean, formats))
+
+
+@cli.command("mr-clean")
+@_config_option
+@click.argument("table", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The .xlsx or .csv file to write; else beside the table, with _cleaned in its name.",
+)
+@click.option("--sheet", help="Which sheet of a workbook; else DICOM_Metadata, else the first.")
+@click.option(
+    "--rules",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Rules in place of those of the site, as mr_clean_config.json.",
+)
+def mr_clean(
+    file: Path | None, table: Path, out: Path | None, sheet: str | None, rules: Path | None
+) -> None:
+    """Say what each MR series of a TABLE is (.xlsx or .csv, one row a series), with the evidence.
+
+    Columns are named by DICOM keywords; those that are missing are done without.
+    """
+    from safelight.mr_commands import mr_clean as run
+
+    run(table, out, sheet, rules or configuration(file).output.mr_clean)
 
 
 @cli.command()

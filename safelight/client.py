@@ -197,7 +197,7 @@ class Client:
         packages, problems = _packaged(processed) if package else ((), ())
         return ProcessResult(
             *(out, processed, fetched, skipped),
-            workbooks=write_workbooks(processed),
+            workbooks=write_workbooks(processed, self._config.output.mr_clean),
             packages=packages,
             problems=problems,
         )

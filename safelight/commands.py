@@ -6,7 +6,8 @@ import click
 
 from listener.errors import TlsUnusable
 from listener.tls import server_context
-from processor.errors import TemplateError
+from processor.errors import MrConfigError, TemplateError
+from processor.mr_clean.config import load_config as load_mr_config
 from processor.templates import check_templates
 from rules.model import Rule
 from safelight.config import Config
@@ -67,4 +68,8 @@ def _read_site(config: Config) -> tuple[Rule, ...]:
         check_templates(config.output.templates)
     except TemplateError as error:
         raise ConfigError(f"configuration: [output] templates: {error}") from error
+    try:
+        load_mr_config(config.output.mr_clean)
+    except MrConfigError as error:
+        raise ConfigError(f"configuration: [output] mr_clean: {error}") from error
     return load_site_rules(config)

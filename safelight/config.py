@@ -133,10 +133,14 @@ class OutputSettings:
     templates
         A folder of metadata templates that replace those of the same name; relative to the
         configuration file.
+    mr_clean
+        A file of rules for MR normalisation in place of those shipped; relative to the
+        configuration file.
     """
 
     preview_pixels: Annotated[int, Ge(64)] = 896
     templates: Path | None = None
+    mr_clean: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -161,6 +165,7 @@ class Config:
             qc=QcSettings(self.qc),
             preview_size=self.output.preview_pixels,
             templates=self.output.templates,
+            mr_clean=self.output.mr_clean,
         )
 
     def pacs_named(self, name: str | None) -> PacsSettings:
@@ -343,7 +348,11 @@ def _anchored(config: Config, folder: Path) -> Config:
     """The configuration with relative paths resolved against the folder of its file."""
     storage = dataclasses.replace(config.storage, data=folder / config.storage.data)
     rules = dataclasses.replace(config.rules, file=_under(folder, config.rules.file))
-    output = dataclasses.replace(config.output, templates=_under(folder, config.output.templates))
+    output = dataclasses.replace(
+        config.output,
+        templates=_under(folder, config.output.templates),
+        mr_clean=_under(folder, config.output.mr_clean),
+    )
     fetch = dataclasses.replace(config.retrieve, rules=_under(folder, config.retrieve.rules))
     dicom = dataclasses.replace(config.dicom, tls=_anchored_tls(config.dicom.tls, folder))
     return dataclasses.replace(

@@ -121,8 +121,15 @@ def process_series(
     return tuple(ended[one] for one in series)
 
 
-def write_workbooks(processed: Sequence[ProcessedSeries]) -> tuple[Path, ...]:
+def write_workbooks(
+    processed: Sequence[ProcessedSeries], mr_clean: Path | None
+) -> tuple[Path, ...]:
     """Write `metadata.xlsx` of each study from the tables of its series.
+
+    Parameters
+    ----------
+    mr_clean : Path or None
+        Rules of MR normalisation in place of those shipped.
 
     Returns
     -------
@@ -134,7 +141,7 @@ def write_workbooks(processed: Sequence[ProcessedSeries]) -> tuple[Path, ...]:
         if one.folder is not None and (one.folder / ROWS_FILE).exists():
             studies.setdefault(one.folder.parent, []).append(one.folder)
     return tuple(
-        merge_workbooks(folders, study / "metadata.xlsx")
+        merge_workbooks(folders, study / "metadata.xlsx", mr_clean)
         for study, folders in sorted(studies.items())
     )
 

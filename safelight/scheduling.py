@@ -212,7 +212,10 @@ class Scheduling:
             study = self._deciding.study_folder(job.series.id)
             workbook = PurePosixPath(study) / "metadata.xlsx"
             future = self._pool.submit_call(
-                merge_workbooks, [results / folder for folder in folders], results / workbook
+                merge_workbooks,
+                [results / folder for folder in folders],
+                results / workbook,
+                self._config.output.mr_clean,
             )
             self._track(_Running(future, job, workbook))
 

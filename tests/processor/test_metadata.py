@@ -1,6 +1,6 @@
 """Templates, rows and workbooks, read back with openpyxl.
 
-Not covered: `MR_Cleaned`, which is not there yet; test_tables.py has CSV and Parquet.
+Not covered: what MR normalisation says (test_mr_clean.py); test_tables.py has CSV and Parquet.
 """
 
 import json
@@ -13,6 +13,7 @@ from pydicom.sequence import Sequence
 from processor.cells import aggregated, cell_of
 from processor.diffusion import b_value_of
 from processor.errors import TemplateError
+from processor.findings import MR_FINDINGS
 from processor.job import run_job
 from processor.templates import check_templates, parse_entry, template_for
 from processor.workbook import LONGEST, merge_workbooks, write_workbook
@@ -55,6 +56,30 @@ def test_the_summary_tells_what_became_of_the_series(job, stack):
     (row,) = sheet(published(job(stack(3))) / "metadata.xlsx", "Series_Summary")
     assert (row["Completeness"], row["InstancesExpected"]) == ("released", 3)
     assert (row["FramesVerified"], row["FramesInSource"], row["Shape"]) == (3, 3, "5 x 6 x 3")
+
+
+def test_mr_series_have_a_sheet_and_findings_of_what_they_are(job, stack, tmp_path):
+    mr = {"Modality": "MR", "AccessionNumber": "A1", "ScanningSequence": "GR", "EchoTime": 1.4}
+    mr |= {"SequenceVariant": "SP", "StudyInstanceUID": "1.9", "RepetitionTime": 4}
+    names = {"100000": "t1_vibe pre", "100100": "t1_vibe arterial"}
+    requests = [
+        job(stack(3, SeriesDescription=name, AcquisitionTime=at, **mr))
+        for at, name in names.items()
+    ]
+    folders = [published(request) for request in [*requests, job(stack(2))]]
+    found = run_job(requests[1]).steps[-1].details
+    assert {name: found[name] for name in MR_FINDINGS} == {
+        "sequenceClass": "T1_GRE_FLASH3D",
+        "sequenceFamily": "T1_anatomic",
+        "isFatSuppressed": False,
+        "isContrastEnhanced": False,
+    }
+    (alone,) = sheet(folders[0] / "metadata.xlsx", "MR_Cleaned")
+    assert (alone["sequenceClass"], alone["dynamicGroup"]) == ("T1_GRE_FLASH3D", None)
+    rows = sheet(merge_workbooks(folders, tmp_path / "all.xlsx"), "MR_Cleaned")
+    assert [row["dynamicPhase"] for row in rows] == ["PRE", "ARTERIAL"]
+    assert rows[0]["FileName"].startswith("A1/")
+    assert "MR_Cleaned" not in openpyxl.load_workbook(folders[2] / "metadata.xlsx").sheetnames
 
 
 def test_values_that_look_like_formulas_stay_text(job, stack):

@@ -1,0 +1,1 @@
+"""How often MR normalisation is right, and how fast it is."""
