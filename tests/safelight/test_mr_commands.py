@@ -14,7 +14,7 @@ TABLE = pd.DataFrame(
     {
         "Modality": ["MR", "CT", "MR"],
         "PatientID": ["007", "008", "009"],
-        "SeriesDescription": ["t2_tse_tra", "thorax", "=cmd()"],
+        "SeriesDescription": ["t2_tse_tra", "thorax", "@cmd()"],
         "note": ["a", "b", None],
     }
 )
@@ -34,7 +34,7 @@ def test_a_csv_gets_the_columns_and_keeps_its_own(run, tmp_path):
     found = pd.read_csv(tmp_path / "t_cleaned.csv", dtype=str, encoding="utf-8-sig")
     assert list(found["PatientID"]) == ["007", "009"]
     assert list(found["sequenceClass"]) == ["T2_TSE", "UNKNOWN"]
-    assert found["SeriesDescription"][1] == "'=cmd()"
+    assert found["SeriesDescription"][1] == "'@cmd()"
 
 
 def test_a_workbook_is_read_from_the_sheet_that_is_named(run, tmp_path):
@@ -45,7 +45,7 @@ def test_a_workbook_is_read_from_the_sheet_that_is_named(run, tmp_path):
     sheet = openpyxl.load_workbook(tmp_path / "out.xlsx")["MR_Cleaned"]
     names, first, second = sheet.iter_rows(values_only=True)
     assert dict(zip(names, first, strict=True))["sequenceClass"] == "T2_TSE"
-    assert dict(zip(names, second, strict=True))["SeriesDescription"] == "=cmd()"
+    assert dict(zip(names, second, strict=True))["SeriesDescription"] == "@cmd()"
     assert {cell.data_type for cell in sheet["C"]} == {"s"}
     wrong = run("t.xlsx", "--sheet", "Yours")
     assert "no sheet 'Yours'; it has First, Mine" in str(wrong.exception)
