@@ -131,6 +131,10 @@ bench-convert: $(VENV)/.test $(VENV)/.bench  ## Compare conversion with dcm2niix
 bench-metadata: $(VENV)/.test  ## Write a workbook of 20,000 rows beside pandas and openpyxl: [ARGS=]
 	$(call step,python -m benchmarks.metadata $(ARGS))
 
+.PHONY: review-qc
+review-qc: $(VENV)/.test  ## Say what quality control flags in the test data: [ARGS="FOLDER --all"]
+	$(call step,python -m benchmarks.qc $(ARGS))
+
 .PHONY: bench-mr-clean
 bench-mr-clean: $(VENV)/.test  ## Compare MR normalisation with labels, and time it: [ARGS=]
 	$(call step,python -m benchmarks.mr_clean $(ARGS))

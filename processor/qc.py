@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 
 from processor.headers import text
 from processor.intensity import nominal_range, upright
+from processor.measures import structure
 from processor.regions import border_and_centre, collimated, foreground, valid_pixels
 from processor.settings import QcThresholds
 
@@ -22,6 +23,8 @@ NORMAL = "Normal"
 ADVISORY = frozenset({"Potential inverted border"})
 _CROSS_SECTIONAL = frozenset({"CT", "MR", "PT"})
 _PROJECTION = frozenset({"DX", "DR", "MG", "CR", "XA", "RF"})
+NOISE_ALONE = 0.1
+"""Neighbouring pixels that correlate less show no anatomy, whatever their standard deviation."""
 _EDGE = 0.05
 _MASK_VALUES = 8
 
@@ -62,6 +65,7 @@ def judge_image(header: Dataset, frame: NDArray[Any], thresholds: QcThresholds) 
     if text(header, "Modality") == "SEG" or (distinct <= _MASK_VALUES and pixels.size >= 1024):
         return ImageQuality(("Segmentation mask",), {"distinct_values": distinct})
     measured = _spread(pixels, distinct, thresholds)
+    measured["structure"] = structure(image, valid)
     modality = text(header, "Modality")
     if modality not in _CROSS_SECTIONAL | _PROJECTION or frame.ndim == 3:
         unmeasured = {"exposure": f"no exposure is defined for {modality or 'this modality'}"}
@@ -126,7 +130,7 @@ def _reasons(measured: Mapping[str, float], thresholds: QcThresholds) -> tuple[s
     inverted = border - centre > 0.2 and border > 0.6
     found = {
         "Low dynamic range": measured["dynamic_range"] < thresholds.dynamic_range_min,
-        "Low contrast": measured["std"] < thresholds.std_min,
+        "Low contrast": measured["std"] < thresholds.std_min or measured["structure"] < NOISE_ALONE,
         "Low complexity": measured["unique_ratio"] < thresholds.unique_ratio_min,
         "Under-exposed": measured.get("low_ratio", 0.0) > thresholds.low_ratio_threshold,
         "Over-exposed": measured.get("high_ratio", 0.0) > thresholds.high_ratio_threshold,

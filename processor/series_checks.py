@@ -1,5 +1,6 @@
 """Checks of a whole series that headers give for nearly nothing. It reads no pixels."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,6 +16,15 @@ from processor.geometry import (
 )
 from processor.headers import integer, number, text
 from processor.source import SeriesSource
+
+_TELLING = (
+    *("ImagePositionPatient", "ImageOrientationPatient", "ImageType", "AcquisitionNumber"),
+    *("AcquisitionTime", "ContentTime", "TemporalPositionIdentifier", "TriggerTime", "EchoTime"),
+    *("EchoNumbers", "InversionTime", "FlipAngle", "DiffusionBValue", "SequenceName"),
+    *("DiffusionGradientOrientation", "ComplexImageComponent", "FrameReferenceTime"),
+    "RescaleType",
+)
+"""What two images of one place differ in where they are not the same image twice."""
 
 
 def check_headers(source: SeriesSource, facts: Mapping[str, object]) -> dict[str, object]:
@@ -35,6 +45,7 @@ def check_headers(source: SeriesSource, facts: Mapping[str, object]) -> dict[str
         "matrices": sorted(f"{columns}x{rows}" for columns, rows in sizes),
         "transfer_syntaxes": sorted({item.transfer_syntax for item in source.instances}),
         "lossy_ratio": _lossy_ratio(headers),
+        "repeated_images": _repeated(headers),
     }
     planes = [plane for plane in map(plane_of, headers) if plane is not None]
     return found | (_positions(planes) if planes else {})
@@ -44,6 +55,20 @@ def missing_numbers(headers: Sequence[Dataset]) -> int:
     """Holes between the lowest and the highest InstanceNumber."""
     present = {integer(header, "InstanceNumber", -1) for header in headers} - {-1}
     return max(present) - min(present) + 1 - len(present) if present else 0
+
+
+def _repeated(headers: Sequence[Dataset]) -> int:
+    """Images of one frame that have the place and everything that tells volumes apart in common.
+
+    Where every place has as many, they are volumes whose headers do not tell them apart.
+    """
+    seen: Counter[tuple[str, ...]] = Counter()
+    for header in headers:
+        placed = text(header, "ImagePositionPatient")
+        if not placed or integer(header, "NumberOfFrames", 1) > 1:
+            continue
+        seen[tuple(text(header, keyword) for keyword in _TELLING)] += 1
+    return sum(seen.values()) - len(seen) if len(set(seen.values())) > 1 else 0
 
 
 def _lossy_ratio(headers: Sequence[Dataset]) -> float | None:

@@ -36,7 +36,15 @@ def summary_row(series: SeriesRecord) -> Row:
         "low_quality": _cell(qc.get("low_quality")),
         "low_quality_ratio": _cell(qc.get("low_quality_ratio")),
         "Low_quality_reason": _cell(qc.get("low_quality_reason")),
+        **_measures(qc),
     }
+
+
+def _measures(qc: Mapping[str, Any]) -> Row:
+    """What the measures of the modality say, and why others say nothing."""
+    found = {f"qc_{name}": _cell(value) for name, value in qc.get("measures", {}).items()}
+    reasons = [f"{name}: {why}" for name, why in qc.get("not_measurable", {}).items()]
+    return {**found, "qc_not_measurable": "; ".join(reasons) or None}
 
 
 def _completeness(series: SeriesRecord) -> Row:

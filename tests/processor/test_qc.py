@@ -1,6 +1,6 @@
 """Quality control: the seed's checks on synthetic faults, series sampling, header checks.
 
-Not covered: the extended measures per modality (noise, SNR), which are not there yet.
+Not covered: the measures by modality (test_measures.py).
 """
 
 import numpy as np
@@ -57,10 +57,11 @@ def test_a_faulty_ct_slice_is_named(judge, name, pixels, reason):
 
 
 def exposed(low, high, share):
-    """A radiograph, 12 bits, with a share of its pixels from low to high, the rest mid-grey."""
+    """A radiograph, 12 bits, with a share of its patches from low to high, the rest mid-grey."""
     rng = np.random.default_rng(2)
     image = rng.integers(1500, 2500, (100, 100))
-    extreme = rng.random(image.shape) < share
+    places = rng.permutation(400).reshape(20, 20)
+    extreme = np.kron(places, np.ones((5, 5))) < share * 400
     image[extreme] = rng.integers(low, high, int(extreme.sum()))
     return image.astype(np.uint16)
 

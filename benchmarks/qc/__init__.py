@@ -1,0 +1,1 @@
+"""What quality control says of real series, for a person to review."""
