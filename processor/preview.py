@@ -1,156 +1,243 @@
-"""The preview processor: one PNG of the middle frame. For eyes only, never for measuring."""
+"""The preview processor: one PNG of a series. For eyes only, never for measuring.
 
-from collections.abc import Mapping
+A volume is shown in its three planes, a 4D series as a sheet of its volumes, slices in several
+orientations one of each, radiographs as they are.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_color_lut
 
 from processor import options
-from processor.errors import PixelDataError
+from processor.diffusion import b_value_of
+from processor.errors import NotConvertible, PixelDataError
 from processor.frames import Frame, frames_of
-from processor.headers import number, numbers, text
-from processor.intensity import is_inverted, rescale_of
+from processor.headers import values
 from processor.model import JobContext, StepResult
+from processor.picture import (
+    Side,
+    as_grey,
+    aspect_of,
+    beside,
+    fitted,
+    image_of,
+    lettered,
+    side_by_side,
+    window_for,
+)
+from processor.plan import Stack, plan
+from processor.planes import Slice, across, frame_slice
 from processor.publish import output_of
-from processor.regions import valid_pixels
 from processor.source import SeriesSource
+from processor.windowing import Window
 
 OPTIONS = (options.whole_number("size", None, 16, 8192),)
 FILE_NAME = "preview.png"
-_PERCENTILES = (1.0, 99.0)
-_WINDOW_COVERS_AT_LEAST = 0.01
-_PROJECTION = frozenset({"DX", "DR", "CR", "MG", "XA", "RF"})
+MOST_PANELS = 16
+_VOLUME_FROM = 4
+_SIDES: tuple[Side, ...] = ("right", "bottom")
+_OPPOSITE: Mapping[str, str] = {"R": "L", "L": "R", "A": "P", "P": "A", "H": "F", "F": "H"}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture, what it shows, and the instances that are in it."""
+
+    picture: Image.Image
+    shows: str
+    frames: tuple[Frame, ...]
 
 
 @dataclass(frozen=True)
 class Preview:
-    """A PNG of the middle frame.
+    """A PNG of the series.
 
     Options: `size`, the longer side in pixels (default: the site's `preview_size`).
     """
 
     name: str = "preview"
-    version: str = "1"
+    version: str = "2"
 
     def check_options(self, given: Mapping[str, object]) -> None:
         """Raise `OptionError` for a wrong option."""
         options.check(self.name, OPTIONS, given)
 
     def run(self, job: JobContext) -> StepResult:
-        """Draw the middle frame, or say why there is nothing to draw."""
+        """Draw the series, or say why there is nothing to draw."""
         size = options.value_of(OPTIONS, job.options, "size")
         longest = size if isinstance(size, int) else job.request.settings.preview_size
-        chosen = middle_frame(job.source)
-        if chosen is None:
-            return StepResult("preview", "refused", "no preview because: no readable instance")
         try:
-            picture = render(chosen.header, chosen.raw(), longest)
+            drawn = draw(job.source, longest)
         except PixelDataError as reason:
             return StepResult("preview", "refused", f"no preview because: {reason}")
+        if drawn is None:
+            return StepResult("preview", "refused", "no preview because: no readable instance")
         path = job.folder / FILE_NAME
-        picture.save(path, optimize=True)
-        output = output_of(path, job.folder, "preview")
+        drawn.picture.save(path, optimize=True)
+        width, height = drawn.picture.size
         details = {
-            "width": picture.width,
-            "height": picture.height,
-            "instance": chosen.instance.uid,
+            "width": width,
+            "height": height,
+            "shows": drawn.shows,
+            "instance": drawn.frames[0].instance.uid,
         }
+        summary = f"{drawn.shows}, {width} x {height} pixels"
         return StepResult(
-            "preview", "done", f"{picture.width} x {picture.height} pixels", details, (output,)
+            "preview", "done", summary, details, (output_of(path, job.folder, "preview"),)
         )
 
 
-def middle_frame(source: SeriesSource) -> Frame | None:
-    """The frame in the middle: by position in one stack, else by InstanceNumber."""
+def draw(source: SeriesSource, longest: int) -> Drawn | None:
+    """Draw a series, at most `longest` pixels on its longer side; None where it has no frame.
+
+    Raises
+    ------
+    PixelDataError
+        What would be drawn cannot be decoded.
+    """
     frames = frames_of(source.instances)
-    planes = [frame.plane for frame in frames if frame.plane is not None]
-    if len(planes) == len(frames) and planes:
-        normal = planes[0].normal_lps
-        order = np.argsort([normal @ plane.position_lps for plane in planes], kind="stable")
-        frames = tuple(frames[index] for index in order)
-    return frames[len(frames) // 2] if frames else None
+    if not frames:
+        return None
+    try:
+        stacks = plan(source)
+    except NotConvertible:
+        return _one(frames[len(frames) // 2], longest)
+    placed = [stack for stack in stacks if stack.plan is not None]
+    if not placed:
+        return _images([stack.first for stack in stacks], stacks, longest)
+    orientations = _one_of_each(placed)
+    if len(orientations) > 1:
+        middles = [_middle(stack.frames[len(stack.frames) // 2]) for stack in orientations]
+        return _sheet(middles, [stack.label for stack in orientations], longest)
+    return _stack(max(placed, key=_count), longest)
 
 
-def render(header: Dataset, frame: NDArray[Any], longest: int) -> Image.Image:
-    """Draw one frame, at most `longest` pixels on its longer side, in the pixels' true aspect.
-
-    Parameters
-    ----------
-    frame : ndarray, shape (rows, columns) or (rows, columns, 3)
-        Stored values.
-    """
-    if text(header, "PhotometricInterpretation") == "PALETTE COLOR":
-        frame = apply_color_lut(frame, header)
-    shown = _colour(frame) if frame.ndim == 3 else _grey(header, frame)
-    picture = Image.fromarray(shown)
-    size = _size(header, picture.size, longest)
-    return picture if size == picture.size else picture.resize(size, Image.Resampling.LANCZOS)
+def _stack(stack: Stack, longest: int) -> Drawn:
+    if len(stack.frames) > 1:
+        return _volumes(stack, longest)
+    volume = stack.frames[0]
+    if len(volume) < _VOLUME_FROM or stack.first.is_colour:
+        return _one(_middle(volume), longest)
+    return _planes(stack, volume, longest)
 
 
-def _colour(frame: NDArray[Any]) -> NDArray[np.uint8]:
-    """Colour as 8 bits a sample; 16-bit samples keep their high byte."""
-    shift = 8 * (frame.dtype.itemsize - 1)
-    return np.ascontiguousarray(np.right_shift(frame, shift)[:, :, :3], dtype=np.uint8)
+def _one_of_each(stacks: Sequence[Stack]) -> list[Stack]:
+    """The largest stack of each orientation: a localizer has three."""
+    found: dict[int, Stack] = {}
+    for stack in stacks:
+        plane = stack.first.plane
+        if plane is not None:
+            axis = int(np.argmax(np.abs(plane.normal_lps)))
+            known = found.get(axis)
+            if known is None or _count(stack) > _count(known):
+                found[axis] = stack
+    return [found[axis] for axis in sorted(found, reverse=True)]
 
 
-def _grey(header: Dataset, frame: NDArray[Any]) -> NDArray[np.uint8]:
-    rescale = rescale_of(header)
-    image = np.nan_to_num(frame * rescale.slope + rescale.intercept)
-    low, high = window_of(header, image, valid_pixels(header, frame))
-    grey = np.clip((image - low) / max(high - low, 1e-12), 0, 1)
-    if is_inverted(header):
-        grey = 1 - grey
-    return np.rint(grey * 255).astype(np.uint8)
+def _count(stack: Stack) -> int:
+    return sum(1 for _ in stack.present)
 
 
-def window_of(
-    header: Dataset, image: NDArray[Any], valid: NDArray[np.bool_]
-) -> tuple[float, float]:
-    """The values shown black and white: the header's window if it can be trusted, else p1 to p99.
-
-    A window is not trusted when under 1 % of the pixels lie in it, or when the median of a
-    projection image lies outside it.
-
-    Parameters
-    ----------
-    image : ndarray
-        Values after rescale, which the window refers to (PS3.3 C.11.2.1.2).
-    valid : ndarray of bool
-        Pixels that are neither padding nor behind a shutter.
-    """
-    pixels = image[valid] if valid.any() else image.ravel()
-    centre, width = number(header, "WindowCenter"), number(header, "WindowWidth")
-    if centre is not None and width is not None and width >= 1:
-        low, high = centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
-        covered = np.mean((pixels >= low) & (pixels <= high)) >= _WINDOW_COVERS_AT_LEAST
-        outside = text(header, "Modality") in _PROJECTION and not low <= np.median(pixels) <= high
-        if covered and not outside:
-            return low, high
-    low, high = (float(edge) for edge in np.percentile(pixels, _PERCENTILES))
-    return (low, high) if high > low else (float(pixels.min()), float(pixels.max()))
+def _middle(volume: Sequence[Frame | None]) -> Frame:
+    """The frame nearest to the middle of a volume."""
+    there = [k for k, frame in enumerate(volume) if frame is not None]
+    nearest = min(there, key=lambda k: abs(k - len(volume) // 2))
+    frame = volume[nearest]
+    assert frame is not None  # noqa: S101 - only those that are there were asked for
+    return frame
 
 
-def _size(header: Dataset, size: tuple[int, int], longest: int) -> tuple[int, int]:
-    """The picture's size with square pixels: the finer spacing is kept, then fitted."""
-    width, height = (float(side) for side in size)
-    aspect = _row_to_column_spacing(header)
-    if aspect >= 1:
-        height *= aspect
-    else:
-        width /= aspect
-    scale = min(1.0, longest / max(width, height))
-    return max(1, round(width * scale)), max(1, round(height * scale))
+def _panel(frame: Frame, window: Window | None, size: int, caption: str = "") -> Image.Image:
+    """One frame, hung where it has a place in the patient."""
+    image = image_of(frame.header, frame.raw(), window)
+    if frame.plane is None:
+        picture = fitted(image, aspect_of(frame.header), size, size)
+        return lettered(picture, _told_letters(frame.header), caption)
+    found = frame_slice(frame, image)
+    picture = fitted(np.ascontiguousarray(found.values), found.aspect, size, size)
+    return lettered(picture, found.letters, caption)
 
 
-def _row_to_column_spacing(header: Dataset) -> float:
-    """How tall a pixel is for its width, 1 when nothing credible tells."""
-    for keyword in ("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio"):
-        found = numbers(header, keyword)
-        if len(found) == 2 and min(found) > 0 and 0.05 < found[0] / found[1] < 20:
-            return found[0] / found[1]
-    return 1.0
+def _told_letters(header: Dataset) -> Mapping[Side, str]:
+    """The letters of PatientOrientation (PS3.3 C.7.6.1.1.1): along a row, and down a column."""
+    told = [str(value) for value in values(header, "PatientOrientation")]
+    if len(told) != 2 or not all(word and set(word) <= _OPPOSITE.keys() for word in told):
+        return {}
+    right, down = told
+    left, top = ("".join(_OPPOSITE[letter] for letter in word) for word in told)
+    return {"left": left, "right": right, "top": top, "bottom": down}
+
+
+def _one(frame: Frame, longest: int) -> Drawn:
+    return Drawn(_panel(frame, None, longest), "one image", (frame,))
+
+
+def _images(firsts: Sequence[Frame], stacks: Sequence[Stack], longest: int) -> Drawn:
+    """Images without a place: one as it is, several in a sheet; a cine by its frames."""
+    if len(stacks) > 1:
+        return _sheet(firsts, [stack.label for stack in stacks], longest)
+    frames = [frame for _, frame in stacks[0].present]
+    if len(frames) == 1:
+        return _one(frames[0], longest)
+    return _sheet(frames, [str(number) for number in range(1, len(frames) + 1)], longest)
+
+
+def _sheet(frames: Sequence[Frame], captions: Sequence[str], longest: int) -> Drawn:
+    """Up to sixteen frames, evenly chosen, each in a window of its own."""
+    chosen = _chosen(len(frames))
+    shown = [frames[at] for at in chosen]
+    columns = int(np.ceil(np.sqrt(len(shown))))
+    size = longest // columns
+    panels = [_panel(frames[at], None, size, captions[at]) for at in chosen]
+    kind = f"{len(shown)} of {len(frames)} images" if len(shown) < len(frames) else "all images"
+    return Drawn(_within(side_by_side(panels, columns), longest), kind, tuple(shown))
+
+
+def _volumes(stack: Stack, longest: int) -> Drawn:
+    """The middle slice of up to sixteen volumes, in one window unless they are of diffusion."""
+    chosen = _chosen(len(stack.frames))
+    shown = [_middle(stack.frames[t]) for t in chosen]
+    columns = int(np.ceil(np.sqrt(len(shown))))
+    middle = shown[len(shown) // 2]
+    is_diffusion = len({b_value_of(frame.header) for frame in shown}) > 1
+    is_alike = not (is_diffusion or middle.is_colour)
+    window = window_for(middle.header, middle.raw()) if is_alike else None
+    pairs = zip(chosen, shown, strict=True)
+    panels = [_panel(frame, window, longest // columns, str(t + 1)) for t, frame in pairs]
+    kind = f"{len(shown)} of {len(stack.frames)} volumes"
+    return Drawn(_within(side_by_side(panels, columns), longest), kind, tuple(shown))
+
+
+def _chosen(count: int) -> list[int]:
+    """Up to sixteen of `count`, evenly, the first and the last among them."""
+    if count <= MOST_PANELS:
+        return list(range(count))
+    return [round(float(at)) for at in np.linspace(0, count - 1, MOST_PANELS)]
+
+
+def _planes(stack: Stack, volume: Sequence[Frame | None], longest: int) -> Drawn:
+    """The acquired plane large, the two across it at its right; all in one window."""
+    middle = _middle(volume)
+    window = window_for(middle.header, middle.raw())
+    large = _panel(middle, window, longest * 2 // 3)
+    height = (max(large.height, longest // 3) - 4) // 2
+    small = [_across(one, middle, window, longest // 3, height) for one in across(stack, volume)]
+    picture = _within(beside(large, small), longest)
+    return Drawn(picture, "three planes", (middle,))
+
+
+def _across(found: Slice, middle: Frame, window: Window, width: int, height: int) -> Image.Image:
+    image = as_grey(middle.header, np.ascontiguousarray(found.values), window)
+    return lettered(fitted(image, found.aspect, width, height), found.letters)
+
+
+def _within(picture: Image.Image, longest: int) -> Image.Image:
+    """A picture that gaps have not made larger than asked for."""
+    scale = longest / max(picture.size)
+    if scale >= 1:
+        return picture
+    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+    return picture.resize(size, Image.Resampling.LANCZOS)
