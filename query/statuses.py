@@ -99,6 +99,24 @@ GET = MappingProxyType(
     }
 )
 
+# PS3.4 B.2.3, Table B.2-1. Of a failure the last digits are the receiver's own.
+STORE = MappingProxyType(
+    {
+        0xB000: Meaning("coercion of data elements", "it took the instance and changed elements"),
+        0xB006: Meaning("elements discarded", "it took the instance without some elements"),
+        0xB007: Meaning("data set does not match SOP class", "it took the instance all the same"),
+        0xA700: Meaning("out of resources", "it has no room or is busy: try again later"),
+        0xA900: Meaning(
+            "data set does not match SOP class",
+            "it does not take the instance as it is: its log says which element it misses",
+        ),
+        0xC000: Meaning("cannot understand", _READ_LOG),
+    }
+)
+STORE_ACCEPTED = frozenset({SUCCESS, 0xB000, 0xB006, 0xB007})
+_STORE_FAMILIES = MappingProxyType({0xA7: 0xA700, 0xA9: 0xA900})
+_PASSING = frozenset({0x0110, 0x0210, 0x0213})
+
 # PS3.4 Tables C.4-1 to C.4-3: 0xC000 to 0xCFFF is "unable to process", whatever the rest says.
 _UNABLE_TO_FIND = Meaning("unable to process", _READ_LOG)
 # Orthanc answers so, and not 0xA801 or 0xA702, for each of these causes.
@@ -147,6 +165,29 @@ def get_meaning(status: int) -> Meaning:
     if status & 0xF000 == 0xC000:
         return _UNABLE_TO_FIND
     return GET.get(status) or GENERAL.get(status, _UNKNOWN)
+
+
+def store_meaning(status: int) -> Meaning:
+    """Return what a C-STORE status means.
+
+    Examples
+    --------
+    >>> store_meaning(0xA7FF).text
+    'out of resources'
+    """
+    family = 0xC000 if status & 0xF000 == 0xC000 else _STORE_FAMILIES.get(status >> 8, status)
+    return STORE.get(family) or GENERAL.get(status, _UNKNOWN)
+
+
+def is_worth_a_retry(status: int) -> bool:
+    """Tell whether a C-STORE that was answered so may succeed later.
+
+    Examples
+    --------
+    >>> is_worth_a_retry(0xA700), is_worth_a_retry(0xA900)
+    (True, False)
+    """
+    return status >> 8 == 0xA7 or status in _PASSING
 
 
 # PS3.8 9.3.4, Table 9-21

@@ -19,8 +19,8 @@ from ledger.errors import NoLedger
 from ledger.reader import LedgerReader
 from ledger.rows import Overview, SeriesRow
 from processor.workbook import merge_workbooks
-from query.errors import QueryError
-from query.send import DicomFile, SendOutcome, Sent, dicom_files, send_files
+from query.files import DicomFile, dicom_files
+from query.send import SendOutcome, Sent, send_files
 from query.settings import PacsSettings
 from safelight.config import Config, load_config
 from safelight.embedded import START_SECONDS, start_daemon, stop_daemon
@@ -148,7 +148,7 @@ def _say_what_is_sent(
 
 def _send_and_follow(console: Console, config: Config, files: tuple[DicomFile, ...]) -> SendOutcome:
     """Send on a thread of its own, and show each series as it moves, until all is done."""
-    outcome: list[SendOutcome | QueryError] = []
+    outcome: list[SendOutcome] = []
     columns = (
         TextColumn("{task.description:<10}"),
         BarColumn(),
@@ -168,10 +168,7 @@ def _send_and_follow(console: Console, config: Config, files: tuple[DicomFile, .
                 port=dicom.port,
                 response_seconds=START_SECONDS,
             )
-            try:
-                outcome.append(send_files(files, us, calling_ae="DEMO", on_sent=advance))
-            except QueryError as error:
-                outcome.append(error)
+            outcome.append(send_files(files, us, calling_ae="DEMO", on_sent=advance))
 
         def advance(sent: Sent) -> None:
             del sent
@@ -182,8 +179,8 @@ def _send_and_follow(console: Console, config: Config, files: tuple[DicomFile, .
         shown = _Shown(progress, console)
         _follow(config, shown, processed, lambda: not thread.is_alive())
     (sent,) = outcome
-    if isinstance(sent, QueryError):
-        raise DemoFailed(f"demo: {sent}") from sent
+    if not sent.accepted:
+        raise DemoFailed(f"demo: {next(iter(sent.refusals()), 'there was nothing to send')}")
     return sent
 
 

@@ -18,9 +18,10 @@ from rich.table import Table
 from listener.settings import host_and_port
 from query.client import echo as verify
 from query.errors import InvalidKey
+from query.files import dicom_files
 from query.keys import DateRange, StudyCriteria, Wildcard
 from query.matches import StudyMatch
-from query.send import SendOutcome, Sent, dicom_files, send_files
+from query.send import SendOutcome, Sent, send_files
 from query.settings import PacsSettings
 from safelight.config import Config
 from safelight.errors import ConfigError

@@ -7,7 +7,7 @@ import pydicom
 
 from listener.errors import UnreadableInstance
 from listener.header import read_header
-from query.send import DicomFile, dicom_files
+from query.files import DicomFile, dicom_files
 
 # Kept by pydicom to test how it reads what is broken.
 _DAMAGED = frozenset(

@@ -7,11 +7,11 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 from pynetdicom import evt
-from pynetdicom.sop_class import CTImageStorage
+from pynetdicom.sop_class import CTImageStorage, MRImageStorage
 
 from listener.part10 import silence_dicom_libraries
-from query.errors import AssociationAborted, PacsTimeout, PacsUnreachable
-from query.send import dicom_files, send_files
+from query.files import dicom_files
+from query.send import SendPolicy, send_files
 
 silence_dicom_libraries()
 
@@ -100,19 +100,66 @@ def test_a_refusal_is_told_with_the_receivers_own_words(scripted_pacs):
     files, _ = dicom_files(Path(get_testdata_file("CT_small.dcm")))
     outcome = send_files(files, receiver, calling_ae="US")
     assert outcome.accepted == 0
-    assert outcome.refusals() == {"0xA700, no space": 1}
+    (reason,) = outcome.refusals()
+    assert reason.startswith("0xA700, out of resources: ")
+    assert reason.endswith('it says "no space"')
 
 
-def test_an_association_that_ends_early_is_an_error(scripted_pacs):
+def test_an_association_that_ends_early_is_told_of_each_instance(scripted_pacs, build_study):
     receiver = scripted_pacs(
         {evt.EVT_C_STORE: lambda event: event.assoc.abort() or 0x0000}, services=[CTImageStorage]
     )
-    files, _ = dicom_files(Path(get_testdata_file("CT_small.dcm")))
-    with pytest.raises(AssociationAborted, match="before its C-STORE response was complete"):
-        send_files(files, receiver, calling_ae="US")
+    files, _ = dicom_files(build_study({"CT": 3}).folder)
+    outcome = send_files(files, receiver, calling_ae="US")
+    assert sorted(one.file.path for one in outcome.sent) == [file.path for file in files]
+    (reason,) = outcome.refusals()
+    assert "before its C-STORE response was complete" in reason
 
 
-def test_a_receiver_that_does_not_answer_is_a_timeout(scripted_pacs):
+def test_what_an_association_left_open_is_sent_again_and_the_rest_only_once(
+    scripted_pacs, build_study
+):
+    stored, waits = [], []
+
+    def store(event):
+        stored.append(event.request.AffectedSOPInstanceUID)
+        if len(stored) == 2:
+            event.assoc.abort()
+        return 0x0000
+
+    receiver = scripted_pacs({evt.EVT_C_STORE: store}, services=[CTImageStorage])
+    study = build_study({"CT": 4})
+    files, _ = dicom_files(study.folder)
+    outcome = send_files(
+        files, receiver, calling_ae="US", policy=SendPolicy(tries=3, wait=waits.append)
+    )
+    assert outcome.accepted == len(outcome.sent) == 4
+    assert waits == [5.0]
+    assert stored == [*(f.SOPInstanceUID for f in files), files[1].SOPInstanceUID]
+
+
+def test_only_what_may_succeed_later_is_tried_again(scripted_pacs, build_study):
+    answers = iter([0xA700, 0xA900, 0xB000, 0xA701, 0xA702])
+    asked, waits = [], []
+
+    def store(event):
+        asked.append(str(event.request.AffectedSOPInstanceUID))
+        return next(answers)
+
+    receiver = scripted_pacs({evt.EVT_C_STORE: store}, services=[CTImageStorage])
+    files, _ = dicom_files(build_study({"CT": 3}).folder)
+    policy = SendPolicy(tries=3, retry_seconds=1, wait=waits.append)
+    outcome = send_files(files, receiver, calling_ae="US", policy=policy)
+    uids = [file.SOPInstanceUID for file in files]
+    assert asked == [*uids, uids[0], uids[0]]
+    assert waits == [1.0, 2.0]
+    by_uid = {one.file.SOPInstanceUID: one for one in outcome.sent}
+    assert [by_uid[uid].status for uid in uids] == [0xA702, 0xA900, 0xB000]
+    assert [by_uid[uid].accepted for uid in uids] == [False, False, True]
+    assert len(outcome.warnings()) == 1
+
+
+def test_a_receiver_that_does_not_answer_is_told(scripted_pacs):
     answering = threading.Event()
     receiver = scripted_pacs(
         {evt.EVT_C_STORE: lambda _: answering.wait(30) and 0x0000},
@@ -121,13 +168,47 @@ def test_a_receiver_that_does_not_answer_is_a_timeout(scripted_pacs):
     )
     files, _ = dicom_files(Path(get_testdata_file("CT_small.dcm")))
     try:
-        with pytest.raises(PacsTimeout, match="did not answer the C-STORE"):
-            send_files(files, receiver, calling_ae="US")
+        (sent,) = send_files(files, receiver, calling_ae="US").sent
     finally:
         answering.set()
+    assert "did not answer the C-STORE" in sent.reason
+    assert sent.is_retriable
 
 
-def test_nobody_there_is_an_error_with_a_remedy(settings, free_port):
+def test_nobody_there_is_told_with_a_remedy(settings, free_port):
     files, _ = dicom_files(Path(get_testdata_file("CT_small.dcm")))
-    with pytest.raises(PacsUnreachable):
-        send_files(files, settings(free_port()), calling_ae="US")
+    (sent,) = send_files(files, settings(free_port()), calling_ae="US").sent
+    assert "check host and port" in sent.reason
+
+
+@pytest.mark.parametrize("name", ["MR_small_RLE.dcm", "MR_small_jp2klossless.dcm"])
+def test_what_is_not_taken_compressed_arrives_with_the_same_pixels_if_we_may_decompress(
+    scripted_pacs, name
+):
+    got = []
+
+    def store(event):
+        dataset = event.dataset
+        dataset.file_meta = event.file_meta
+        got.append(dataset)
+        return 0x0000
+
+    receiver = scripted_pacs({evt.EVT_C_STORE: store}, services=[MRImageStorage])
+    files, _ = dicom_files(Path(get_testdata_file(name)))
+    refused = send_files(files, receiver, calling_ae="US")
+    assert refused.accepted == 0
+    assert f"in transfer syntax {files[0].TransferSyntaxUID}" in next(iter(refused.refusals()))
+    policy = SendPolicy(decompress=True)
+    assert send_files(files, receiver, calling_ae="US", policy=policy).accepted == 1
+    (dataset,) = got
+    original = pydicom.dcmread(files[0].path)
+    assert original.SOPInstanceUID == dataset.SOPInstanceUID
+    assert (dataset.pixel_array == original.pixel_array).all()
+
+
+def test_a_file_that_is_gone_is_refused_and_the_others_arrive(scripted_pacs, build_study):
+    receiver = scripted_pacs({evt.EVT_C_STORE: lambda _: 0x0000}, services=[CTImageStorage])
+    files, _ = dicom_files(build_study({"CT": 3}).folder)
+    files[1].path.unlink()
+    outcome = send_files(files, receiver, calling_ae="US")
+    assert [one.accepted for one in outcome.sent] == [True, False, True]
