@@ -9,8 +9,8 @@ from query.errors import AssociationAborted, QueryFailed, ServiceNotOffered
 from query.settings import PacsSettings
 
 # PS3.4 J.3.5
-_PUSH_MODEL = UID("1.2.840.10008.1.20.1")
-_WELL_KNOWN_INSTANCE = UID("1.2.840.10008.1.20.1.1")
+PUSH_MODEL = UID("1.2.840.10008.1.20.1")
+WELL_KNOWN_INSTANCE = UID("1.2.840.10008.1.20.1.1")
 
 
 def report_commitment(
@@ -34,17 +34,17 @@ def report_commitment(
     QueryError
         The peer cannot be reached, does not take the report, or answers with a failure.
     """
-    role = build_role(_PUSH_MODEL, scp_role=True)
+    role = build_role(PUSH_MODEL, scp_role=True)
     with associated(
         peer,
-        [build_context(_PUSH_MODEL)],
+        [build_context(PUSH_MODEL)],
         calling_ae=calling_ae,
         dimse_seconds=peer.response_seconds,
         roles=[role],
     ) as association:
         try:
             status, _ = association.send_n_event_report(
-                information, event_type, _PUSH_MODEL, _WELL_KNOWN_INSTANCE
+                information, event_type, PUSH_MODEL, WELL_KNOWN_INSTANCE
             )
         except ValueError as error:  # no context in which we are SCP
             raise ServiceNotOffered(
