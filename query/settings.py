@@ -6,6 +6,7 @@ from typing import Literal
 from listener.settings import require_ae_title
 
 Method = Literal["move", "get", "dicomweb"]
+SendMethod = Literal["store", "dicomweb"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class PacsSettings:
     retrieve : str
         How instances come from it: ``move`` (C-MOVE to our own receiver), ``get`` (C-GET) or
         ``dicomweb`` (QIDO-RS and WADO-RS).
+    send : str
+        How instances go to it: ``store`` (C-STORE) or ``dicomweb`` (STOW-RS).
     url : str
         The root of its DICOMweb services; needed for ``dicomweb``.
     username, password : str
@@ -70,6 +73,7 @@ class PacsSettings:
     cancel_seconds: float = 10.0
     fallback_charset: str = ""
     retrieve: Method = "move"
+    send: SendMethod = "store"
     url: str = ""
     username: str = ""
     password: str = field(default="", repr=False)
@@ -93,8 +97,9 @@ class PacsSettings:
         for key in _POSITIVE:
             if getattr(self, key) <= 0:
                 raise ValueError(f"{key}: expected more than 0, got {getattr(self, key)}")
-        if self.retrieve == "dicomweb" and not self.url:
-            raise ValueError('url: missing; retrieve = "dicomweb" needs the root of its services')
+        for key in ("retrieve", "send"):
+            if getattr(self, key) == "dicomweb" and not self.url:
+                raise ValueError(f'url: missing; {key} = "dicomweb" needs the root of its services')
         if self.url and ("@" in self.url or not self.url.startswith(("http://", "https://"))):
             raise ValueError("url: expected http:// or https://, without a user and password")
         if self.pause_seconds < 0:

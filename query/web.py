@@ -119,10 +119,10 @@ def fetch(
     QueryError
         The leaf that names the cause, see `query.errors`.
     """
-    client = _client(pacs, pacs.move_seconds)
+    client = client_of(pacs, pacs.move_seconds)
     for selection in selections:
         kept, refused, refusal = 0, 0, ""
-        with _told_apart(pacs):
+        with told_apart(pacs):
             try:
                 for dataset in _sent(client, selection):
                     status, _ = keep(_instance(dataset))
@@ -159,7 +159,8 @@ def _instance(dataset: Dataset) -> Instance:
     )
 
 
-def _client(pacs: PacsSettings, seconds: float) -> DICOMwebClient:
+def client_of(pacs: PacsSettings, seconds: float) -> DICOMwebClient:
+    """A client that waits so long for an answer, repeats nothing and logs nothing."""
     for name in ("dicomweb_client", "urllib3"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     session = requests.Session()
@@ -173,14 +174,14 @@ def _client(pacs: PacsSettings, seconds: float) -> DICOMwebClient:
 
 def _search(pacs: PacsSettings, what: str, identifier: Dataset, limit: int) -> list[Dataset]:
     """Return at most `limit` answers, page by page: a server may send fewer than are asked for."""
-    client = _client(pacs, pacs.response_seconds)
+    client = client_of(pacs, pacs.response_seconds)
     searches: dict[str, Callable[..., list[dict[str, Any]]]] = {
         "studies": client.search_for_studies,
         "series": client.search_for_series,
         "instances": client.search_for_instances,
     }
     found: list[dict[str, Any]] = []
-    with _told_apart(pacs):
+    with told_apart(pacs):
         while len(found) < limit:
             page = searches[what](
                 **_query(identifier), limit=min(_PAGE, limit - len(found)), offset=len(found)
@@ -222,7 +223,7 @@ def _as_read(pacs: PacsSettings, identifier: Dataset, answer: dict[str, Any]) ->
 
 
 @contextmanager
-def _told_apart(pacs: PacsSettings) -> Iterator[None]:
+def told_apart(pacs: PacsSettings) -> Iterator[None]:
     """Turn what requests says of a failure into our errors; its own messages have the URL."""
     where = f"{pacs.ae_title} at {pacs.url}"
     try:

@@ -20,7 +20,8 @@ from ledger.reader import LedgerReader
 from ledger.rows import Overview, SeriesRow
 from processor.workbook import merge_workbooks
 from query.files import DicomFile, dicom_files
-from query.send import SendOutcome, Sent, send_files
+from query.send import send_files
+from query.sent import SendOutcome, Sent
 from query.settings import PacsSettings
 from safelight.config import Config, load_config
 from safelight.embedded import START_SECONDS, start_daemon, stop_daemon

@@ -21,7 +21,8 @@ from query.errors import InvalidKey
 from query.files import dicom_files
 from query.keys import DateRange, StudyCriteria, Wildcard
 from query.matches import StudyMatch
-from query.send import SendOutcome, Sent, send_files
+from query.send import send_files
+from query.sent import SendOutcome, Sent
 from query.settings import PacsSettings
 from safelight.config import Config
 from safelight.errors import ConfigError

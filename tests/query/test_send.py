@@ -11,7 +11,8 @@ from pynetdicom.sop_class import CTImageStorage, MRImageStorage
 
 from listener.part10 import silence_dicom_libraries
 from query.files import dicom_files
-from query.send import SendPolicy, send_files
+from query.send import send_files
+from query.sent import SendPolicy
 
 silence_dicom_libraries()
 
