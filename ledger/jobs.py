@@ -12,9 +12,10 @@ series was closed anew and the new revision does not ask for the same job again.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 from ledger.records import ClaimedJob, ClosedSeries, NewJob, decode_steps, encode_steps
 from ledger.session import Row, Session
@@ -23,6 +24,7 @@ from processor.model import JobResult
 from rules.window import Window
 
 LEASE_SECONDS = 60.0
+_NO_OTHERS: Mapping[str, int] = MappingProxyType({})
 
 # A pause of everything, or of a processor among a job's steps, keeps the job waiting.
 _NOT_PAUSED = """NOT EXISTS (
@@ -95,15 +97,17 @@ class Jobs:
         self._session = session
         self._closed_series = closed_series
 
-    def take_over(self, most_tries: int) -> int:
+    def take_over(self, most_tries: int, most_of: Mapping[str, int] = _NO_OTHERS) -> int:
         """Queue again what an earlier run left running; return how many.
 
         Its leases need not run out: only one coordinator has the ledger, and its workers ended
-        with it. What was begun `most_tries` times and never ended is given up.
+        with it. What was begun `most_tries` times, or as often as `most_of` says of its first
+        processor, and never ended is given up.
         """
         with self._session.atomic():
-            for job in self._claimed_jobs("state = 'running' AND tries >= ?", [most_tries]):
-                self._bury(job, "the daemon ended each time it ran")
+            for job in self._claimed_jobs("state = 'running'", []):
+                if job.tries >= most_of.get(job.steps[0].processor, most_tries):
+                    self._bury(job, "the daemon ended each time it ran")
             return self._session.execute(
                 "UPDATE jobs SET state = 'queued', lease_until = NULL WHERE state = 'running'"
             ).rowcount

@@ -9,11 +9,13 @@
     │   ├── MrConfigError           (ValueError) rules of MR normalisation are wrong
     │   ├── RowsError               (ValueError) a file of rows is not what was written
     │   ├── PackageError            (ValueError) these files make no package
+    │   ├── ForwardRefused          a receiver does not take these instances
     │   ├── DestinationTaken        other jobs have the folder a rule wants
     │   ├── NotConvertible          these headers make no regular volume
     │   │   └── UnevenSpacing       the distance between slices changes
     │   └── PixelDataError          this instance's pixels cannot be had
     └── RetriableError              the machine, not the input
+        ├── NotForwarded            a receiver did not take all instances, and may later
         ├── StorageError            input/output error
         │   └── OutputUnavailable   disk full, read-only or not there
         ├── WorkerDied              a worker process ended without an answer
@@ -80,6 +82,14 @@ class RowsError(PermanentError, ValueError):
 
 class PackageError(PermanentError, ValueError):
     """A package cannot be made of these files; the message says why, and names none of them."""
+
+
+class ForwardRefused(PermanentError):
+    """A receiver does not take instances; the message says how many, and why."""
+
+
+class NotForwarded(RetriableError):
+    """A receiver cannot be reached or has no room; what it took is not sent again."""
 
 
 class StorageError(RetriableError):

@@ -13,7 +13,13 @@ from pathlib import Path, PurePosixPath
 
 from pydicom.dataset import Dataset
 
-from processor.errors import OutputUnavailable, RetriableError, StorageError, WorkerOutOfMemory
+from processor.errors import (
+    ForwardRefused,
+    OutputUnavailable,
+    RetriableError,
+    StorageError,
+    WorkerOutOfMemory,
+)
 from processor.findings import findings_of, names_of
 from processor.headers import quiet_reading
 from processor.model import JobContext, JobRequest, JobResult, StepResult
@@ -80,6 +86,8 @@ def run_job(request: JobRequest) -> JobResult:
         Outputs cannot be written, whatever the job; nothing is published.
     RetriableError
         The machine failed (input/output error, memory); nothing is published.
+    ForwardRefused
+        A receiver does not take what was to be forwarded; nothing is published.
     OptionError
         A step names no processor or has a wrong option.
     """
@@ -207,7 +215,7 @@ def _run_step(step: Step, context: JobContext) -> StepResult:
     try:
         result = PROCESSORS[step.processor].run(context)
         require_within(context.folder, result.outputs)
-    except (RetriableError, MemoryError):
+    except (RetriableError, ForwardRefused, MemoryError):
         raise
     except OSError as error:
         if error.errno is not None:

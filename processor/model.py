@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
 
+from processor.sending import Sender
 from processor.settings import ProcessorSettings
 from processor.source import SeriesSource
 from rules.model import Step
@@ -68,6 +69,8 @@ class JobRequest:
     destination : str
         The folder below the results folder that the rule asks for, already made safe; empty
         for the one every job has otherwise.
+    sender : Sender or None
+        Who sends what is to be forwarded; None where nobody does.
     scratch, results : Path
         The folder for temporary work and the results folder, on one filesystem.
     """
@@ -85,6 +88,7 @@ class JobRequest:
     results: Path
     settings: ProcessorSettings = field(default_factory=ProcessorSettings)
     destination: str = ""
+    sender: Sender | None = None
 
     @property
     def unverified(self) -> Path:

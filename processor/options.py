@@ -36,6 +36,11 @@ def whole_number(name: str, default: int | None, low: int, high: int) -> Option:
     )
 
 
+def text(name: str, expected: str) -> Option:
+    """An option that is text, and not empty; not given, there is none."""
+    return Option(name, None, lambda value: isinstance(value, str) and bool(value), expected)
+
+
 def name_template(name: str) -> Option:
     """An option that is a template of a file name; not given, there is none."""
 

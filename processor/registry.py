@@ -7,6 +7,7 @@ from types import MappingProxyType
 from processor.converting import Convert
 from processor.errors import OptionError
 from processor.findings import names_of
+from processor.forward import Forward
 from processor.metadata import Metadata
 from processor.model import Processor
 from processor.package import Package
@@ -14,11 +15,13 @@ from processor.preview import Preview
 from processor.quality import Qc
 from rules.model import ProcessorKind, Step
 
-_ALL: tuple[Processor, ...] = (Convert(), Qc(), Preview(), Metadata(), Package())
+_ALL: tuple[Processor, ...] = (Convert(), Qc(), Preview(), Metadata(), Package(), Forward())
 _USES: Mapping[str, tuple[str, ...]] = {
     "metadata": ("convert", "qc"),
     "package": ("convert", "qc", "preview", "metadata"),
 }
+
+_ALONE = frozenset({"forward"})
 
 PROCESSORS: Mapping[str, Processor] = MappingProxyType(
     {processor.name: processor for processor in _ALL}
@@ -26,7 +29,9 @@ PROCESSORS: Mapping[str, Processor] = MappingProxyType(
 
 KINDS: Mapping[str, ProcessorKind] = MappingProxyType(
     {
-        name: ProcessorKind(processor.check_options, names_of(name), _USES.get(name, ()))
+        name: ProcessorKind(
+            processor.check_options, names_of(name), _USES.get(name, ()), is_alone=name in _ALONE
+        )
         for name, processor in PROCESSORS.items()
     }
 )

@@ -85,11 +85,14 @@ class ProcessorKind:
         The names under which later conditions see what it found.
     uses
         The processors whose results it uses: where a rule runs them too, they stand before it.
+    is_alone
+        Whether a rule that runs it runs nothing else, since it is tried again by itself.
     """
 
     check_options: OptionsCheck
     findings: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
+    is_alone: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)

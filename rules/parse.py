@@ -195,6 +195,9 @@ class _Reader:
         for name, options in table.items():
             steps.append(self.step(name, options, before))
             before.append(name)
+        for name in before:
+            if self.processors[name].is_alone and len(before) > 1:
+                raise self.fail(f"run.{name}", "is tried again by itself: give it its own rule")
         for place, name in enumerate(before):
             for used in self.processors[name].uses:
                 if used in before[place:]:

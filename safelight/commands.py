@@ -13,6 +13,7 @@ from rules.model import Rule
 from safelight.config import Config
 from safelight.daemon import Supervisor
 from safelight.errors import ConfigError
+from safelight.receivers import require_receivers
 from safelight.rules_file import load_site_rules
 
 _NOBODY = "nobody may send yet: [[dicom.accept]] in the configuration says who may"
@@ -72,4 +73,6 @@ def _read_site(config: Config) -> tuple[Rule, ...]:
         load_mr_config(config.output.mr_clean)
     except MrConfigError as error:
         raise ConfigError(f"configuration: [output] mr_clean: {error}") from error
-    return load_site_rules(config)
+    rules = load_site_rules(config)
+    require_receivers(rules, config)
+    return rules

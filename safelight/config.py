@@ -83,6 +83,11 @@ class StorageSettings:
         return self.data / "progress"
 
     @property
+    def forwarded(self) -> Path:
+        """What each receiver has taken."""
+        return self.data / "forwarded"
+
+    @property
     def scratch(self) -> Path:
         """Where jobs work before they publish."""
         return self.data / "scratch"
@@ -123,6 +128,22 @@ class RetrieveSettings:
 
 
 @dataclass(frozen=True)
+class ForwardSettings:
+    """The ``[forward]`` table.
+
+    Attributes
+    ----------
+    tries
+        How often the instances of a series are sent to a receiver that does not take them.
+    retry_seconds
+        Wait before the second try; each further one waits twice as long, an hour at most.
+    """
+
+    tries: Annotated[int, Ge(1)] = 20
+    retry_seconds: Annotated[float, Gt(0)] = 60
+
+
+@dataclass(frozen=True)
 class OutputSettings:
     """The ``[output]`` table.
 
@@ -153,6 +174,7 @@ class Config:
     storage: StorageSettings = field(default_factory=StorageSettings)
     rules: RulesSettings = field(default_factory=RulesSettings)
     retrieve: RetrieveSettings = field(default_factory=RetrieveSettings)
+    forward: ForwardSettings = field(default_factory=ForwardSettings)
     processing: PoolSettings = field(default_factory=PoolSettings)
     output: OutputSettings = field(default_factory=OutputSettings)
     qc: Mapping[str, QcThresholds] = field(default_factory=lambda: dict(DEFAULT_THRESHOLDS))

@@ -20,6 +20,7 @@ from rules.model import Decision, Rule, SeriesFacts
 from rules.texts import RuleText
 from safelight.config import Config
 from safelight.errors import ConfigError
+from safelight.receivers import require_receivers
 from safelight.rules_file import in_force, read_texts, rules_of, rules_path
 from safelight.seeing import see_series
 
@@ -47,6 +48,7 @@ class Deciding:
     """
 
     def __init__(self, config: Config, ledger: LedgerWriter, spool: Spool) -> None:
+        self._config = config
         self._path = rules_path(config)
         self._ledger = ledger
         self._spool = spool
@@ -109,7 +111,9 @@ class Deciding:
             self._refuse(error)
 
     def _take(self, texts: Sequence[RuleText]) -> None:
-        self._rules = in_force(rules_of(texts))
+        rules = in_force(rules_of(texts))
+        require_receivers(rules, self._config)
+        self._rules = rules
         self._ledger.rule_loads.record(len(self._rules), texts)
 
     def _refuse(self, error: Exception) -> None:

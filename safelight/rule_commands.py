@@ -18,6 +18,7 @@ from rules.model import Decision, Rule, RuleReason, SeriesFacts
 from safelight.config import Config
 from safelight.deciding import new_job
 from safelight.errors import SafelightError
+from safelight.receivers import receivers_of, require_receivers
 from safelight.rules_file import in_force, read_texts, rules_of, rules_path
 from safelight.seeing import see_file, see_series
 
@@ -37,7 +38,9 @@ class InstanceUnreadable(SafelightError):
 def check(config: Config, path: Path | None) -> None:
     """Say that the rules are good, and what each does."""
     place = path or rules_path(config)
-    for rule in rules_of(read_texts(place)):
+    rules = rules_of(read_texts(place))
+    require_receivers(in_force(rules), config)
+    for rule in rules:
         off = "" if rule.enabled else "  (not enabled)"
         click.echo(f"{rule.name}: {_told(rule)}{off}")
     click.echo(f"{place}: no errors found")
@@ -54,6 +57,7 @@ def _told(rule: Rule) -> str:
     if rule.ending is not None:
         return f"{rule.ending.outcome}: {rule.ending.reason}"
     parts = [", ".join(step.processor for step in rule.steps)]
+    parts += [f"to {name}" for name in receivers_of(rule)]
     parts += [f"to {rule.destination.text}"] if rule.destination else []
     parts += [f"priority {rule.priority}"] if rule.priority else []
     parts += [f"between {rule.window}"] if rule.window else []
@@ -114,6 +118,8 @@ def _explain(seen: SeriesFacts, rules: Sequence[Rule], ended: frozenset[str]) ->
     for rule in decision.rules:
         if rule.destination is not None:
             click.echo(f"   {rule.name} -> {rule.destination.folder(seen.header)}")
+        for name in receivers_of(rule):
+            click.echo(f"   {rule.name} -> forwarded to {name}")
 
 
 def _print_reason(reason: RuleReason, note: str) -> None:

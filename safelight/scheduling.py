@@ -24,12 +24,15 @@ from processor.pool import WorkerPool
 from processor.workbook import merge_workbooks
 from safelight.config import Config
 from safelight.deciding import Deciding
+from safelight.forwarding import Forwarding
+from safelight.receivers import FORWARD
 from safelight.requests import Request
 
 logger = logging.getLogger(__name__)
 
 TRIES = 3
 _RETRY_SECONDS = 5.0
+_LONGEST_FORWARD_RETRY_SECONDS = 3600.0
 _OUTPUT_SECONDS, _OUTPUT_SECONDS_MAX = 5.0, 300.0
 _RENEW_SECONDS = LEASE_SECONDS / 3
 
@@ -71,6 +74,7 @@ class Scheduling:
         self._spool = spool
         self._deciding = deciding
         self._wake = wake
+        self._forwarding = Forwarding.of(config)
         self._pool = WorkerPool(config.processing)
         self._running: dict[Future[JobResult] | Future[Path], _Running] = {}
         self._ended: SimpleQueue[Future[JobResult] | Future[Path]] = SimpleQueue()
@@ -80,7 +84,7 @@ class Scheduling:
     def resume(self) -> int:
         """Queue again what an earlier run left running; return how many jobs that were."""
         self._tidy()
-        return self._ledger.jobs.take_over(TRIES)
+        return self._ledger.jobs.take_over(TRIES, {FORWARD: self._config.forward.tries})
 
     def stop(self) -> None:
         """Stop the workers; what they were at is queued again."""
@@ -166,6 +170,7 @@ class Scheduling:
             results=self._config.storage.results,
             settings=self._config.processor,
             destination=job.destination,
+            sender=self._forwarding if _is_forward(job) else None,
         )
 
     def _end_job(self, running: _Running) -> None:
@@ -179,8 +184,8 @@ class Scheduling:
             self._finish(job, running.future.result())
         elif isinstance(error, OutputUnavailable):
             self._wait_for_output(job, error)
-        elif isinstance(error, RetriableError) and job.tries < TRIES:
-            delay = _RETRY_SECONDS * 2 ** (job.tries - 1) * random.uniform(1.0, 1.5)  # noqa: S311
+        elif isinstance(error, RetriableError) and job.tries < self._most_tries(job):
+            delay = self._retry_seconds(job) * random.uniform(1.0, 1.5)  # noqa: S311
             self._ledger.jobs.retry(job, _described(error), delay)
             logger.warning("job %d: try %d failed: %s", job.id, job.tries, type(error).__name__)
         else:
@@ -188,6 +193,17 @@ class Scheduling:
             logger.error("job %d given up: %s", job.id, type(error).__name__)
         self._deciding.after_job(job.series.id)
         self._start_workbook(job)
+
+    def _most_tries(self, job: ClaimedJob) -> int:
+        """A receiver may be down for a night, while what fails here fails soon again."""
+        return self._config.forward.tries if _is_forward(job) else TRIES
+
+    def _retry_seconds(self, job: ClaimedJob) -> float:
+        doubled = 2.0 ** (job.tries - 1)
+        if _is_forward(job):
+            wait = self._config.forward.retry_seconds * doubled
+            return min(_LONGEST_FORWARD_RETRY_SECONDS, wait)
+        return _RETRY_SECONDS * doubled
 
     def _finish(self, job: ClaimedJob, result: JobResult | Path) -> None:
         assert isinstance(result, JobResult)  # noqa: S101 - no workbook, so a job's result
@@ -225,6 +241,10 @@ class Scheduling:
             self._ledger.work.record_workbook(running.job.series.id, str(workbook))
         else:
             logger.error("the workbook of a study failed: %s", _described(error))
+
+
+def _is_forward(job: ClaimedJob) -> bool:
+    return any(step.processor == FORWARD for step in job.steps)
 
 
 def _described(error: BaseException) -> str:

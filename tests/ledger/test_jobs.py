@@ -163,6 +163,14 @@ def test_a_job_that_ends_the_daemon_each_time_is_given_up(one_job, ledger, path)
     assert (job.key, job.error) == ("k1", "the daemon ended each time it ran")
 
 
+def test_a_processor_that_is_tried_more_often_is_given_up_later(one_job, ledger):
+    most_of = {one_job.steps[0].processor: 5}
+    for _ in range(4):
+        assert ledger.jobs.take_over(3, most_of) == 1
+        ledger.jobs.claim(1)
+    assert ledger.jobs.take_over(3, most_of) == 0
+
+
 def test_a_job_that_an_orderly_end_stopped_has_lost_no_try(one_job, ledger):
     ledger.jobs.release([one_job])
     (job,) = ledger.jobs.claim(1)

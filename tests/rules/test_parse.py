@@ -21,6 +21,7 @@ PROCESSORS = {
     "qc": ProcessorKind(accept, ("qc_state", "Low_quality")),
     "picky": ProcessorKind(refuse),
     "metadata": ProcessorKind(accept, uses=("convert", "qc")),
+    "forward": ProcessorKind(accept, is_alone=True),
 }
 RUN = "run = { qc = {} }\n"
 
@@ -139,6 +140,10 @@ def rule_with(match, rest=RUN):
         (
             '[[rule]]\nname = "A"\nrun = { metadata = {}, qc = {} }',
             ["run.metadata: uses what qc makes: write it below qc"],
+        ),
+        (
+            '[[rule]]\nname = "A"\nrun = { qc = {}, forward = {} }',
+            ["run.forward: is tried again by itself: give it its own rule"],
         ),
         (
             '[[rule]]\nname = "A"\nrun = { convert = { when = { Low_quality = 0 } }, qc = {} }',
