@@ -18,6 +18,7 @@ from safelight.errors import ConfigError, ListError, in_one_line
 from safelight.ledger_commands import ledger_group, verify
 from safelight.process_commands import process
 from safelight.retrieve_commands import retrieve, retrieves
+from safelight.send_commands import send
 from safelight.version import __version__
 
 
@@ -259,18 +260,6 @@ def rules_replay(file: Path | None, path: Path, since: str) -> None:
 
 
 @cli.command()
-@click.argument("folder", type=click.Path(path_type=Path, exists=True))
-@click.option("--to", required=True, metavar="HOST:PORT", help="Where to send.")
-@click.option("--aet", required=True, help="The receiver's AE title.")
-@click.option("--calling", default="SAFELIGHT_SEND", show_default=True, help="Our AE title.")
-def send(folder: Path, to: str, aet: str, calling: str) -> None:
-    """Send a file or every DICOM file below FOLDER by C-STORE."""
-    from safelight.pacs_commands import send as run
-
-    sys.exit(run(folder, to=to, called_ae=aet, calling_ae=calling))
-
-
-@cli.command()
 @_config_option
 @click.option("--pacs", help="Which [[pacs]], by name; the first without it.")
 def echo(file: Path | None, pacs: str | None) -> None:
@@ -499,4 +488,5 @@ cli.add_command(verify)
 cli.add_command(process)
 cli.add_command(retrieve)
 cli.add_command(retrieves)
+cli.add_command(send)
 cli.add_command(ledger_group)

@@ -1,4 +1,4 @@
-"""The commands that ask a PACS or send to one, and what they print."""
+"""The commands that ask a PACS, and what they print."""
 
 import dataclasses
 import json
@@ -12,20 +12,14 @@ from typing import Literal, TypedDict
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from listener.settings import host_and_port
 from query.client import echo as verify
 from query.errors import InvalidKey
-from query.files import dicom_files
 from query.keys import DateRange, StudyCriteria, Wildcard
 from query.matches import StudyMatch
-from query.send import send_files
-from query.sent import SendOutcome, Sent
 from query.settings import PacsSettings
 from safelight.config import Config
-from safelight.errors import ConfigError
 from safelight.expecting import Source, source_of
 from safelight.found import Found, write_found
 
@@ -162,36 +156,3 @@ def _found_table(found: Sequence[Found]) -> Table:
 
 def _count(number: int | None) -> str:
     return "?" if number is None else str(number)
-
-
-def send(folder: Path, *, to: str, called_ae: str, calling_ae: str) -> int:
-    """Send a file or a folder; return the exit code."""
-    try:
-        host, port = host_and_port(to, "--to")
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    destination = PacsSettings(name=to, ae_title=called_ae, host=host, port=port)
-    files, skipped = dicom_files(folder)
-    with progress_bar() as progress:
-        task = progress.add_task("sending", total=len(files))
-
-        def show(sent: Sent) -> None:
-            del sent
-            progress.advance(task)
-
-        outcome = send_files(files, destination, calling_ae=calling_ae, on_sent=show)
-    return _report(outcome, destination, skipped)
-
-
-def _report(outcome: SendOutcome, destination: PacsSettings, skipped: int) -> int:
-    click.echo(f"{outcome.accepted} instances accepted by {destination.ae_title}")
-    if skipped:
-        click.echo(f"{skipped} files are not DICOM and were left out")
-    for reason, count in outcome.refusals().items():
-        click.echo(f"{count} not accepted: {reason}", err=True)
-    return 0 if outcome.accepted and not outcome.refusals() else 1
-
-
-def progress_bar() -> Progress:
-    """A bar that counts instances; it stays after its end."""
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())

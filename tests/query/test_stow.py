@@ -70,7 +70,7 @@ def server():
                 pass
 
         httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=httpd.serve_forever)
+        thread = threading.Thread(target=httpd.serve_forever, args=(0.02,))
         thread.start()
         running.append((httpd, thread))
         return to(httpd.server_port, response_seconds=5)
