@@ -105,7 +105,7 @@ def scp_services() -> str:
 
 def scu_services() -> str:
     """The SOP classes of which we are the SCU, without those of storage."""
-    classes = (Verification, StudyRootFind, StudyRootMove, StudyRootGet)
+    classes = (Verification, StudyRootFind, StudyRootMove, StudyRootGet, STORAGE_COMMITMENT)
     return _table(("SOP class", "UID"), map(_named, classes))
 
 
