@@ -101,41 +101,6 @@ class Work:
             queue_jobs(self._session, series, jobs)
             self._session.note(series.id, f"decided: {decision.summary}")
 
-    def study_folders(self, series_id: int) -> tuple[str, ...]:
-        """Folders of the current results of a series' study; none while a job is unfinished.
-
-        Studies of one accession number count as one: their results share a folder.
-        """
-        siblings = (
-            "SELECT series.id FROM series JOIN studies ON studies.id = study_id,"
-            " (SELECT studies.* FROM series JOIN studies ON studies.id = study_id"
-            "  WHERE series.id = ?) AS own"
-            " WHERE studies.id = own.id"
-            " OR (own.AccessionNumber != '' AND studies.AccessionNumber = own.AccessionNumber)"
-        )
-        waiting = self._session.one(
-            "SELECT count(*) AS n FROM jobs"
-            f" WHERE series_id IN ({siblings}) AND state IN ('queued', 'running')",
-            [series_id],
-        )
-        if waiting["n"]:
-            return ()
-        rows = self._session.query(
-            f"SELECT folder FROM jobs WHERE series_id IN ({siblings}) AND state = 'done'"
-            " AND deletion_id IS NULL ORDER BY id",
-            [series_id],
-        )
-        return tuple(row["folder"] for row in rows)
-
-    def record_workbook(self, series_id: int, path: str) -> None:
-        """Record where the workbook of a series' study is, below results."""
-        with self._session.atomic():
-            self._session.execute(
-                "UPDATE studies SET workbook = ? WHERE id ="
-                " (SELECT study_id FROM series WHERE id = ?)",
-                [path, series_id],
-            )
-
     def _series_row(self, key: SeriesKey) -> Row:
         return self._session.one(
             "SELECT series.* FROM series JOIN studies ON studies.id = study_id"

@@ -14,6 +14,7 @@ from ledger.retention import Retention
 from ledger.retrieves import Retrieves
 from ledger.rule_loads import RuleLoads
 from ledger.session import Session
+from ledger.studies import Studies
 from ledger.work import Work
 
 
@@ -33,6 +34,8 @@ class LedgerWriter:
         Records what arrived.
     work
         Records what became of it.
+    studies
+        Reads what belongs to a study, and records its workbook.
     cases
         Reads what the rules decide on.
     rule_loads
@@ -53,6 +56,7 @@ class LedgerWriter:
         self._session = Session(path, busy_seconds=busy_seconds)
         self.intake = Intake(self._session)
         self.work = Work(self._session)
+        self.studies = Studies(self._session)
         self.cases = Cases(self._session.query)
         self.rule_loads = RuleLoads(self._session)
         self.jobs = Jobs(self._session, self.work.closed_series)

@@ -447,6 +447,31 @@ def package(study: Path, out: Path, largest_mb: int) -> None:
     click.echo(f"{count} files in {out}")
 
 
+@cli.command()
+@click.argument(
+    "results",
+    metavar="RESULTS...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The page.",
+)
+def report(results: tuple[Path, ...], out: Path) -> None:
+    """Write a web page about what is published below folders of RESULTS.
+
+    Of one study: its series with previews, quality and verification. Of several: a list of the
+    studies, with what is to be looked at, and links to the report of each.
+    """
+    from safelight.report_commands import report as run
+
+    sys.exit(run(results, out))
+
+
 @cli.command("verify-nifti")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))

@@ -29,7 +29,7 @@ from safelight.processing import (
     Work,
     process_series,
     steps_of,
-    write_workbooks,
+    write_studies,
 )
 from safelight.retrieve_orders import Wish
 from safelight.retrieve_progress import HowFar
@@ -71,8 +71,8 @@ class ProcessResult:
         What came of the retrieve; None where nothing was fetched.
     skipped : int
         Files that are none of a series.
-    workbooks, packages : tuple of Path
-        ``metadata.xlsx`` of each study; its ZIP where that was asked for.
+    workbooks, reports, packages : tuple of Path
+        ``metadata.xlsx`` and ``report.html`` of each study; its ZIP where that was asked for.
     problems : tuple of str
         What else went wrong.
     """
@@ -82,6 +82,7 @@ class ProcessResult:
     retrieved: Fetched | None = None
     skipped: int = 0
     workbooks: tuple[Path, ...] = ()
+    reports: tuple[Path, ...] = ()
     packages: tuple[Path, ...] = ()
     problems: tuple[str, ...] = ()
 
@@ -194,10 +195,12 @@ class Client:
             )
             processed = _processed(series, work, told)
         told(Progress("write"))
+        workbooks, reports = write_studies(processed, self._config.output.mr_clean)
         packages, problems = _packaged(processed) if package else ((), ())
         return ProcessResult(
             *(out, processed, fetched, skipped),
-            workbooks=write_workbooks(processed, self._config.output.mr_clean),
+            workbooks=workbooks,
+            reports=reports,
             packages=packages,
             problems=problems,
         )

@@ -18,7 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from ledger.errors import NoLedger
 from ledger.reader import LedgerReader
 from ledger.rows import Overview, SeriesRow
-from processor.workbook import merge_workbooks
+from processor.report import REPORT_FILE, studies_below, write_batch_report
+from processor.workbook import WORKBOOK_FILE, merge_workbooks
 from query.files import DicomFile, dicom_files
 from query.send import send_files
 from query.sent import SendOutcome, Sent
@@ -247,14 +248,15 @@ def _summarize(console: Console, config: Config, outcome: SendOutcome) -> None:
         console.print(f"{count} not accepted: {reason}")
     results = config.storage.results
     folders = sorted({path.parent for path in results.glob("*/*/manifest.json")})
-    workbook = merge_workbooks(folders, results / "metadata.xlsx") if folders else None
+    if folders:
+        merge_workbooks(folders, results / WORKBOOK_FILE)
+        write_batch_report(results / REPORT_FILE, studies_below([results]))
     reader = LedgerReader(config.storage.ledger)
     overview = reader.overview()
     reader.close()
     console.print(_totals(overview))
-    console.print(
-        f"Results: {_short(results)}/" + (f"   workbook: {workbook.name}" if workbook else "")
-    )
+    made = f"   workbook: {WORKBOOK_FILE}   report: {REPORT_FILE}" if folders else ""
+    console.print(f"Results: {_short(results)}/{made}")
     console.print(f"Page:    http://{config.web.listen}")
 
 

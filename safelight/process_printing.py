@@ -73,7 +73,7 @@ def _print(result: ProcessResult) -> None:
         click.echo(f"{result.skipped} files are none of a series")
     for problem in result.problems:
         click.echo(problem, err=True)
-    for path in (*result.workbooks, *result.packages):
+    for path in (*result.workbooks, *result.reports, *result.packages):
         click.echo(path)
 
 

@@ -14,9 +14,11 @@ from listener.errors import UnreadableInstance
 from processor.job import job_key
 from processor.model import JobRequest, JobResult, StepResult
 from processor.pool import WorkerPool
+from processor.report import REPORT_FILE, ReportedStudy, write_report
+from processor.reported import Remark, ReportedSeries, read_folders
 from processor.settings import PoolSettings, ProcessorSettings
 from processor.tables import ROWS_FILE
-from processor.workbook import merge_workbooks
+from processor.workbook import WORKBOOK_FILE, merge_workbooks
 from rules.model import Rule, Step
 from safelight.errors import in_one_line
 from safelight.gathering import GatheredSeries
@@ -121,10 +123,10 @@ def process_series(
     return tuple(ended[one] for one in series)
 
 
-def write_workbooks(
+def write_studies(
     processed: Sequence[ProcessedSeries], mr_clean: Path | None
-) -> tuple[Path, ...]:
-    """Write `metadata.xlsx` of each study from the tables of its series.
+) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """Write `metadata.xlsx` and `report.html` of each study from what its series published.
 
     Parameters
     ----------
@@ -133,16 +135,43 @@ def write_workbooks(
 
     Returns
     -------
-    tuple of Path
-        Those that were written; a study whose series have no tables has none.
+    workbooks, reports : tuple of Path
+        Those that were written; a study whose series have no tables has no workbook.
     """
     studies: dict[Path, list[Path]] = {}
+    place: dict[str, Path] = {}
     for one in processed:
-        if one.folder is not None and (one.folder / ROWS_FILE).exists():
+        if one.folder is not None:
             studies.setdefault(one.folder.parent, []).append(one.folder)
-    return tuple(
-        merge_workbooks(folders, study / "metadata.xlsx", mr_clean)
+            place[one.StudyInstanceUID] = one.folder.parent
+    reports = tuple(
+        write_report(
+            study / REPORT_FILE,
+            ReportedStudy.of((*read_folders(folders), *_others(processed, study, place))),
+        )
         for study, folders in sorted(studies.items())
+    )
+    workbooks = tuple(
+        merge_workbooks(folders, study / WORKBOOK_FILE, mr_clean)
+        for study, folders in sorted(studies.items())
+        if any((folder / ROWS_FILE).exists() for folder in folders)
+    )
+    return workbooks, reports
+
+
+def _others(
+    processed: Sequence[ProcessedSeries], study: Path, place: Mapping[str, Path]
+) -> tuple[ReportedSeries, ...]:
+    """The series of a study that have no results, as its report tells of them."""
+    return tuple(
+        ReportedSeries(
+            one.StudyInstanceUID,
+            one.SeriesInstanceUID,
+            instances=one.instances,
+            remark=Remark("bad" if one.state == "failed" else "calm", f"{one.state}: {one.reason}"),
+        )
+        for one in processed
+        if one.folder is None and place.get(one.StudyInstanceUID) == study
     )
 
 

@@ -22,6 +22,7 @@ from listener.durable import sync_folder
 from listener.spool import Spool
 from processor.errors import StorageError
 from processor.publish import require_intact
+from processor.report import REPORT_FILE
 from processor.workbook import WORKBOOK_FILE
 from rules.model import Rule
 from safelight.config import StorageSettings
@@ -152,12 +153,16 @@ class Retention:
             self._remove_empty(folder.parent)
 
     def _remove_empty(self, study: Path) -> None:
-        """Remove the workbook of a study without results, and its folder if that was all."""
+        """Remove workbook and report of a study without results; its folder if that was all."""
         if study == self._storage.results or any(path.is_dir() for path in study.iterdir()):
             return
         workbook = study / WORKBOOK_FILE
         self._records.forget_workbook(workbook.relative_to(self._storage.results).as_posix())
-        for path in (workbook, *study.glob(".metadata-*.tmp")):  # a killed worker's
+        remains = (
+            *study.glob(".metadata-*.tmp"),
+            *study.glob(".report-*.tmp"),
+        )  # of killed workers
+        for path in (workbook, study / REPORT_FILE, *remains):
             path.unlink(missing_ok=True)
         with suppress(OSError):  # somebody put something else there
             study.rmdir()

@@ -21,7 +21,8 @@ from processor.errors import OutputUnavailable, ProcessorError, RetriableError
 from processor.job import discard_remains
 from processor.model import JobRequest, JobResult
 from processor.pool import WorkerPool
-from processor.workbook import merge_workbooks
+from processor.study import StudyResults, write_study
+from processor.workbook import WORKBOOK_FILE
 from safelight.config import Config
 from safelight.deciding import Deciding
 from safelight.forwarding import Forwarding
@@ -221,26 +222,27 @@ class Scheduling:
         logger.error("outputs cannot be written: %s; tried again in %.0f s", reason, seconds)
 
     def _start_workbook(self, job: ClaimedJob) -> None:
-        """Write the study's workbook anew once none of its jobs is left to do."""
-        folders = self._ledger.work.study_folders(job.series.id)
+        """Write the study's workbook and report anew once none of its jobs is left to do."""
+        studies = self._ledger.studies
+        folders = studies.folders(job.series.id)
         if folders:
             results = self._config.storage.results
-            study = self._deciding.study_folder(job.series.id)
-            workbook = PurePosixPath(study) / "metadata.xlsx"
-            future = self._pool.submit_call(
-                merge_workbooks,
-                [results / folder for folder in folders],
-                results / workbook,
-                self._config.output.mr_clean,
+            folder = PurePosixPath(self._deciding.study_folder(job.series.id))
+            study = StudyResults(
+                results / folder,
+                tuple(results / name for name in folders),
+                studies.without_results(job.series.id),
+                studies.header(job.series.id),
             )
-            self._track(_Running(future, job, workbook))
+            future = self._pool.submit_call(write_study, study, self._config.output.mr_clean)
+            self._track(_Running(future, job, folder / WORKBOOK_FILE))
 
     def _end_workbook(self, running: _Running, workbook: PurePosixPath) -> None:
         error = running.future.exception()
         if error is None:
-            self._ledger.work.record_workbook(running.job.series.id, str(workbook))
+            self._ledger.studies.record_workbook(running.job.series.id, workbook)
         else:
-            logger.error("the workbook of a study failed: %s", _described(error))
+            logger.error("the workbook or report of a study failed: %s", _described(error))
 
 
 def _is_forward(job: ClaimedJob) -> bool:

@@ -12,9 +12,9 @@ from rich.table import Table
 
 from ledger.reader import LedgerReader
 from ledger.rows import Overview, PauseRow, RuleLoadRow, SeriesRow
+from processor.words import count, size
 from safelight.config import Config
 from safelight.disk import DiskState, Stage, disk_state
-from web_status.words import count, size
 
 _STAGE_WORDS: Mapping[Stage, str] = MappingProxyType(
     {

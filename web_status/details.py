@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from web_status.words import percent
+from processor.words import percent
 
 SHOWN_AT_ONCE = 6
 

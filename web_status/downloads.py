@@ -6,6 +6,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from ledger.errors import NoLedger, NotInLedger
+from processor.report import REPORT_FILE, style_digest
 from web_status.context import CONTEXT
 from web_status.errors import FileGone, OutsideResults
 from web_status.ledger_thread import LEDGER
@@ -22,6 +23,7 @@ def add_downloads(app: web.Application) -> None:
     """Add the routes of the downloads. Their addresses are numbers: names may tell of patients."""
     app.router.add_get(r"/outputs/{number:\d{1,18}}", _output)
     app.router.add_get(r"/studies/{number:\d{1,18}}/workbook", _workbook)
+    app.router.add_get(r"/studies/{number:\d{1,18}}/report", _report)
 
 
 async def _output(request: web.Request) -> web.StreamResponse:
@@ -35,6 +37,24 @@ async def _output(request: web.Request) -> web.StreamResponse:
 
 
 async def _workbook(request: web.Request) -> web.StreamResponse:
+    return _file(await _workbook_path(request), inline=False)
+
+
+async def _report(request: web.Request) -> web.StreamResponse:
+    """The report, which lies beside the workbook and is made with it, as a page."""
+    path = (await _workbook_path(request)).with_name(REPORT_FILE)
+    if not path.is_file():
+        raise FileGone("a published file is missing")
+    policy = f"default-src 'none'; img-src data:; style-src '{style_digest()}'; base-uri 'none'"
+    headers = {
+        "Content-Type": "text/html; charset=utf-8",
+        "Content-Security-Policy": f"{policy}; form-action 'none'; frame-ancestors 'none'",
+        "Cache-Control": "private, no-cache",
+    }
+    return web.FileResponse(path, headers=headers)
+
+
+async def _workbook_path(request: web.Request) -> Path:
     number = int(request.match_info["number"])
     try:
         rows = await request.app[LEDGER].ask(lambda reader: reader.study_series(number))
@@ -42,7 +62,7 @@ async def _workbook(request: web.Request) -> web.StreamResponse:
         raise NotInLedger(f"no study {number}") from None
     if rows[0].workbook is None:
         raise NotInLedger(f"study {number} has no workbook yet")
-    return _file(file_below(request.app[CONTEXT].results, rows[0].workbook), inline=False)
+    return file_below(request.app[CONTEXT].results, rows[0].workbook)
 
 
 def file_below(results: Path, relative: str) -> Path:

@@ -1,12 +1,22 @@
 """Puts what the ledger says into words, numbers with units and times. Pure."""
 
-import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from ledger.rows import SeriesRow
-
-Words = Mapping[str, str]
+from processor.words import (
+    GRADE_WORDS,
+    KIND_WORDS,
+    PROCESSOR_WORDS,
+    STEP_TONES,
+    STEP_WORDS,
+    Words,
+    count,
+    dicom_date,
+    percent,
+    person_name,
+    size,
+)
 
 STATE_TONES: Words = MappingProxyType(
     {
@@ -26,16 +36,6 @@ STATE_WORDS: Words = MappingProxyType(
 )
 """States whose own name does not say enough."""
 
-GRADE_WORDS: Words = MappingProxyType(
-    {
-        "listed": "complete",
-        "counted": "complete",
-        "moved": "complete",
-        "released": "complete",
-        "quiet": "probably complete",
-        "forced": "perhaps incomplete",
-    }
-)
 
 JOB_TONES: Words = MappingProxyType(
     {
@@ -49,27 +49,6 @@ JOB_TONES: Words = MappingProxyType(
 )
 JOB_WORDS: Words = MappingProxyType({"dead": "given up"})
 
-STEP_TONES: Words = MappingProxyType({"done": "good", "refused": "warn", "failed": "bad"})
-STEP_WORDS: Words = MappingProxyType({"refused": "not possible"})
-
-PROCESSOR_WORDS: Words = MappingProxyType(
-    {
-        "convert": "Conversion",
-        "qc": "Quality",
-        "metadata": "Metadata",
-        "preview": "Picture",
-    }
-)
-
-KIND_WORDS: Words = MappingProxyType(
-    {
-        "nifti": "NIfTI volume",
-        "sidecar": "sidecar (JSON)",
-        "preview": "picture (PNG)",
-        "workbook": "workbook (Excel)",
-        "rows": "table rows (JSON)",
-    }
-)
 
 _ADVICE: Words = MappingProxyType(
     {
@@ -86,7 +65,6 @@ _ADVICE: Words = MappingProxyType(
     }
 )
 _GENERAL_ADVICE = "Trying again did not help. The log of the service names the place in the code."
-_UNITS = ("bytes", "kB", "MB", "GB", "TB")
 _NOTHING_LOST = "No instance is lost: all of them are in the spool."
 
 
@@ -94,29 +72,6 @@ def advice(error: str) -> str:
     """What a person can do about the error of a job that was given up."""
     found = (text for cause, text in _ADVICE.items() if cause in error)
     return f"{next(found, _GENERAL_ADVICE)} {_NOTHING_LOST}"
-
-
-def count(number: int, singular: str, plural: str = "") -> str:
-    """A number with its noun.
-
-    >>> count(1, "instance"), count(1204, "instance"), count(2, "series", "series")
-    ('1 instance', '1,204 instances', '2 series')
-    """
-    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
-
-
-def size(number: float) -> str:
-    """Bytes in decimal units, three digits.
-
-    >>> size(0), size(999), size(1536), size(12_345_678)
-    ('0 bytes', '999 bytes', '1.54 kB', '12.3 MB')
-    """
-    if number < 1000:
-        return count(int(number), "byte")
-    power = min(4, int(math.log10(number * 1.0005) / 3))
-    scaled = number / 1000**power
-    digits = 2 if scaled < 10 else 1 if scaled < 100 else 0
-    return f"{scaled:.{digits}f} {_UNITS[power]}"
 
 
 def seconds(number: float) -> str:
@@ -131,37 +86,6 @@ def seconds(number: float) -> str:
     if minutes < 60:
         return f"{minutes} min {round(number) % 60} s"
     return f"{minutes // 60} h {minutes % 60} min"
-
-
-def percent(fraction: float) -> str:
-    """A fraction as whole percent.
-
-    >>> percent(0.456)
-    '46 %'
-    """
-    return f"{fraction:.0%}".replace("%", " %")
-
-
-def person_name(name: str) -> str:
-    """The first component group of a PN (PS3.5 6.2.1.1) as people write it.
-
-    >>> person_name("DOE^JANE^^DR=x=y"), person_name("")
-    ('DOE, JANE DR', '')
-    """
-    family, _, rest = name.partition("=")[0].partition("^")
-    given = " ".join(rest.replace("^", " ").split())
-    return ", ".join(part for part in (family.strip(), given) if part)
-
-
-def dicom_date(value: str) -> str:
-    """A DA (PS3.5 6.2) in ISO 8601; anything else as it is.
-
-    >>> dicom_date("20261103"), dicom_date("2026.11.03")
-    ('2026-11-03', '2026.11.03')
-    """
-    if len(value) == 8 and value.isdecimal():
-        return f"{value[:4]}-{value[4:6]}-{value[6:]}"
-    return value
 
 
 def utc(timestamp: str) -> str:

@@ -44,6 +44,9 @@ def test_a_stack_becomes_a_verified_volume_a_workbook_and_a_preview(daemon, stac
     assert metadata["AccessionNumber"] == "A0001"
     assert metadata["FileName"] == str(nifti.relative_to(node.data / "results"))
     assert zipfile.is_zipfile(workbook)
+    report = workbook.with_name("report.html").read_text(encoding="utf-8")
+    assert "8 of 8" in report
+    assert "data:image/jpeg;base64," in report
     assert node.stop() == 0
 
 

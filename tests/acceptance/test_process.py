@@ -70,8 +70,11 @@ def test_a_folder_becomes_verified_arrays_a_workbook_and_a_package(client, stack
     (workbook,) = result.workbooks
     rows = load_workbook(workbook, read_only=True)["DICOM_Metadata"].iter_rows(values_only=True)
     assert len(list(rows)) > 1
+    (report,) = result.reports
+    assert "6 of 6" in report.read_text(encoding="utf-8")
     (package,) = result.packages
     with zipfile.ZipFile(package) as archive:
+        assert "A0001/report.html" in archive.namelist()
         assert f"A0001/{series.folder.name}/{array.name}" in archive.namelist()
     assert [(last := told[-2]).stage, last.done, last.total] == ["process", 6, 6]
     assert told[-1].stage == "write"

@@ -86,32 +86,6 @@ def test_a_held_series_is_found_again_and_can_be_decided_anew(
     assert len(ledger.jobs.claim(5)) == 1
 
 
-def test_the_folders_of_a_study_are_told_once_all_its_jobs_have_ended(
-    record, arrival, close, decide, ledger, result
-):
-    second = SeriesKey("1.2.3", "1.2.3.5")
-    record(arrival("1"), arrival("2", key=second))
-    decide(close(), "k1")
-    decide(close(second), "k2")
-    first_job, second_job = ledger.jobs.claim(5)
-    ledger.jobs.finish(first_job, result("k1", folder="A1/1"))
-    assert ledger.work.study_folders(first_job.series.id) == ()
-    ledger.jobs.finish(second_job, result("k2", folder="A1/2"))
-    assert ledger.work.study_folders(first_job.series.id) == ("A1/1", "A1/2")
-
-
-def test_studies_of_one_accession_number_share_their_folders(
-    record, arrival, close, decide, ledger, result
-):
-    other = SeriesKey("7.7", "7.7.7")
-    record(arrival("1"), arrival("2", key=other))
-    decide(close(), "k1")
-    decide(close(other), "k2")
-    for job in ledger.jobs.claim(5):
-        ledger.jobs.finish(job, result(job.key, folder=f"A1/{job.key}"))
-    assert ledger.work.study_folders(1) == ("A1/k1", "A1/k2")
-
-
 def test_history_tells_what_happened_in_order_and_names_no_patient(one_job, ledger, path, result):
     ledger.jobs.finish(one_job, result())
     told = [row.what for row in LedgerReader(path).history(one_job.series.id)]

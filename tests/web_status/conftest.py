@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
@@ -29,6 +29,7 @@ from listener.series import Arrival, Closure
 from listener.spool import SeriesKey
 from listener.watcher import Findings
 from processor.model import JobResult, Output, StepResult
+from processor.report import ReportedStudy, write_report
 from rules.model import Decision, Reason, Rule, RuleReason, Step
 from web_status.app import WebContext, make_app, serve
 from web_status.settings import WebSettings
@@ -172,7 +173,8 @@ class Chronicle:
     def workbook(self, series: ClosedSeries, content: bytes) -> None:
         (self._results / "study").mkdir(exist_ok=True)
         (self._results / "study" / "metadata.xlsx").write_bytes(content)
-        self._ledger.work.record_workbook(series.id, "study/metadata.xlsx")
+        write_report(self._results / "study" / "report.html", ReportedStudy((), {}))
+        self._ledger.studies.record_workbook(series.id, PurePosixPath("study/metadata.xlsx"))
 
     def whole_series(self, count: int = 2, *, qc: str = "Normal", **arriving) -> ClosedSeries:
         """A series from its first instance to its results."""

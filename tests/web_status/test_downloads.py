@@ -1,5 +1,6 @@
 """Downloads, and that nothing outside the results folder can be had. Not covered: huge files."""
 
+import base64
 import hashlib
 from pathlib import Path
 
@@ -65,6 +66,23 @@ def test_a_study_has_a_workbook_once_it_is_written(page, chronicle):
     answer = page.get("/studies/1/workbook")
     assert (answer.status, answer.body) == (200, b"PK workbook")
     assert "metadata.xlsx" in answer.headers["Content-Disposition"]
+
+
+def test_the_report_of_a_study_is_a_page_of_its_own_policy(page, chronicle, context):
+    closed = chronicle.whole_series(2)
+    assert page.get("/studies/1/report").status == 404
+    chronicle.workbook(closed, b"PK workbook")
+    assert 'href="/studies/1/report"' in page.get("/studies/1").text
+    answer = page.get("/studies/1/report")
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    style = answer.text.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = answer.headers["Content-Security-Policy"]
+    assert f"style-src 'sha256-{digest}'" in policy
+    assert "unsafe-inline" not in policy
+    assert "default-src 'none'" in policy
+    (context.results / "study" / "report.html").unlink()
+    assert "moved or removed it" in page.get("/studies/1/report").text
 
 
 def test_a_result_that_was_removed_is_explained(page, published):

@@ -140,7 +140,7 @@ def test_a_study_lists_its_series_by_number(page, chronicle):
     text = page.get("/studies/1").text
     assert "2 series, 2 instances" in text
     assert re.findall(r'id="series-(\d+)"', text) == ["2", "1"]
-    assert "workbook of the study is written when" in text
+    assert "Workbook and report of the study are written when" in text
 
 
 def test_a_long_list_has_pages(page, chronicle):
@@ -179,6 +179,7 @@ def test_markup_from_the_network_is_shown_and_not_run(page, chronicle, path):
         "/studies/99",
         "/outputs/99",
         "/studies/99/workbook",
+        "/studies/99/report",
         "/nothing",
         "/series/x",
         "/series/" + "9" * 30,
@@ -214,7 +215,7 @@ def test_addresses_carry_no_patient_data(page, chronicle):
         for link in re.findall(r'(?:href|src|data-events)="([^"]+)"', page.get(path).text):
             if not link.startswith("/static/"):
                 assert re.fullmatch(
-                    r"(#content|/|/alarms|/(series|studies|outputs)/\d+(/workbook|#jobs)?"
+                    r"(#content|/|/alarms|/(series|studies|outputs)/\d+(/workbook|/report|#jobs)?"
                     r"|/events\?kind=[a-z]+&amp;number=\d+)",
                     link,
                 ), link
