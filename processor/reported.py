@@ -102,8 +102,8 @@ class ReportedSeries:
 
     @property
     def is_low_quality(self) -> bool:
-        """Whether quality control calls it low."""
-        return bool(self.quality.get("low_quality"))
+        """Whether quality control calls it low; objects without images are not judged by that."""
+        return bool(self.quality.get("low_quality")) and not self._has_no_volume
 
     @property
     def _has_no_volume(self) -> bool:
@@ -125,7 +125,7 @@ class ReportedSeries:
         elif self.grade == "forced":
             found.append(Remark("warn", self.completeness))
         found += [remark for step in self.steps for remark in _step_remarks(step)]
-        if self.is_low_quality and not self._has_no_volume:
+        if self.is_low_quality:
             found.append(Remark("warn", f"low quality: {self.quality['low_quality_reason']}"))
         return tuple(sorted(found, key=lambda remark: remark.tone != "bad"))
 

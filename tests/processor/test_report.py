@@ -140,7 +140,9 @@ def test_what_comes_from_headers_is_text_and_never_markup(published, page, stack
 
 
 def test_objects_without_images_are_nothing_to_look_at(published, page):
-    shown = page([published([Path(get_testdata_file("reportsi.dcm"))])])
+    folder = published([Path(get_testdata_file("reportsi.dcm"))])
+    shown = page([folder])
+    assert not read_series(folder).is_low_quality
     assert "Nothing to look at." in shown.text
     assert "no volume in this object" in shown.text
     assert not shown.pictures
