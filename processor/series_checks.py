@@ -4,15 +4,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from processor.frames import frames_of
 from processor.geometry import (
     SAME_POSITION_MM,
     Plane,
     missing_slices,
     obliquity_degrees,
     orientation_groups,
-    plane_of,
 )
 from processor.headers import integer, number, text
 from processor.source import SeriesSource
@@ -25,6 +26,8 @@ _TELLING = (
     "RescaleType",
 )
 """What two images of one place differ in where they are not the same image twice."""
+_AXES = ("SAG", "COR", "AX")
+_OBLIQUE_BELOW = 0.9
 
 
 def check_headers(source: SeriesSource, facts: Mapping[str, object]) -> dict[str, object]:
@@ -33,7 +36,7 @@ def check_headers(source: SeriesSource, facts: Mapping[str, object]) -> dict[str
     Returns
     -------
     dict
-        Counts and lists; geometry keys only where instances have a place in the patient.
+        Counts and lists; geometry keys only where frames have a place in the patient.
     """
     headers = [instance.header for instance in source.instances]
     sizes = {(integer(header, "Columns"), integer(header, "Rows")) for header in headers}
@@ -47,7 +50,7 @@ def check_headers(source: SeriesSource, facts: Mapping[str, object]) -> dict[str
         "lossy_ratio": _lossy_ratio(headers),
         "repeated_images": _repeated(headers),
     }
-    planes = [plane for plane in map(plane_of, headers) if plane is not None]
+    planes = [frame.plane for frame in frames_of(source.instances) if frame.plane is not None]
     return found | (_positions(planes) if planes else {})
 
 
@@ -84,11 +87,22 @@ def _positions(planes: Sequence[Plane]) -> dict[str, object]:
     spacings = np.concatenate([gaps[gaps >= SAME_POSITION_MM] for gaps in stacks])
     return {
         "orientations": len(groups),
+        "standard_orientation": standard_orientation(planes[0].normal_lps),
         "obliquity_degrees": round(obliquity_degrees(planes[0].normal_lps), 3),
         "duplicate_positions": int(sum((gaps < SAME_POSITION_MM).sum() for gaps in stacks)),
         "missing_positions": sum(_missing(gaps) for gaps in stacks),
         "spacing_range_mm": [round(float(edge), 4) for edge in _ends(spacings)],
     }
+
+
+def standard_orientation(normal_lps: NDArray[np.float64]) -> str:
+    """SAG, COR or AX by the largest component of the normal; OBL where none stands out.
+
+    One stands out when its square is at least 0.9 of the sum of squares.
+    """
+    squares = np.square(normal_lps)
+    axis = int(np.argmax(squares))
+    return "OBL" if squares[axis] < _OBLIQUE_BELOW * squares.sum() else _AXES[axis]
 
 
 def _gaps(planes: Sequence[Plane]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -3,19 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from pydicom.dataset import Dataset
-
 from processor.cells import Cell, Row, cell_of
-from processor.geometry import SPACING_TOLERANCE, plane_of
-from processor.headers import is_projection
+from processor.geometry import SPACING_TOLERANCE
 from processor.rows import SeriesRecord
 from processor.series_checks import check_headers
 
 _SEED_COLUMNS = ("Modality", "SeriesDescription", "PatientID", "AccessionNumber", "StudyDate")
 _NAMES = ("StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber")
-_AXES = ("SAG", "COR", "AX")
-_OBLIQUE_BELOW = 0.9
 
 
 def summary_row(series: SeriesRecord) -> Row:
@@ -30,7 +24,7 @@ def summary_row(series: SeriesRecord) -> Row:
         "Revision": series.revision,
         "Rule": series.rule,
         **_completeness(series),
-        **_geometry(series, header, checks),
+        **_geometry(series, checks),
         **_outputs(series),
         "qc_mode": _cell(qc.get("qc_mode")),
         "low_quality": _cell(qc.get("low_quality")),
@@ -59,40 +53,25 @@ def _completeness(series: SeriesRecord) -> Row:
     }
 
 
-def _geometry(series: SeriesRecord, header: Dataset, checks: Mapping[str, Any]) -> Row:
-    """The checks are of instances, so they judge no positions where those have many frames."""
+def _geometry(series: SeriesRecord, checks: Mapping[str, Any]) -> Row:
     convert = series.details_of("convert")
-    placed = "orientations" in checks and not is_projection(header)
-    judged = placed and all(instance.frame_count == 1 for instance in series.source.instances)
+    placed = "orientations" in checks
     return {
         "Stacks": checks.get("orientations"),
         "Volumes": _volumes(convert),
         "Shape": _cell(convert.get("shape")),
         "Spacing": _cell(convert.get("spacing_mm")),
-        "standardOrientation": standard_orientation(header) if placed else None,
+        "standardOrientation": checks.get("standard_orientation"),
         "obliquityDeg": checks.get("obliquity_degrees"),
-        "isSingleOrientation": checks["orientations"] == 1 if judged else None,
-        "isEvenlySpaced": _is_even(checks["spacing_range_mm"]) if judged else None,
-        "hasUniquePositions": checks["duplicate_positions"] == 0 if judged else None,
-        "hasAllPositions": checks["missing_positions"] == 0 if judged else None,
-        "MissingPositions": checks["missing_positions"] if judged else None,
-        "DuplicatePositions": checks["duplicate_positions"] if judged else None,
+        "isSingleOrientation": checks["orientations"] == 1 if placed else None,
+        "isEvenlySpaced": _is_even(checks["spacing_range_mm"]) if placed else None,
+        "hasUniquePositions": checks["duplicate_positions"] == 0 if placed else None,
+        "hasAllPositions": checks["missing_positions"] == 0 if placed else None,
+        "MissingPositions": checks["missing_positions"] if placed else None,
+        "DuplicatePositions": checks["duplicate_positions"] if placed else None,
         "MissingInstanceNumbers": checks.get("missing_instance_numbers"),
         "TransferSyntaxes": "; ".join(checks.get("transfer_syntaxes", ())),
     }
-
-
-def standard_orientation(header: Dataset) -> str | None:
-    """SAG, COR or AX by the largest component of the normal; OBL where none stands out.
-
-    One stands out when its square is at least 0.9 of the sum of squares.
-    """
-    plane = plane_of(header)
-    if plane is None:
-        return None
-    squares = np.square(plane.normal_lps)
-    axis = int(np.argmax(squares))
-    return "OBL" if squares[axis] < _OBLIQUE_BELOW * squares.sum() else _AXES[axis]
 
 
 def _is_even(spacing_range_mm: list[float]) -> bool:

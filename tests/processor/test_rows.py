@@ -7,9 +7,11 @@ from pydicom.sequence import Sequence
 from pydicom.uid import EnhancedMRImageStorage
 
 from processor.cells import cell_of
+from processor.geometry import plane_of
 from processor.rows import SeriesRecord, metadata_rows
+from processor.series_checks import standard_orientation
 from processor.source import HeaderSource
-from processor.summary import standard_orientation, summary_row
+from processor.summary import summary_row
 from processor.templates import parse_entry
 
 
@@ -114,9 +116,17 @@ def test_the_summary_sees_a_gap_and_two_slices_in_one_place(record, stack):
     assert (row["hasUniquePositions"], row["isEvenlySpaced"]) == (False, False)
 
 
-def test_the_positions_of_a_multi_frame_object_are_not_judged_by_its_first_frame(record, instance):
-    row = summary_row(record([enhanced(instance)]))
-    assert (row["isEvenlySpaced"], row["hasAllPositions"], row["MissingPositions"]) == (None,) * 3
+def test_the_positions_of_an_enhanced_object_are_those_of_its_frames(record, instance):
+    ds = enhanced(instance)
+    del ds.ImagePositionPatient, ds.ImageOrientationPatient
+    names = ("standardOrientation", "hasUniquePositions", "DuplicatePositions")
+    assert [summary_row(record([ds]))[name] for name in names] == [None] * 3
+    ds.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence = macro(
+        ImageOrientationPatient=[0, 1, 0, 0, 0, -1]
+    )
+    for z, group in enumerate(ds.PerFrameFunctionalGroupsSequence):
+        group.PlanePositionSequence = macro(ImagePositionPatient=[3.0 * z, 0, 0])
+    assert [summary_row(record([ds]))[name] for name in names] == ["SAG", True, 0]
 
 
 def test_a_projection_has_no_orientation(record, instance):
@@ -135,5 +145,5 @@ def test_a_projection_has_no_orientation(record, instance):
     ],
 )
 def test_the_orientation_is_that_of_the_largest_part_of_the_normal(instance, orientation, expected):
-    header = instance(ImageOrientationPatient=orientation)
-    assert standard_orientation(header) == expected
+    plane = plane_of(instance(ImageOrientationPatient=orientation))
+    assert standard_orientation(plane.normal_lps) == expected
