@@ -245,9 +245,13 @@ def _program(name: str) -> str:
 
 
 def _free_port() -> int:
-    """A port below those that the kernel gives to outgoing connections, which come in between."""
+    """A port below those that the kernel gives to outgoing connections, which come in between.
+
+    Each worker of pytest-xdist has ports of its own.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
     while True:
-        port = random.randrange(15000, 32000)
+        port = 15000 + 2000 * worker + random.randrange(2000)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
