@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from ledger.cases import Cases
 from ledger.connection import open_for_reading
 from ledger.errors import NotInLedger
+from ledger.retrieve_reader import RetrieveReader
 from ledger.rows import (
     AssociationRow,
     DecisionRow,
@@ -80,6 +81,7 @@ class LedgerReader:
     def __init__(self, path: Path) -> None:
         self._connection = open_for_reading(path)
         self.cases = Cases(self._mappings)
+        self.retrieves = RetrieveReader(self._connection)
 
     def close(self) -> None:
         """Close the connection."""

@@ -1,10 +1,11 @@
 """Reads retrieve lists for the command line, the report and the page. It never writes."""
 
 import json
+import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from ledger.connection import open_for_reading
 from ledger.errors import NotInLedger
@@ -38,6 +39,9 @@ SELECT item.id, list_id, item.pacs, accession_number, item.state, item.tries, no
      WHERE wanted.item_id = item.id) AS low_quality
 FROM retrieve_items AS item
 """
+
+_TELLING = """CASE item.state WHEN 'running' THEN 0 WHEN 'failed' THEN 1 WHEN 'incomplete' THEN 1
+    WHEN 'absent' THEN 2 WHEN 'unproven' THEN 2 WHEN 'waiting' THEN 3 ELSE 4 END"""
 
 
 @dataclass(frozen=True)
@@ -119,17 +123,23 @@ class RetrieveReader:
 
     Parameters
     ----------
-    path
-        The ledger's file.
-
-    Raises
-    ------
-    NoLedger, NewerSchema, UnreadableLedger, LedgerLocked
-        As `ledger.connection.open_for_reading` says.
+    connection
+        To the ledger, open for reading.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._connection = open_for_reading(path)
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        """The lists in the ledger of this file.
+
+        Raises
+        ------
+        NoLedger, NewerSchema, UnreadableLedger, LedgerLocked
+            As `ledger.connection.open_for_reading` says.
+        """
+        return cls(open_for_reading(path))
 
     def close(self) -> None:
         """Close the connection."""
@@ -163,6 +173,26 @@ class RetrieveReader:
         """The accession numbers of a list, in its order."""
         rows = self._connection.execute(f"{_ITEMS} WHERE list_id = ? ORDER BY item.id", [list_id])
         return tuple(RetrieveItemRow(**dict(row)) for row in rows)
+
+    def telling_items(self, list_id: int, *, limit: int) -> tuple[RetrieveItemRow, ...]:
+        """The items of a list that tell most: what runs, what has a problem, what is to come."""
+        rows = self._connection.execute(
+            f"{_ITEMS} WHERE item.id IN (SELECT id FROM retrieve_items AS item WHERE list_id = ?"
+            f" ORDER BY {_TELLING}, id LIMIT ?) ORDER BY {_TELLING}, item.id",
+            [list_id, limit],
+        )
+        return tuple(RetrieveItemRow(**dict(row)) for row in rows)
+
+    def studies(self, item_ids: Sequence[int]) -> Mapping[int, int]:
+        """A study in the ledger for each item that has one, by their numbers."""
+        marks = ", ".join("?" for _ in item_ids)
+        rows = self._connection.execute(
+            "SELECT item_id, min(studies.id) FROM retrieve_series JOIN studies"
+            " ON studies.StudyInstanceUID = retrieve_series.StudyInstanceUID"
+            f" WHERE item_id IN ({marks}) GROUP BY item_id",
+            list(item_ids),
+        )
+        return {int(item): int(study) for item, study in rows}
 
     def open_items(self, list_id: int, *, limit: int = 20) -> tuple[OpenItemRow, ...]:
         """What of a list has not ended: what runs first, then what is tried soonest."""

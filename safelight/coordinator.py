@@ -14,6 +14,7 @@ from safelight.commitments import Commitments
 from safelight.config import Config
 from safelight.ledger_opening import open_ledger
 from safelight.pipeline import Pipeline
+from safelight.retrieve_progress import how_far
 from safelight.version import __version__
 from web_status.app import WebContext, make_app, serve
 
@@ -69,15 +70,26 @@ def _run_pipeline(
 
 
 def _web_context(config: Config) -> WebContext:
-    scratch = config.storage.scratch
+    storage = config.storage
     return WebContext(
-        ledger=config.storage.ledger,
-        results=config.storage.results,
-        data=config.storage.data,
-        progress=lambda: read_progress(scratch),
+        ledger=storage.ledger,
+        results=storage.results,
+        data=storage.data,
+        progress=lambda: {**read_progress(storage.scratch), **retrieving(storage.progress)},
         identity=f"{config.dicom.ae_title} @ {config.dicom.host}:{config.dicom.port}",
         version=__version__,
     )
+
+
+def retrieving(folder: Path) -> Mapping[str, tuple[str, float]]:
+    """How far retrieves are: ``retrieve-`` and the item's number to words and a fraction."""
+    return {
+        f"retrieve-{item}": (
+            f"{far.stage} {far.received} of {far.expected}" if far.expected else far.stage,
+            far.received / far.expected if far.expected else 0.0,
+        )
+        for item, far in how_far(folder).items()
+    }
 
 
 def read_progress(scratch: Path) -> Mapping[str, tuple[str, float]]:

@@ -114,7 +114,7 @@ class Fetching:
         key = uuid.uuid4().hex
         pacs = self.wish.asked(self.config)
         ask(self.config, Request("retrieve", order=order_of(self.config, self.wish, pacs, key)))
-        reader = RetrieveReader(self.config.storage.ledger)
+        reader = RetrieveReader.at(self.config.storage.ledger)
         try:
             number = reader.list_of(key).id
             try:

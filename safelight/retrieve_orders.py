@@ -235,7 +235,7 @@ def _require(config: Config, number: int) -> None:
 
 @contextmanager
 def _reader(config: Config) -> Iterator[RetrieveReader]:
-    reader = RetrieveReader(config.storage.ledger)
+    reader = RetrieveReader.at(config.storage.ledger)
     try:
         yield reader
     finally:

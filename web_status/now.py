@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ledger.reader import LedgerReader
 from ledger.rows import AssociationRow, JobRow, Overview, SeriesRow
 from web_status.context import Progress
+from web_status.retrieves import Fetching, running_retrieves
 
 PAGE_SIZE = 50
 _SHOWN = 20
@@ -28,7 +29,7 @@ class Now:
     ----------
     rows
         The asked page of the list of series.
-    associations, arriving, running
+    associations, arriving, running, fetching
         What moves; at most twenty of each.
     again
         Jobs that failed and will be tried again, each with its series.
@@ -41,6 +42,7 @@ class Now:
     associations: tuple[AssociationRow, ...] = ()
     arriving: tuple[SeriesRow, ...] = ()
     running: tuple[Running, ...] = ()
+    fetching: tuple[Fetching, ...] = ()
     again: tuple[tuple[JobRow, SeriesRow], ...] = ()
     attention: tuple[SeriesRow, ...] = ()
 
@@ -60,6 +62,7 @@ def gather(reader: LedgerReader, page: int, progress: Progress) -> Now:
         tuple(row for row in reader.associations(limit=_SHOWN) if row.state == "open"),
         tuple(row for row in newest if row.state == "arriving")[:_SHOWN],
         running_jobs(reader, progress),
+        running_retrieves(reader, progress),
         _to_be_tried_again(reader) if overview.queued else (),
         _attention(reader, newest) if overview.attention else (),
     )

@@ -12,6 +12,8 @@ def add_pages(app: web.Application) -> None:
     """Add the routes of the pages."""
     app.router.add_get("/", _now)
     app.router.add_get("/alarms", _alarms)
+    app.router.add_get("/retrieves", _retrieves)
+    app.router.add_get(r"/retrieves/{number:\d{1,18}}", _retrieve)
     app.router.add_get(r"/studies/{number:\d{1,18}}", _study)
     app.router.add_get(r"/series/{number:\d{1,18}}", _series)
 
@@ -22,6 +24,14 @@ async def _now(request: web.Request) -> web.Response:
 
 async def _alarms(request: web.Request) -> web.Response:
     return await _page(request, Topic("alarms", 1))
+
+
+async def _retrieves(request: web.Request) -> web.Response:
+    return await _page(request, Topic("retrieves", 1))
+
+
+async def _retrieve(request: web.Request) -> web.Response:
+    return await _page(request, Topic("retrieve", int(request.match_info["number"])))
 
 
 async def _study(request: web.Request) -> web.Response:

@@ -23,8 +23,9 @@ from ledger.rows import (
 from web_status.context import Progress, WebContext
 from web_status.details import entries
 from web_status.now import EMPTY, PAGE_SIZE, Now, Running, gather, running_jobs
+from web_status.retrieves import ListPage, ShownList, all_lists, list_page
 
-Kind = Literal["now", "study", "series", "alarms"]
+Kind = Literal["now", "study", "series", "alarms", "retrieves", "retrieve"]
 _FULL = 0.9
 _LISTED = 50
 
@@ -96,13 +97,17 @@ def view_of(reader: LedgerReader, topic: Topic, context: WebContext, progress: P
     state = _state(reader.overview(), context)
     if topic.kind == "alarms":
         return _alarms_view(state, Alarms.of(reader))
+    if topic.kind == "retrieves":
+        return _retrieves_view(state, all_lists(reader))
+    if topic.kind == "retrieve":
+        return _retrieve_view(state, list_page(reader, topic.number, progress))
     if topic.kind == "study":
         return _study_view(reader, topic, state, progress)
     return _series_view(reader, topic, state, progress)
 
 
 def view_without_ledger(topic: Topic, context: WebContext) -> View:
-    """The page while there is no ledger: the first one and the alarms are empty.
+    """The page while there is no ledger: the first one, the alarms and the retrieves are empty.
 
     Raises
     ------
@@ -111,6 +116,8 @@ def view_without_ledger(topic: Topic, context: WebContext) -> View:
     """
     if topic.kind == "alarms":
         return _alarms_view(_state(EMPTY.overview, context), Alarms())
+    if topic.kind == "retrieves":
+        return _retrieves_view(_state(EMPTY.overview, context), ())
     if topic.kind != "now":
         raise NotInLedger(f"no {topic.kind} {topic.number}")
     return _now_view(EMPTY, topic, context)
@@ -196,6 +203,19 @@ def _alarms_view(state: Fragment, alarms: Alarms) -> View:
         Fragment("senders", "_senders.html", {"senders": alarms.senders}),
     )
     return View("Alarms", fragments)
+
+
+def _retrieves_view(state: Fragment, lists: tuple[ShownList, ...]) -> View:
+    return View("Retrieves", (state, Fragment("lists", "_lists.html", {"lists": lists})))
+
+
+def _retrieve_view(state: Fragment, page: ListPage) -> View:
+    fragments = (
+        state,
+        Fragment("list", "_retrieve.html", {"head": page.head}),
+        Fragment("numbers", "_numbers.html", {"items": page.items, "more": page.more}),
+    )
+    return View(f"Retrieve list {page.head.row.id}", fragments)
 
 
 def _series_view(reader: LedgerReader, topic: Topic, state: Fragment, progress: Progress) -> View:

@@ -50,6 +50,19 @@ JOB_TONES: Words = MappingProxyType(
 JOB_WORDS: Words = MappingProxyType({"dead": "given up"})
 
 
+RETRIEVE_TONES: Words = MappingProxyType(
+    {
+        "waiting": "calm",
+        "running": "busy",
+        "whole": "good",
+        "unproven": "warn",
+        "incomplete": "bad",
+        "absent": "warn",
+        "failed": "bad",
+        "cancelled": "calm",
+    }
+)
+
 _ADVICE: Words = MappingProxyType(
     {
         "StorageError": "Check that the disk of the results folder is there, writable and not"
@@ -141,6 +154,7 @@ FILTERS: Mapping[str, Callable[..., str]] = MappingProxyType(
         "processor_word": labelled(PROCESSOR_WORDS),
         "quality": quality,
         "quality_tone": quality_tone,
+        "retrieve_tone": labelled(RETRIEVE_TONES),
         "seconds": seconds,
         "series_name": series_name,
         "size": size,

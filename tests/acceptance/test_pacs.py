@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -218,6 +219,11 @@ def test_a_list_from_a_workbook_ends_in_a_report(site, stack, load, tmp_path):
     assert sheets.sheetnames == ["Accession numbers", "Series", "Missing"]
     assert sheets["Accession numbers"].max_row == 4
     assert sheets["Series"].max_row == 3
+    with urllib.request.urlopen(f"http://{node.web}/retrieves/1", timeout=20) as page:
+        shown = page.read().decode()
+    assert "2 whole" in shown
+    assert "1 absent" in shown
+    assert "4 of 4" in shown
 
 
 def test_a_list_with_a_row_that_is_no_accession_number_is_refused_whole(site, tmp_path):

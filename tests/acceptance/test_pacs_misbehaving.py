@@ -58,7 +58,7 @@ def study(number, instances=3, **behaviour):
 
 def items_of(node, number=1):
     """What came of a list, by accession number, each with its series."""
-    reader = RetrieveReader(node.data / "ledger.sqlite")
+    reader = RetrieveReader.at(node.data / "ledger.sqlite")
     try:
         return {
             item.accession_number: {**asdict(item), "of_series": reader.series(item.id)}

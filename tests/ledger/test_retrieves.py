@@ -19,7 +19,7 @@ def ledger(tmp_path):
 
 @pytest.fixture
 def reader(ledger, tmp_path):
-    reading = RetrieveReader(tmp_path / "ledger.sqlite")
+    reading = RetrieveReader.at(tmp_path / "ledger.sqlite")
     yield reading
     reading.close()
 

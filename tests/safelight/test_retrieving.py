@@ -43,7 +43,7 @@ def site(tmp_path, free_port):
         ledger = LedgerWriter(storage.ledger)
         woken = threading.Event()
         retrieving = Retrieving(config, ledger.retrieves, woken.set)
-        reader = RetrieveReader(storage.ledger)
+        reader = RetrieveReader.at(storage.ledger)
         opened.extend((retrieving.stop, reader.close, ledger.close))
         order = RetrieveOrder("k", "main", ("A1", "A2", "A3"))
         retrieving.obey(Request("retrieve", order=order))
