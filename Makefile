@@ -143,6 +143,10 @@ bench-mr-clean: $(VENV)/.test  ## Compare MR normalisation with labels, and time
 bench-receive: $(VENV)/.test peers  ## Compare receiving with other programs (20 minutes): [ARGS=--quick]
 	$(call step,python -m benchmarks.receive $(ARGS))
 
+.PHONY: bench-retrieve
+bench-retrieve: $(VENV)/.test peers  ## Retrieve studies from Orthanc, beside movescu (10 minutes): [ARGS=]
+	$(call step,python -m benchmarks.retrieve $(ARGS))
+
 .PHONY: bench-verify
 bench-verify: $(VENV)/.test $(VENV)/.bench  ## Verify what converters write, into docs/conversion.md (minutes): [ARGS=]
 	$(call step,python -m benchmarks.verify $(ARGS))

@@ -22,6 +22,7 @@ MIGRATIONS = frozenset(
         "m005_rules",
         "m006_completeness",
         "m007_retrieves",
+        "m008_retrieve_states",
     }
 )
 """The names of those in `ledger.schema`: what this version can read."""

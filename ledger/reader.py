@@ -5,10 +5,10 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ledger.cases import Cases
 from ledger.connection import open_for_reading
 from ledger.errors import NotInLedger
 from ledger.retrieve_reader import RetrieveReader
@@ -29,6 +29,9 @@ from ledger.rows import (
     SeriesRow,
     StepRow,
 )
+
+if TYPE_CHECKING:
+    from ledger.cases import Cases
 
 # A series waits while a rule is put off, even where no job is queued. It needs a person when it is
 # held, a job was given up or a step failed. A job that is queued or running outranks what earlier
@@ -80,12 +83,18 @@ class LedgerReader:
 
     def __init__(self, path: Path) -> None:
         self._connection = open_for_reading(path)
-        self.cases = Cases(self._mappings)
         self.retrieves = RetrieveReader(self._connection)
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+    @cached_property
+    def cases(self) -> "Cases":
+        """What rules decide on."""
+        from ledger.cases import Cases  # noqa: PLC0415 - takes long, and few who read need it
+
+        return Cases(self._mappings)
 
     def version(self) -> int:
         """A number that changes whenever somebody wrote to the ledger."""

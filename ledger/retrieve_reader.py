@@ -15,11 +15,12 @@ from ledger.retrieve_records import OPEN_STATES, RetrievedSeries, RetrieveState
 _MISSING = """CASE WHEN left_out != '' THEN 0 ELSE max(json_array_length(missing),
     CASE WHEN doubt = '' THEN coalesce(expected, received) - received ELSE 0 END) END"""
 
+# CROSS JOIN keeps the order: SQLite would begin with all jobs that are done.
 _DONE_JOBS = """FROM retrieve_series AS wanted
-    JOIN studies ON studies.StudyInstanceUID = wanted.StudyInstanceUID
-    JOIN series ON series.study_id = studies.id
+    CROSS JOIN studies ON studies.StudyInstanceUID = wanted.StudyInstanceUID
+    CROSS JOIN series ON series.study_id = studies.id
         AND series.SeriesInstanceUID = wanted.SeriesInstanceUID
-    JOIN jobs ON jobs.series_id = series.id AND jobs.revision = series.revision
+    CROSS JOIN jobs ON jobs.series_id = series.id AND jobs.revision = series.revision
         AND jobs.state = 'done' AND jobs.deletion_id IS NULL"""
 
 _ITEMS = f"""
@@ -32,9 +33,9 @@ SELECT item.id, list_id, item.pacs, accession_number, item.state, item.tries, no
     (SELECT coalesce(sum(received), 0) FROM retrieve_series
      WHERE item_id = item.id AND left_out = '') AS received,
     (SELECT coalesce(sum({_MISSING}), 0) FROM retrieve_series WHERE item_id = item.id) AS missing,
-    (SELECT count(*) {_DONE_JOBS} JOIN outputs ON outputs.job_id = jobs.id
+    (SELECT count(*) {_DONE_JOBS} CROSS JOIN outputs ON outputs.job_id = jobs.id
      WHERE wanted.item_id = item.id) AS outputs,
-    (SELECT count(DISTINCT series.id) {_DONE_JOBS} JOIN steps ON steps.job_id = jobs.id
+    (SELECT count(DISTINCT series.id) {_DONE_JOBS} CROSS JOIN steps ON steps.job_id = jobs.id
      AND processor = 'qc' AND json_extract(details, '$.low_quality')
      WHERE wanted.item_id = item.id) AS low_quality
 FROM retrieve_items AS item

@@ -271,6 +271,12 @@ _RETRIEVES: Sequence[str] = (
 )
 
 
+@migrations()
+def m008_retrieve_states(db: Database) -> None:
+    """How many accession numbers of a list are in each state, for the page."""
+    db.execute("CREATE INDEX retrieve_items_by_state ON retrieve_items(list_id, state)")
+
+
 _JOB_STATES = "'queued', 'running', 'done', 'dead', 'superseded'"
 
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -34,22 +35,28 @@ class Landing(FileSystemEventHandler):
         self._paths: set[str] = set()
         self._observer: BaseObserver | None = None
 
-    def start(self, spool: Spool, watch: str) -> None:
-        """Watch by events where they work, by polling where they do not; say so when it matters."""
+    def start(self, spool: Spool, watch: str, others: Sequence[Path] = ()) -> None:
+        """Watch by events where they work, by polling where they do not; say so when it matters.
+
+        What happens in `others`, which are folders too, only wakes.
+        """
+        folders = (spool.journal, *others)
         reason = _why_polling(watch, spool.instances)
         if reason is None:
             try:
-                self._observer = self._started(Observer(), spool)
+                self._observer = self._started(Observer(), spool.instances, folders)
             except OSError as error:  # the limits of inotify
                 reason = f"the kernel refuses ({error.strerror})"
             else:
                 return
         logger.warning("spool: watching by polling: %s", reason)
-        self._observer = self._started(PollingObserver(timeout=_POLLING_SECONDS), spool)
+        polling = PollingObserver(timeout=_POLLING_SECONDS)
+        self._observer = self._started(polling, spool.instances, folders)
 
-    def _started(self, observer: BaseObserver, spool: Spool) -> BaseObserver:
-        observer.schedule(self, str(spool.instances), recursive=True)
-        observer.schedule(self, str(spool.journal))
+    def _started(self, observer: BaseObserver, tree: Path, folders: Sequence[Path]) -> BaseObserver:
+        observer.schedule(self, str(tree), recursive=True)
+        for folder in folders:
+            observer.schedule(self, str(folder))
         observer.start()
         return observer
 

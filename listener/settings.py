@@ -10,6 +10,9 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
+RELIEF = 1.25
+"""What was held up for want of space begins again with so many times its mark free."""
+
 SIEMENS_CSA_NON_IMAGE = "1.3.12.2.1107.5.9.1"
 
 Port = Annotated[int, Ge(1), Le(65535)]

@@ -24,14 +24,12 @@ from listener.durable import sync_folder, write_durably
 from listener.errors import SpoolUnavailable
 from listener.identity import Identity
 from listener.part10 import dataset_offset
+from listener.settings import RELIEF
 
 StoreOutcome = Literal["kept", "duplicate", "quarantined"]
 _META_HEAD_BYTES = 144  # preamble, prefix and group length
 _CHUNK = 1 << 20
 _REMEMBERED = 10_000
-
-RELIEF = 1.25
-"""What was held up for want of space begins again with so many times its mark free."""
 
 
 class SeriesKey(NamedTuple):

@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -159,8 +159,11 @@ class Watcher:
         self._next_rescan = clock()
         self._next_look = 0.0
 
-    def start(self, resumed: Resumed | None = None) -> None:
-        """Begin to watch, with what was still open when an earlier run ended."""
+    def start(self, resumed: Resumed | None = None, waking: Sequence[Path] = ()) -> None:
+        """Begin to watch, with what was still open when an earlier run ended.
+
+        What happens in the folders `waking` ends a wait early, as `wake` does.
+        """
         now, resumed = self._clock(), resumed or Resumed()
         for event in resumed.associations:
             self._grouper.note(event)
@@ -172,7 +175,7 @@ class Watcher:
                 now, set(series.associations), series.modality, series.calling_ae, recorded
             )
             self._grouper.open(series.key, opened)
-        self._landed.start(self._spool, self._settings.watch)
+        self._landed.start(self._spool, self._settings.watch, waking)
         self._prime()
 
     def stop(self) -> None:

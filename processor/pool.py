@@ -25,8 +25,17 @@ T = TypeVar("T")
 
 _MEGABYTE = 1 << 20
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["processor.job", "processor.workbook"])
+_preloaded = ["processor.job", "processor.study"]
 _children = threading.Lock()  # multiprocessing may reap any child when it starts or joins one
+
+
+def preload(module: str) -> None:
+    """Have a module imported for all workers, before the first of them starts."""
+    _preloaded.append(module)
+    _context.set_forkserver_preload(_preloaded)
+
+
+_context.set_forkserver_preload(_preloaded)
 
 
 class WorkerPool:

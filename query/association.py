@@ -166,9 +166,9 @@ class _Checkpoint(threading.Event):
 class _Connection:
     """What pynetdicom keeps to itself, or loses, about a connection.
 
-    Its socket: closed here, because pynetdicom forgets it where the peer hung up first. Whether
-    it opened. The A-ASSOCIATE-RJ: pynetdicom takes one that comes at once for a failed connection.
-    The reactor's checkpoint, which has a race.
+    Its socket: closed here, because pynetdicom forgets it where the peer hung up first, and made
+    to send at once. Whether it opened. The A-ASSOCIATE-RJ: pynetdicom takes one that comes at once
+    for a failed connection. The reactor's checkpoint, which has a race.
     """
 
     def __init__(self, others: Sequence[EventHandlerType]) -> None:
@@ -190,6 +190,10 @@ class _Connection:
         transport = event.assoc.dul.socket
         if self.socket is None and transport is not None:  # the first is A-ASSOCIATE-RQ
             self.socket = transport.socket
+            if self.socket is not None:
+                # A message is several PDUs, and one that is held back until the one before is
+                # acknowledged costs 40 ms.
+                self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _on_open(self, event: evt.Event) -> None:
         self.opened = True

@@ -33,17 +33,23 @@ class MetadataGroup(click.Group):
         return super().resolve_command(context, args if known else ["folder", *args])
 
 
+# They read no DICOM, and importing what does would take them most of their time.
+_WITHOUT_DICOM = frozenset({"jobs", "retrieve", "retrieves", "status"})
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="safelight")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """A DICOM node: receives studies, decides by rules, converts, checks and catalogues them.
 
     Configuration: the file given with --config, else ./safelight.toml, else
     /etc/safelight/safelight.toml, else the embedded defaults.
     """
-    from listener.part10 import silence_dicom_libraries
+    if context.invoked_subcommand not in _WITHOUT_DICOM:
+        from listener.part10 import silence_dicom_libraries
 
-    silence_dicom_libraries()
+        silence_dicom_libraries()
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from ledger.rows import Growth
-from listener.spool import RELIEF
+from listener.settings import RELIEF
 from safelight.config import StorageSettings
 
 if TYPE_CHECKING:  # to write is not for those who only want to know how full the disk is

@@ -14,7 +14,6 @@ from rich.table import Table
 
 from ledger.reader import LedgerReader
 from ledger.rows import JobRow, PauseRow
-from processor.registry import PROCESSORS
 from safelight.config import Config
 from safelight.errors import NotAnswered
 from safelight.requests import Request, Requests
@@ -88,10 +87,14 @@ def resume(config: Config, processor: str | None) -> None:
 
 
 def _known(processor: str | None) -> str:
-    if processor is not None and processor not in PROCESSORS:
+    if processor is None:
+        return ""
+    from processor.registry import PROCESSORS  # noqa: PLC0415 - takes long, and others use `ask`
+
+    if processor not in PROCESSORS:
         known = ", ".join(PROCESSORS)
         raise click.UsageError(f"no processor is called {processor!r}; there are {known}")
-    return processor or ""
+    return processor
 
 
 def _require_state(config: Config, job_id: int, states: tuple[str, ...], done: str) -> None:

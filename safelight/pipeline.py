@@ -150,7 +150,7 @@ class Pipeline:
         self._deciding.resume()
         self._record_quarantine()
         arriving = self._intake.arriving()
-        self._watcher.start(arriving)
+        self._watcher.start(arriving, waking=[self._config.storage.requests])
         if requeued or arriving.series or interrupted:
             logger.info(
                 "resumed %d jobs, %d arriving series and %d retrieves",

@@ -36,7 +36,7 @@ from safelight.holdings import Held
 from safelight.retrieve_filters import read_filter
 from safelight.retrieve_progress import Reporting
 
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.05
 _ONE_BY_ONE = 0.5  # with a larger part of a series missing, all of it is asked for
 # Destination unknown; not authorised. Any other refusal may be of one study or instance alone.
 _REFUSED_TO_ALL = frozenset({MOVE_DESTINATION_UNKNOWN, 0x0124})

@@ -64,11 +64,13 @@ def retrieve(
     The daemon fetches, and goes on by itself when this command is ended. Exit code 0 only where
     every instance that the PACS lists is in the spool.
     """
-    from safelight.retrieve_orders import Wish, dry_run_of, order
+    from safelight.retrieve_orders import Wish, order
 
     wish = Wish(accessions, listed, pacs, by, rules, priority, tries)
     config = _configuration(file)
     if dry_run:
+        from safelight.retrieve_dry_run import dry_run_of
+
         sys.exit(dry_run_of(config, wish))
     sys.exit(order(config, wish, stay="no" if detach else "to the end" if wait else "while busy"))
 

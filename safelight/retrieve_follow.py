@@ -15,7 +15,7 @@ from safelight.disk import NO_GROWTH, disk_state
 from safelight.retrieve_progress import HowFar, how_far
 from safelight.status import disk_line
 
-_LOOK_SECONDS = 0.3
+_LOOK_SECONDS = 0.15
 _PATIENCE_SECONDS = 3.0
 
 

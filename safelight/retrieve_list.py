@@ -7,16 +7,13 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from openpyxl import load_workbook
-from openpyxl.utils.exceptions import InvalidFileException
-
 from query.errors import InvalidKey
 from query.keys import StudyCriteria
 from safelight.errors import ListError
 
 _HEADING = re.compile(r"accession[\s_]*(number|no\.?|nr\.?|#)?", re.IGNORECASE)
 _DELIMITERS = ",;\t"
-_READERS_SAY = (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, OSError)
+_READERS_SAY = (zipfile.BadZipFile, KeyError, ValueError, OSError)
 
 Numbered = tuple[int, str]
 """An accession number with the row it stands in, from 1."""
@@ -76,9 +73,12 @@ def _csv(path: Path) -> Iterator[Numbered]:
 
 
 def _excel(path: Path) -> Iterator[Numbered]:
+    from openpyxl import load_workbook  # noqa: PLC0415 - it takes long, and few lists need it
+    from openpyxl.utils.exceptions import InvalidFileException  # noqa: PLC0415
+
     try:
         workbook = load_workbook(path, read_only=True, data_only=True)
-    except _READERS_SAY as error:
+    except (InvalidFileException, *_READERS_SAY) as error:
         if isinstance(error, OSError) and error.strerror:
             raise
         raise ListError(f"{path.name}: is no Excel workbook") from error

@@ -22,14 +22,10 @@ from query.settings import Method, PacsSettings
 from rules.texts import read_rule_texts
 from safelight.config import Config
 from safelight.errors import ConfigError
-from safelight.expecting import ExpectedStudy, enquiry_of
-from safelight.holdings import Held
 from safelight.job_commands import ask
 from safelight.requests import Request
-from safelight.retrieve_filters import read_filter
 from safelight.retrieve_follow import Follower
 from safelight.retrieve_list import checked, read_list
-from safelight.retrieve_report import write_report
 
 Stay = Literal["no", "while busy", "to the end"]
 
@@ -78,7 +74,11 @@ class Wish:
     def rule_texts(self, config: Config) -> tuple[tuple[str, str], ...]:
         """The rules that leave series out, read and checked."""
         path = self.rules or config.retrieve.rules
-        texts = () if path is None else tuple((one.name, one.text) for one in read_rule_texts(path))
+        if path is None:
+            return ()
+        from safelight.retrieve_filters import read_filter  # noqa: PLC0415 - takes long
+
+        texts = tuple((one.name, one.text) for one in read_rule_texts(path))
         read_filter(texts)
         return texts
 
@@ -122,42 +122,6 @@ def follow(config: Config, number: int, *, to_the_end: bool) -> int:
     return 0 if all(item.state == "whole" for item in items) else 1
 
 
-def dry_run_of(config: Config, wish: Wish) -> int:
-    """Print what would be fetched, and what rules leave out; ask for nothing else."""
-    texts = wish.rule_texts(config)
-    pacs = wish.asked(config)
-    enquiry = enquiry_of(pacs, config.dicom.ae_title, read_filter(texts), wish.by or pacs.retrieve)
-    held = Held(config.storage.spool)
-    table = _table("accession", "series", "", "description", "instances", "here", "then")
-    absent = 0
-    for number in wish.accession_numbers():
-        studies = [enquiry.expected(study) for study in enquiry.studies(number)]
-        absent += not studies
-        for row in _dry_rows(number, studies, held):
-            table.add_row(*row)
-    Console().print(table, highlight=False)
-    return 1 if absent else 0
-
-
-def _dry_rows(
-    number: str, studies: Sequence[ExpectedStudy], held: Held
-) -> Iterator[tuple[str, ...]]:
-    if not studies:
-        yield number, "", "", "", "", "", "the PACS has no study of it"
-    for study in studies:
-        if not study.series:
-            yield number, "?", "", study.match.StudyDescription, "?", "", "fetched; not listed"
-        for one in study.series:
-            match = one.match
-            here, expected = held.received(one), one.listed.expected
-            then = "here already" if held.is_here(one) else "fetched"
-            yield (
-                *(number, str(match.SeriesNumber or "?"), match.Modality, match.SeriesDescription),
-                *("?" if expected is None else str(expected), str(here)),
-                f"left out: {one.left_out}" if one.left_out else then,
-            )
-
-
 def print_lists(config: Config, *, limit: int, as_json: bool) -> None:
     """Print the latest lists."""
     with _reader(config) as reader:
@@ -165,7 +129,7 @@ def print_lists(config: Config, *, limit: int, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(one) for one in lists], indent=2))
         return
-    table = _table("list", "pacs", "name", "asked at", "accession numbers")
+    table = table_of("list", "pacs", "name", "asked at", "accession numbers")
     for one in lists:
         table.add_row(str(one.id), one.pacs, one.name, one.asked_at[:19], _counts(one))
     Console().print(table if lists else "no retrieve lists", highlight=False)
@@ -197,7 +161,7 @@ def print_list(config: Config, number: int, *, as_json: bool) -> None:
 
 
 def _items_table(items: Sequence[RetrieveItemRow]) -> Table:
-    table = _table("accession", "state", "series", "received", "missing", "because")
+    table = table_of("accession", "state", "series", "received", "missing", "because")
     for item in items:
         left_out = f" ({item.left_out} left out)" if item.left_out else ""
         table.add_row(
@@ -209,6 +173,8 @@ def _items_table(items: Sequence[RetrieveItemRow]) -> Table:
 
 def write_report_of(config: Config, number: int, target: Path) -> None:
     """Write the report of a list; raises as `safelight.retrieve_report.write_report`."""
+    from safelight.retrieve_report import write_report  # noqa: PLC0415 - takes long
+
     with _reader(config) as reader:
         write_report(reader, number, target)
     click.echo(f"{target} is written")
@@ -242,7 +208,8 @@ def _reader(config: Config) -> Iterator[RetrieveReader]:
         reader.close()
 
 
-def _table(*headings: str) -> Table:
+def table_of(*headings: str) -> Table:
+    """A table for the terminal, with these headings."""
     table = Table(box=None, pad_edge=False)
     for heading in headings:
         table.add_column(heading, overflow="fold")

@@ -7,10 +7,11 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from safelight.expecting import ExpectedStudy
-from safelight.holdings import Held
+if TYPE_CHECKING:  # whoever only looks how far a retrieve is does without them
+    from safelight.expecting import ExpectedStudy
+    from safelight.holdings import Held
 
 _EVERY_SECONDS = 0.5
 _SUFFIX = ".retrieve"
@@ -51,7 +52,7 @@ class Reporting:
         In words; whoever retrieves sets it.
     """
 
-    def __init__(self, path: Path, held: Held) -> None:
+    def __init__(self, path: Path, held: "Held") -> None:
         self.stage = "asking"
         self._path = path
         self._held = held
@@ -59,7 +60,7 @@ class Reporting:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
 
-    def begin(self, study: ExpectedStudy) -> None:
+    def begin(self, study: "ExpectedStudy") -> None:
         """Count a study too."""
         self.stage = "receiving"
         self._studies = [*self._studies, study]

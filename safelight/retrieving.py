@@ -17,7 +17,7 @@ from ledger.retrieve_records import ClaimedItem, RetrieveResult
 from ledger.retrieves import Retrieves
 from listener.spool import SpoolSettings
 from processor.errors import ProcessorError
-from processor.pool import WorkerPool
+from processor.pool import WorkerPool, preload
 from processor.settings import PoolSettings
 from query.settings import PacsSettings
 from rules.window import Window
@@ -78,6 +78,8 @@ class Retrieving:
     """
 
     def __init__(self, config: Config, records: Retrieves, wake: Callable[[], None]) -> None:
+        if config.pacs:
+            preload("safelight.retrieval")
         self._config = config
         self._records = records
         self._wake = wake

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import click
 
+from benchmarks.programs import PeerFailed
 from benchmarks.receive import cases, memory, report
-from benchmarks.receive.peers import PeerFailed, missing_programs
+from benchmarks.receive.peers import missing_programs
 from benchmarks.receive.rounds import Case, run
 from benchmarks.receive.sender import SendFailed
 

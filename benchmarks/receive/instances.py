@@ -86,11 +86,12 @@ def encoded_as(kind: Kind, series: Series, sop_instance_uid: str) -> bytes:
     )
 
 
-def write_files(kind: Kind, folder: Path, count: int) -> None:
-    """Write `count` instances of one new series as Part 10 files."""
+def write_files(kind: Kind, folder: Path, count: int, accession: str = "BENCH0001") -> Series:
+    """Write `count` instances of one new series, which is returned, as Part 10 files."""
     folder.mkdir(parents=True)
     series = Series.new()
     dataset = _dataset(kind)
+    dataset.AccessionNumber = accession
     dataset.StudyInstanceUID = series.StudyInstanceUID
     dataset.SeriesInstanceUID = series.SeriesInstanceUID
     dataset.file_meta = FileMetaDataset()
@@ -98,6 +99,7 @@ def write_files(kind: Kind, folder: Path, count: int) -> None:
     for uid in map(UID, series.instance_uids(count)):
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid
         dataset.save_as(folder / f"{uid}.dcm", enforce_file_format=True)
+    return series
 
 
 def _dataset(kind: Kind) -> Dataset:

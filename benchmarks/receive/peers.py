@@ -2,27 +2,19 @@
 
 import json
 import os
-import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-READY_SECONDS = 30
-_CHECKOUT = Path(__file__).parents[2]
+from benchmarks.programs import found, free_port, running, wait_for_port
+
 _HTTP_SECONDS = 10
-
-
-class PeerFailed(Exception):
-    """A receiver is not installed, did not start, or ended by itself."""
 
 
 @dataclass(frozen=True)
@@ -99,21 +91,21 @@ def storescp(
     `bits`: ``+B`` writes the data exactly as read, ``-B`` is its default, which parses it.
     """
     folder = _new_folder(setting, name)
-    port = _free_port()
+    port = free_port()
     fork = ["--fork"] if setting.associations > 1 else []
     command = ["storescp", bits, *fork, "-pdu", str(setting.maximum_pdu_bytes)]
     command += ["-aet", "STORESCP", "-od", str(folder), str(port)]
-    with _running(command, folder, port, {"TCP_NODELAY": "1" if tuned else "0"}) as process:
+    with running(command, folder, port, {"TCP_NODELAY": "1" if tuned else "0"}) as process:
         yield _keeping_files(name, port, "STORESCP", process, folder, sent_again=setting.sent_again)
 
 
 def pynetdicom(setting: Setting) -> Iterator[Peer]:
     """The storescp application of pynetdicom."""
     folder = _new_folder(setting, "pynetdicom")
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "pynetdicom", "storescp", "-q", "-ba", "127.0.0.1"]
     command += ["--max-pdu", str(setting.maximum_pdu_bytes), "-od", str(folder), str(port)]
-    with _running(command, folder, port) as process:
+    with running(command, folder, port) as process:
         yield _keeping_files(
             "pynetdicom", port, "STORESCP", process, folder, sent_again=setting.sent_again
         )
@@ -125,7 +117,7 @@ def orthanc(setting: Setting) -> Iterator[Peer]:
     It speaks DICOM through DCMTK's library, so the same variable tunes its socket.
     """
     folder = _new_folder(setting, "orthanc")
-    port, http_port = _free_port(), _free_port()
+    port, http_port = free_port(), free_port()
     settings = {
         "StorageDirectory": str(folder / "storage"),
         "IndexDirectory": str(folder / "index"),
@@ -141,8 +133,8 @@ def orthanc(setting: Setting) -> Iterator[Peer]:
     }
     (folder / "orthanc.json").write_text(json.dumps(settings))
     command = ["Orthanc", str(folder / "orthanc.json")]
-    with _running(command, folder, port, {"TCP_NODELAY": "1"}) as process:
-        _wait_for_port(http_port, process, folder / "log")
+    with running(command, folder, port, {"TCP_NODELAY": "1"}) as process:
+        wait_for_port(http_port, process, folder / "log")
         yield Peer(
             "orthanc", port, "ORTHANC", process, lambda: _in_orthanc(http_port), _leave_alone
         )
@@ -151,9 +143,9 @@ def orthanc(setting: Setting) -> Iterator[Peer]:
 def raw(setting: Setting) -> Iterator[Peer]:
     """`raw`: no DICOM, only TCP and files."""
     folder = _new_folder(setting, "raw")
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "benchmarks.receive.raw", str(port), str(folder)]
-    with _running(command, folder, port) as process:
+    with running(command, folder, port) as process:
         yield _keeping_files(
             "raw", port, "", process, folder, sent_again=setting.sent_again, speaks_dicom=False
         )
@@ -164,12 +156,12 @@ def node(
 ) -> Iterator[Peer]:
     """Safelight's receiver alone; without fsync unless `durable`."""
     folder = _new_folder(setting, name)
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "benchmarks.receive.node", "--port", str(port)]
     command += ["--root", str(folder), "--processes", str(processes)]
     command += ["--durable"] if durable else []
     (folder / "instances").mkdir()
-    with _running(command, folder, port) as process:
+    with running(command, folder, port) as process:
         yield _keeping_files(
             name, port, "SAFELIGHT", process, folder / "instances", sent_again=setting.sent_again
         )
@@ -178,18 +170,18 @@ def node(
 def daemon(setting: Setting, *, processes: int | None = None) -> Iterator[Peer]:
     """All of Safelight, as a site runs it, except that no series closes within the benchmark."""
     folder = _new_folder(setting, "daemon")
-    port = _free_port()
+    port = free_port()
     config = folder / "safelight.toml"
     shared = "" if processes is None else f"processes = {processes}\n"
     config.write_text(
         f'[dicom]\nhost = "127.0.0.1"\nport = {port}\n{shared}'
         '[[dicom.accept]]\ncalling_ae = "*"\naddresses = ["127.0.0.1/32"]\n'
-        f'[web]\nlisten = "127.0.0.1:{_free_port()}"\n[storage]\ndata = "data"\n'
+        f'[web]\nlisten = "127.0.0.1:{free_port()}"\n[storage]\ndata = "data"\n'
         "[series]\nquiet_seconds = 86400\nopen_association_seconds = 86400\n"
     )
     command = [sys.executable, "-m", "safelight", "serve", "--config", str(config)]
     instances = folder / "data" / "spool" / "instances"
-    with _running(command, folder, port) as process:
+    with running(command, folder, port) as process:
         yield Peer(
             "safelight serve", port, "SAFELIGHT", process, lambda: _files(instances), _leave_alone
         )
@@ -197,7 +189,7 @@ def daemon(setting: Setting, *, processes: int | None = None) -> Iterator[Peer]:
 
 def missing_programs() -> list[str]:
     """The programs of peers that are not installed."""
-    return [name for name in ("storescp", "storescu", "Orthanc") if _found(name) is None]
+    return [name for name in ("storescp", "storescu", "Orthanc") if found(name) is None]
 
 
 def _keeping_files(
@@ -219,54 +211,6 @@ def _keeping_files(
         lambda: (_remove_files if sent_again else _empty_files)(folder),
         speaks_dicom,
     )
-
-
-@contextmanager
-def _running(
-    command: list[str], folder: Path, port: int, environment: dict[str, str] | None = None
-) -> Iterator["subprocess.Popen[bytes]"]:
-    program = _found(command[0])
-    if program is None:
-        raise PeerFailed(f"{command[0]} is not installed (Debian: dcmtk, orthanc)")
-    log = folder.with_suffix(".log")
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [program, *command[1:]],
-            cwd=_CHECKOUT,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **(environment or {})},
-            start_new_session=True,
-        )
-    try:
-        _wait_for_port(port, process, log)
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _wait_for_port(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        if process.poll() is not None or time.monotonic() > deadline:
-            shown = log.read_text(errors="replace")[-2000:]
-            raise PeerFailed(f"{process.args!r} does not listen: {shown}")
-        time.sleep(0.02)
-
-
-def _found(program: str) -> str | None:
-    return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _new_folder(setting: Setting, name: str) -> Path:

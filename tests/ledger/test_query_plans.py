@@ -10,11 +10,13 @@ import pytest
 from ledger.reader import LedgerReader
 from ledger.session import open_for_writing
 from web_status.now import gather
+from web_status.retrieves import all_lists, list_page
 
 SERIES, JOBS, ASSOCIATIONS = 20_000, 20_000, 10_000
 INSTANCES = SERIES * 50
 LARGE = (
     "studies|series|instances|associations|refusals|quarantine|decisions|jobs|steps|outputs|history"
+    "|retrieve_items|retrieve_series"
 )
 # One is counted by its narrowest index: a fiftieth of the instances, or what should be rare.
 COUNTED = {"studies", "series", "quarantine"}
@@ -23,6 +25,8 @@ BOUNDED = (
     "series USING INDEX sqlite_autoindex_series_1 (study_id=?)",
     "jobs USING INDEX jobs_by_series",
     "steps USING",
+    "retrieve_items AS item USING INDEX retrieve_items_by_state (list_id=?)",
+    "item USING INDEX retrieve_items_by_state (list_id=?)",
 )
 # A list is read in this order until its limit; a partial index holds no other rows.
 IN_ORDER = ("USING INDEX series_by_arrival", "USING INDEX series_held")
@@ -95,6 +99,24 @@ FILL = {
         f"'a' || (n - 1), 'PACS', 'US', '', iif(n % 2000, 'released', 'open'), {AT}, 100",
     ),
     "refusals": (20_000, "(association_id, calling_ae, at, reason)", f"'a', 'PACS', {AT}, 'why'"),
+    "retrieve_lists": (
+        100,
+        "(id, key, name, pacs, method, rules, priority, tries, asked_at)",
+        f"n, 'k' || n, '', 'main', '', '[]', 0, 5, {AT}",
+    ),
+    "retrieve_items": (
+        50_000,
+        "(id, list_id, pacs, accession_number, state, not_before)",
+        "n, (n - 1) / 500 + 1, 'main', 'A' || n, iif(n % 100, 'whole', 'waiting'), ''",
+    ),
+    "retrieve_series": (
+        50_000,
+        (
+            "(item_id, StudyInstanceUID, SeriesInstanceUID, Modality, SeriesDescription, expected,"
+            " received, missing, left_out, doubt)"
+        ),
+        "n, '1.' || n, '1.' || n || '.1', 'CT', '', 50, 50, '[]', '', ''",
+    ),
     "quarantine": (20_000, "(name, reason, SeriesInstanceUID, at)", f"'q' || n, 'why', '1', {AT}"),
 }
 
@@ -148,6 +170,8 @@ QUESTIONS = {
     "quarantine": lambda r: r.quarantine(),
     "an output": lambda r: r.output(7),
     "the first page": lambda r: gather(r, 1, {}),
+    "the retrieve lists": all_lists,
+    "a retrieve list": lambda r: list_page(r, 7, {}),
 }
 
 

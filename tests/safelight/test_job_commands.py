@@ -1,6 +1,8 @@
 """What the commands on jobs say, to mistakes above all, with a ledger and without a daemon."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -86,3 +88,25 @@ def test_without_the_daemons_folder_the_remedy_is_told(run, site):
     done = run("pause")
     assert isinstance(done.exception, NotAnswered)
     assert "has the daemon run with this data folder?" in str(done.exception)
+
+
+def test_commands_that_read_no_dicom_do_without_its_libraries(tmp_path):
+    """They would take most of the time of a command that people wait for."""
+    program = (
+        "import sys\nfrom safelight.cli import cli\n"
+        "for arguments in (['status'], ['jobs'], ['retrieves'], ['retrieve', 'A1']):\n"
+        "    try:\n        cli([*arguments, '--config', sys.argv[1]], standalone_mode=False)\n"
+        "    except Exception: pass\n"
+        "    assert 'pydicom' not in sys.modules, arguments\n"
+    )
+    config = tmp_path / "safelight.toml"
+    config.write_text('[[pacs]]\nname = "p"\nae_title = "P"\nhost = "127.0.0.1"\nport = 1\n')
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(config)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,1 @@
+"""Retrieving a study from Orthanc, beside DCMTK's movescu and storescp."""
