@@ -6,7 +6,11 @@ class WebError(Exception):
 
 
 class BadListenAddress(WebError, ValueError):
-    """The `listen` setting is no loopback address with a port."""
+    """The page cannot be served where and how the settings say; the message begins with the key."""
+
+
+class NobodyMayLogIn(WebError):
+    """The page is reached from elsewhere and has no users."""
 
 
 class LedgerUnavailable(WebError):
@@ -19,3 +23,56 @@ class OutsideResults(WebError):
 
 class FileGone(WebError):
     """The ledger names a file that is no longer there."""
+
+
+class UsersUnreadable(WebError):
+    """The file of the users cannot be read, so nobody is let in."""
+
+
+class UnknownUser(WebError, LookupError):
+    """There is no user of that name."""
+
+
+class UserExists(WebError, ValueError):
+    """There is a user of that name already."""
+
+
+class BadUserName(WebError, ValueError):
+    """What was given cannot be the name of a user."""
+
+
+class BadPassword(WebError, ValueError):
+    """What was given is not taken for a password."""
+
+
+class NotLoggedIn(WebError):
+    """The request needs a login (401)."""
+
+
+class NotAllowed(WebError):
+    """The role of the person does not let them do that (403)."""
+
+
+class NamesHidden(NotAllowed):
+    """The answer would name patients, which this person may not see (403)."""
+
+
+class BadToken(WebError):
+    """A request to change something without the token of its page (403)."""
+
+
+class TooManyTries(WebError):
+    """Too many logins failed (429).
+
+    Attributes
+    ----------
+    seconds
+        How long to wait.
+    is_first
+        Whether none was refused since the last that was judged.
+    """
+
+    def __init__(self, seconds: float, *, is_first: bool = False) -> None:
+        super().__init__(f"too many tries; again in {seconds:.0f} s")
+        self.seconds = seconds
+        self.is_first = is_first

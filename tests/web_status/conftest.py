@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pytest
 from aiohttp import web
+from argon2 import PasswordHasher
 from PIL import Image
 
 from ledger.records import ClaimedJob, ClosedSeries, NewJob
@@ -31,6 +32,7 @@ from listener.watcher import Findings
 from processor.model import JobResult, Output, StepResult
 from processor.report import ReportedStudy, write_report
 from rules.model import Decision, Reason, Rule, RuleReason, Step
+from web_status import passwords
 from web_status.app import WebContext, make_app, serve
 from web_status.settings import WebSettings
 
@@ -248,6 +250,14 @@ def page(context: WebContext) -> Iterator[Page]:
     """The page, served."""
     with serving(context) as running:
         yield running
+
+
+@pytest.fixture
+def quick_hashes(monkeypatch) -> None:
+    """Argon2id with the least memory and time, for tests of anything else."""
+    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(passwords, "_HASHER", quick)
+    passwords._decoy.cache_clear()
 
 
 @contextmanager

@@ -1,0 +1,54 @@
+"""The audit trail: who did what to what and when, a line of JSON each, only ever appended.
+
+It names people who use the page, never patients: a target is a UID, a number or a user's name.
+"""
+
+import json
+import logging
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from web_status.private_files import append_private
+
+logger = logging.getLogger(__name__)
+
+AUDIT_NAME = "audit.log"
+
+
+@dataclass(frozen=True)
+class Deed:
+    """What somebody did.
+
+    Attributes
+    ----------
+    action
+        Such as ``login``, ``login failed``, ``logout``, ``user added``.
+    user
+        Who; empty where not known.
+    target
+        UID, number or user it was done to; empty where there is none.
+    address
+        Where the request came from; empty for the command line.
+    """
+
+    action: str
+    user: str = ""
+    target: str = ""
+    address: str = ""
+
+
+class AuditTrail:
+    """Appends to ``<data>/audit.log``. Several processes may; each line is one write."""
+
+    def __init__(self, data: Path) -> None:
+        self._path = data / AUDIT_NAME
+
+    def record(self, deed: Deed) -> None:
+        """Have a deed on disk when this returns; where that fails, in the log of the service."""
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = json.dumps({"at": at, **asdict(deed)})
+        try:
+            append_private(self._path, line.encode() + b"\n")
+        except OSError as error:
+            logger.error("audit trail: not written (%s): %s", error.strerror, line)  # noqa: TRY400

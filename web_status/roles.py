@@ -1,0 +1,91 @@
+"""Who may do what: the roles, and the one table of what each route needs.
+
+A route that is not in the table is refused to everybody.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from types import MappingProxyType
+
+from aiohttp import web
+
+
+class Role(IntEnum):
+    """What a person may do; each role includes those before it.
+
+    ``ANYONE`` is no role of a user: it is what needs no login.
+    """
+
+    ANYONE = 0
+    VIEWER = 1
+    OPERATOR = 2
+    ADMIN = 3
+
+    @classmethod
+    def named(cls, name: str) -> "Role":
+        """The role of a user that is called `name`.
+
+        Raises
+        ------
+        ValueError
+            Users have no such role.
+        """
+        if name not in ROLE_NAMES:
+            raise ValueError(f"expected one of {', '.join(ROLE_NAMES)}, got {name!r}")
+        return cls[name.upper()]
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+ROLE_NAMES = ("viewer", "operator", "admin")
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a route needs.
+
+    Attributes
+    ----------
+    role
+        The least role.
+    names
+        Whether the answer names patients and cannot hide it: only for whom may see names.
+    is_use
+        Whether a request shows that somebody is there. Pages ask by themselves for updates and
+        pictures; that must not keep a session alive.
+    """
+
+    role: Role
+    names: bool = False
+    is_use: bool = True
+
+
+ROUTES: Mapping[tuple[str, str], Needs] = MappingProxyType(
+    {
+        ("GET", "/"): Needs(Role.VIEWER),
+        ("GET", "/alarms"): Needs(Role.VIEWER),
+        ("GET", "/events"): Needs(Role.VIEWER, is_use=False),
+        ("GET", "/healthz"): Needs(Role.ANYONE),
+        ("GET", "/login"): Needs(Role.ANYONE),
+        ("POST", "/login"): Needs(Role.ANYONE),
+        ("POST", "/logout"): Needs(Role.VIEWER),
+        ("GET", "/outputs/{number}"): Needs(Role.VIEWER, is_use=False),
+        ("GET", "/retrieves"): Needs(Role.VIEWER),
+        ("GET", "/retrieves/{number}"): Needs(Role.VIEWER),
+        ("GET", "/series/{number}"): Needs(Role.VIEWER),
+        ("GET", "/static"): Needs(Role.ANYONE, is_use=False),
+        ("GET", "/studies/{number}"): Needs(Role.VIEWER),
+        ("GET", "/studies/{number}/report"): Needs(Role.VIEWER, names=True),
+        ("GET", "/studies/{number}/workbook"): Needs(Role.VIEWER, names=True),
+    }
+)
+"""Method and path of every route, as the router writes it, to what it needs. HEAD is as GET."""
+
+
+def needs_of(request: web.Request) -> Needs | None:
+    """What the route of a request needs; None where the table does not have it."""
+    resource = request.match_info.route.resource
+    method = "GET" if request.method == "HEAD" else request.method
+    return None if resource is None else ROUTES.get((method, resource.canonical))

@@ -1,0 +1,199 @@
+"""The users of the page: a small file of its own in the data folder, read anew when it changes."""
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from web_status.errors import BadUserName, UnknownUser, UserExists, UsersUnreadable
+from web_status.passwords import hash_of
+from web_status.private_files import write_private
+from web_status.roles import Role
+
+USERS_NAME = "users.json"
+_VERSION = 1
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_NOBODY: Mapping[str, "User"] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class User:
+    """One who may log in.
+
+    Attributes
+    ----------
+    name
+        1 to 64 ASCII letters, digits and ``. _ @ -``; upper and lower case differ.
+    password_hash
+        Argon2id, as ``argon2`` encodes it.
+    since
+        When the user was added, ISO 8601 in UTC.
+    """
+
+    name: str
+    role: Role
+    password_hash: str = field(repr=False)
+    since: str
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+
+
+class UsersFile:
+    """The users in ``<data>/users.json``; no such file is the same as no users.
+
+    What the methods change is on disk, whole, when they return. A running page takes it up at
+    its next request.
+    """
+
+    def __init__(self, data: Path) -> None:
+        self._path = data / USERS_NAME
+        self._seen: tuple[int, ...] | None = None
+        self._users = _NOBODY
+
+    def all(self) -> Mapping[str, User]:
+        """The users by name.
+
+        Raises
+        ------
+        UsersUnreadable
+            The file is there but not ours to read, or damaged.
+        """
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            self._seen, self._users = None, _NOBODY
+            return self._users
+        except OSError as error:
+            raise self._unreadable(error) from error
+        version = (found.st_mtime_ns, found.st_ino, found.st_size)
+        if version != self._seen:
+            self._users = self._read()
+            self._seen = version
+        return self._users
+
+    def known(self, name: str) -> User:
+        """The user of that name.
+
+        Raises
+        ------
+        UnknownUser
+            There is none.
+        """
+        return _known(self.all(), name)
+
+    def add(self, name: str, role: Role, password: str) -> None:
+        """Add a user.
+
+        Raises
+        ------
+        UserExists, BadUserName, BadPassword
+            As `check_free` says, or the password is too short.
+        """
+        self.check_free(name)
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        user = User(name, role, hash_of(password), since)
+        with self._changing() as users:
+            _check_free(users, name)
+            users[name] = user
+
+    def check_free(self, name: str) -> None:
+        """Raise where `name` cannot be that of a new user.
+
+        Raises
+        ------
+        UserExists, BadUserName
+            The name is taken, or is none.
+        """
+        _check_free(self.all(), name)
+
+    def remove(self, name: str) -> None:
+        """Remove a user; the sessions end.
+
+        Raises
+        ------
+        UnknownUser
+            There is none of that name.
+        """
+        with self._changing() as users:
+            del users[_known(users, name).name]
+
+    def set_password(self, name: str, password: str) -> None:
+        """Give a user another password; the sessions end.
+
+        Raises
+        ------
+        UnknownUser, BadPassword
+            There is none of that name, or the password is too short.
+        """
+        with self._changing() as users:
+            users[name] = replace(_known(users, name), password_hash=hash_of(password))
+
+    def set_role(self, name: str, role: Role) -> None:
+        """Give a user another role, from the next request on.
+
+        Raises
+        ------
+        UnknownUser
+            There is none of that name.
+        """
+        with self._changing() as users:
+            users[name] = replace(_known(users, name), role=role)
+
+    @contextmanager
+    def _changing(self) -> Iterator[dict[str, User]]:
+        """The users, to be changed; one process at a time."""
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            users = dict(self.all())
+            yield users
+            write_private(self._path, _encode(users))
+        finally:
+            os.close(folder)
+
+    def _read(self) -> Mapping[str, User]:
+        try:
+            return MappingProxyType(_decode(json.loads(self._path.read_bytes())))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> UsersUnreadable:
+        why = error.strerror if isinstance(error, OSError) else "it is damaged"
+        return UsersUnreadable(f"users: {self._path} cannot be used: {why}")
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise BadUserName("expected a name of 1 to 64 letters, digits, dots, dashes, _ or @")
+
+
+def _check_free(users: Mapping[str, User], name: str) -> None:
+    _check_name(name)
+    if name in users:
+        raise UserExists(f"there is a user {name} already")
+
+
+def _known(users: Mapping[str, User], name: str) -> User:
+    if name not in users:
+        raise UnknownUser(f"there is no user {name}; safelight user list shows them")
+    return users[name]
+
+
+def _encode(users: Mapping[str, User]) -> bytes:
+    listed = [asdict(user) | {"role": str(user.role)} for user in users.values()]
+    return json.dumps({"version": _VERSION, "users": listed}, indent=2).encode() + b"\n"
+
+
+def _decode(document: Any) -> dict[str, User]:
+    if document["version"] != _VERSION:
+        raise ValueError("another version")
+    users = [User(**{**item, "role": Role.named(item["role"])}) for item in document["users"]]
+    return {user.name: user for user in users}
