@@ -19,6 +19,7 @@ from safelight.ledger_commands import ledger_group, verify
 from safelight.process_commands import process
 from safelight.retrieve_commands import retrieve, retrieves
 from safelight.send_commands import send
+from safelight.user_commands import user
 from safelight.version import __version__
 
 
@@ -521,3 +522,4 @@ cli.add_command(retrieve)
 cli.add_command(retrieves)
 cli.add_command(send)
 cli.add_command(ledger_group)
+cli.add_command(user)

@@ -15,8 +15,16 @@ from safelight.daemon import Supervisor
 from safelight.errors import ConfigError
 from safelight.receivers import require_receivers
 from safelight.rules_file import load_site_rules
+from web_status.errors import NobodyMayLogIn
+from web_status.serving import require_users, tls_context
+from web_status.users import UsersFile
 
 _NOBODY = "nobody may send yet: [[dicom.accept]] in the configuration says who may"
+
+_PLAIN = (
+    "the page is reached without HTTPS: passwords and names of patients can be read on the way;"
+    " [web] certificate and private_key turn it on"
+)
 
 
 def serve(config: Config) -> None:
@@ -27,11 +35,13 @@ def serve(config: Config) -> None:
         dicom = config.dicom
         click.echo(
             f"DICOM   {dicom.ae_title} @ {dicom.host}:{dicom.port}"
-            f"     page http://{config.web.listen}     data {config.storage.data}"
+            f"     page {config.web.url}     data {config.storage.data}"
             f"     rules {len(rules)}"
         )
         if not dicom.accept:
             click.echo(_NOBODY)
+        if config.web.is_public and not config.web.is_secure:
+            click.echo(_PLAIN)
 
     Supervisor(config, announce).run()
 
@@ -53,9 +63,24 @@ def check(config: Config, file: Path | None) -> None:
     for pacs in config.pacs:
         click.echo(f"PACS           {pacs.name}: {pacs.ae_title} @ {pacs.host}:{pacs.port}")
     click.echo(f"data           {config.storage.data}")
-    click.echo(f"page           http://{config.web.listen}")
+    click.echo(f"page           {config.web.url}: {_who_reads_the_page(config)}")
+    if config.web.is_public and not config.web.is_secure:
+        click.echo(f"               {_PLAIN}")
     click.echo(f"rules          {', '.join(rule.name for rule in rules) or 'none'}")
     click.echo("no errors found")
+
+
+def _who_reads_the_page(config: Config) -> str:
+    users = len(UsersFile(config.storage.data).all())
+    return f"{users} may log in" if users else "everybody on this machine, without a login"
+
+
+def _check_page(config: Config) -> None:
+    try:
+        require_users(config.web, config.storage.data)
+        tls_context(config.web)
+    except (NobodyMayLogIn, TlsUnusable) as error:
+        raise ConfigError(f"configuration: [web] {error}") from error
 
 
 def _read_site(config: Config) -> tuple[Rule, ...]:
@@ -65,6 +90,7 @@ def _read_site(config: Config) -> tuple[Rule, ...]:
             server_context(config.dicom.tls)
     except TlsUnusable as error:
         raise ConfigError(f"configuration: [dicom.tls] {error}") from error
+    _check_page(config)
     try:
         check_templates(config.output.templates)
     except TemplateError as error:

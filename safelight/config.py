@@ -377,8 +377,13 @@ def _anchored(config: Config, folder: Path) -> Config:
     )
     fetch = dataclasses.replace(config.retrieve, rules=_under(folder, config.retrieve.rules))
     dicom = dataclasses.replace(config.dicom, tls=_anchored_tls(config.dicom.tls, folder))
+    web = dataclasses.replace(
+        config.web,
+        certificate=_under(folder, config.web.certificate),
+        private_key=_under(folder, config.web.private_key),
+    )
     return dataclasses.replace(
-        config, dicom=dicom, storage=storage, rules=rules, output=output, retrieve=fetch
+        config, dicom=dicom, storage=storage, rules=rules, output=output, retrieve=fetch, web=web
     )
 
 

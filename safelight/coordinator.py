@@ -78,6 +78,7 @@ def _web_context(config: Config) -> WebContext:
         progress=lambda: {**read_progress(storage.scratch), **retrieving(storage.progress)},
         identity=f"{config.dicom.ae_title} @ {config.dicom.host}:{config.dicom.port}",
         version=__version__,
+        settings=config.web,
     )
 
 

@@ -136,7 +136,7 @@ def _announce(console: Console, config: Config) -> None:
     dicom = config.dicom
     console.print(
         f"DICOM   {dicom.ae_title} @ {dicom.host}:{dicom.port}     "
-        f"page http://{config.web.listen}     data {_short(config.storage.data)}"
+        f"page {config.web.url}     data {_short(config.storage.data)}"
     )
 
 
@@ -257,7 +257,7 @@ def _summarize(console: Console, config: Config, outcome: SendOutcome) -> None:
     console.print(_totals(overview))
     made = f"   workbook: {WORKBOOK_FILE}   report: {REPORT_FILE}" if folders else ""
     console.print(f"Results: {_short(results)}/{made}")
-    console.print(f"Page:    http://{config.web.listen}")
+    console.print(f"Page:    {config.web.url}")
 
 
 def _totals(overview: Overview) -> str:

@@ -8,6 +8,7 @@ from listener.errors import ListenerError
 from processor.errors import ProcessorError
 from query.errors import QueryError
 from rules.errors import RulesError
+from web_status.errors import WebError
 
 
 class SafelightError(Exception):
@@ -38,7 +39,10 @@ class NotAnswered(SafelightError, TimeoutError):
     """The daemon has not done yet what a command asked of it."""
 
 
-_OURS = (SafelightError, RulesError, LedgerError, QueryError, ListenerError, ProcessorError)
+_OURS = (
+    *(SafelightError, RulesError, LedgerError, QueryError, ListenerError, ProcessorError),
+    WebError,
+)
 
 
 def in_one_line(error: BaseException) -> str:

@@ -5,13 +5,16 @@ from pathlib import Path
 
 from aiohttp import web
 
+from web_status.access import DOOR, Door, admit, keep_visitor
 from web_status.context import CONTEXT, WebContext
 from web_status.downloads import add_downloads
 from web_status.ledger_thread import LEDGER, LedgerThread
 from web_status.live import HUB, events, hub_running, let_clients_go
+from web_status.login import add_login
 from web_status.pages import add_pages
 from web_status.rendering import set_up_templates
 from web_status.security import BODY_BYTES_MAX, add_security_headers, friendly_errors, guard
+from web_status.serving import require_users, tls_context
 from web_status.settings import WebSettings
 
 __all__ = ["WebContext", "make_app", "serve"]
@@ -19,18 +22,22 @@ __all__ = ["WebContext", "make_app", "serve"]
 _STATIC = Path(__file__).parent / "static"
 _KEEP_ALIVE_SECONDS = 60.0
 _SHUTDOWN_SECONDS = 5.0
+_LINGERING_SECONDS = 2.0  # for the rest of a body that was refused, so that the answer is read
 
 
 def make_app(context: WebContext) -> web.Application:
-    """Make the application; every route only reads.
+    """Make the application; what each of its routes needs stands in `web_status.roles`.
 
     Parameters
     ----------
     context
         The node the page is about.
     """
-    app = web.Application(middlewares=[friendly_errors, guard], client_max_size=BODY_BYTES_MAX)
+    app = web.Application(
+        middlewares=[keep_visitor, friendly_errors, guard, admit], client_max_size=BODY_BYTES_MAX
+    )
     app[CONTEXT] = context
+    app[DOOR] = Door(context)
     set_up_templates(app, context)
     app.on_response_prepare.append(add_security_headers)
     app.cleanup_ctx.append(_ledger_open)
@@ -38,6 +45,7 @@ def make_app(context: WebContext) -> web.Application:
     app.on_shutdown.append(let_clients_go)
     add_pages(app)
     add_downloads(app)
+    add_login(app)
     app.router.add_get("/events", events, allow_head=False)
     app.router.add_get("/healthz", _health)
     app.router.add_static("/static", _STATIC, follow_symlinks=False)
@@ -56,7 +64,13 @@ async def serve(app: web.Application, settings: WebSettings) -> web.AppRunner:
     ------
     OSError
         The port is taken.
+    NobodyMayLogIn
+        Others than this machine would reach a page without users.
+    TlsUnusable
+        Certificate or private key cannot be used; never is the page served without them instead.
     """
+    require_users(settings, app[CONTEXT].data)
+    tls = tls_context(settings)
     # Handlers are not cancelled when a browser goes away: aiohttp would leave the file open
     # that it was just opening for it. A closed page is noticed at the next keep-alive.
     runner = web.AppRunner(
@@ -64,10 +78,11 @@ async def serve(app: web.Application, settings: WebSettings) -> web.AppRunner:
         access_log=None,
         keepalive_timeout=_KEEP_ALIVE_SECONDS,
         shutdown_timeout=_SHUTDOWN_SECONDS,
+        lingering_time=_LINGERING_SECONDS,
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, settings.host, settings.port).start()
+        await web.TCPSite(runner, settings.host, settings.port, ssl_context=tls).start()
     except OSError:
         await runner.cleanup()
         raise

@@ -1,12 +1,12 @@
 """What the page is told by the daemon when it starts."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import web
 
-LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+from web_status.settings import WebSettings
 
 Progress = Mapping[str, tuple[str, float]]
 """Key of a running job to the name of its step and the fraction of that step done, 0 to 1."""
@@ -23,15 +23,15 @@ class WebContext:
     results
         The results folder: nothing outside it is ever sent.
     data
-        The data folder; the use of its disk is shown.
+        The data folder; the use of its disk is shown, and the users and the audit trail are there.
     progress
         Says how far the running jobs are; called in the event loop, so it must not block.
     identity
         AE title and address of the receiver, as ``SAFELIGHT @ 0.0.0.0:11112``.
     version
         The version of Safelight.
-    allowed_hosts
-        Names a request's Host header may have, without port. Any other is refused: a page
+    settings
+        The ``[web]`` table. A request's Host header must name one of its `allowed_hosts`: a page
         elsewhere could have its own name resolve to this machine (DNS rebinding).
     """
 
@@ -41,7 +41,7 @@ class WebContext:
     progress: Callable[[], Progress]
     identity: str
     version: str
-    allowed_hosts: frozenset[str] = LOOPBACK_NAMES
+    settings: WebSettings = field(default_factory=WebSettings)
 
     @property
     def ae_title(self) -> str:

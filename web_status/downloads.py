@@ -7,9 +7,11 @@ from aiohttp import web
 
 from ledger.errors import NoLedger, NotInLedger
 from processor.report import REPORT_FILE, style_digest
+from web_status.access import is_veiled
 from web_status.context import CONTEXT
-from web_status.errors import FileGone, OutsideResults
+from web_status.errors import FileGone, NamesHidden, OutsideResults
 from web_status.ledger_thread import LEDGER
+from web_status.veil import NAMELESS_KINDS, nameless
 
 _TYPES = {
     ".gz": "application/gzip",
@@ -32,8 +34,14 @@ async def _output(request: web.Request) -> web.StreamResponse:
         output = await request.app[LEDGER].ask(lambda reader: reader.output(number))
     except NoLedger:
         raise NotInLedger(f"no output {number}") from None
+    name = ""
+    if is_veiled(request):
+        if output.kind not in NAMELESS_KINDS:
+            raise NamesHidden
+        name = nameless(output)
     path = file_below(request.app[CONTEXT].results, output.path)
-    return _file(path, inline=output.kind == "preview" and path.suffix == ".png")
+    inline = output.kind == "preview" and path.suffix == ".png"
+    return _file(path, inline=inline, name=name)
 
 
 async def _workbook(request: web.Request) -> web.StreamResponse:
@@ -83,12 +91,14 @@ def file_below(results: Path, relative: str) -> Path:
     return path
 
 
-def _file(path: Path, *, inline: bool) -> web.FileResponse:
+def _file(path: Path, *, inline: bool, name: str = "") -> web.FileResponse:
     """The file as it is. A type that is not ours to know is bytes: never a page, never a script."""
     headers = {
         "Content-Type": _TYPES.get(path.suffix, "application/octet-stream"),
         "Cache-Control": "private, no-cache",
     }
     if not inline:
-        headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(path.name, safe='')}"
+        headers["Content-Disposition"] = (
+            f"attachment; filename*=UTF-8''{quote(name or path.name, safe='')}"
+        )
     return web.FileResponse(path, headers=headers)

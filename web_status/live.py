@@ -14,6 +14,7 @@ from typing import cast, get_args
 from aiohttp import web
 
 from ledger.errors import NotInLedger
+from web_status.access import is_veiled, still_admitted
 from web_status.errors import LedgerUnavailable
 from web_status.look import look, mark_of
 from web_status.rendering import html_of
@@ -24,6 +25,7 @@ POLL_SECONDS = 0.5
 KEEP_ALIVE_SECONDS = 15.0
 _WRITE_SECONDS = 30.0
 _RECONNECT_MILLISECONDS = 2000
+_ENDED = "event: ended\ndata: log in again\n\n"
 _KINDS = get_args(Kind)
 
 
@@ -175,14 +177,18 @@ async def let_clients_go(app: web.Application) -> None:
 
 
 async def events(request: web.Request) -> web.StreamResponse:
-    """Stream what changes on one page until it is closed."""
+    """Stream what changes on one page until it is closed, or its login has ended."""
     topic, hub = _topic(request), request.app[HUB]
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
     with hub.client(topic) as client, suppress(ConnectionError, TimeoutError):
         await _write(response, f"retry: {_RECONNECT_MILLISECONDS}\n\n")
         while not hub.is_closing:
-            await _write(response, _encode(request.app, await client.take()))
+            change = await client.take()
+            if not still_admitted(request):
+                await _write(response, _ENDED)
+                break
+            await _write(response, _encode(request.app, change))
     return response
 
 
@@ -191,7 +197,7 @@ def _topic(request: web.Request) -> Topic:
     is_number = number.isascii() and number.isdecimal() and len(number) <= 18
     if kind not in _KINDS or not (is_number and int(number)):
         raise web.HTTPNotFound
-    return Topic(cast("Kind", kind), int(number))
+    return Topic(cast("Kind", kind), int(number), is_veiled(request))
 
 
 async def _write(response: web.StreamResponse, text: str) -> None:

@@ -4,8 +4,9 @@ from aiohttp import web
 
 from ledger.errors import NoLedger
 from ledger.reader import LedgerReader
-from web_status.context import CONTEXT
+from web_status.context import CONTEXT, Progress, WebContext
 from web_status.ledger_thread import LEDGER
+from web_status.veil import veil
 from web_status.views import Topic, View, view_of, view_without_ledger
 
 
@@ -22,9 +23,14 @@ async def look(app: web.Application, topic: Topic) -> View:
     context = app[CONTEXT]
     progress = dict(context.progress())
     try:
-        return await app[LEDGER].ask(lambda reader: view_of(reader, topic, context, progress))
+        return await app[LEDGER].ask(lambda reader: _seen(reader, topic, context, progress))
     except NoLedger:
         return view_without_ledger(topic, context)
+
+
+def _seen(reader: LedgerReader, topic: Topic, context: WebContext, progress: Progress) -> View:
+    view = view_of(reader, topic, context, progress)
+    return veil(view) if topic.veiled else view
 
 
 async def mark_of(app: web.Application) -> tuple[object, ...]:

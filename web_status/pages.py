@@ -1,8 +1,10 @@
 """The pages that people read, rendered on the server."""
 
-import aiohttp_jinja2
+from dataclasses import replace
+
 from aiohttp import web
 
+from web_status.access import is_veiled, render
 from web_status.look import look
 from web_status.rendering import html_of
 from web_status.views import Topic
@@ -57,9 +59,10 @@ def page_number(request: web.Request) -> int:
 
 
 async def _page(request: web.Request, topic: Topic) -> web.Response:
+    topic = replace(topic, veiled=is_veiled(request))
     view = await look(request.app, topic)
     parts = {fragment.id: html_of(request.app, fragment) for fragment in view.fragments}
-    return aiohttp_jinja2.render_template(
+    return render(
         f"{topic.kind}.html",
         request,
         {"title": view.title, "topic": topic, "parts": parts, "lists": view.lists},

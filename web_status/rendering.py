@@ -27,6 +27,7 @@ def set_up_templates(app: web.Application, context: WebContext) -> None:
     )
     environment.globals["version"] = context.version
     environment.globals["identity"] = context.identity
+    environment.globals |= {"person": None, "veiled": False}  # until who asks is known
 
 
 def html_of(app: web.Application, fragment: Fragment) -> Markup:

@@ -1,51 +1,79 @@
 """What every request and answer passes: who may ask, what a browser may do, how errors look."""
 
 import logging
+import math
 import traceback
+from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
-import aiohttp_jinja2
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from ledger.errors import NotInLedger
+from web_status.access import render
 from web_status.context import CONTEXT
-from web_status.errors import FileGone, LedgerUnavailable, OutsideResults
+from web_status.errors import (
+    BadToken,
+    FileGone,
+    LedgerUnavailable,
+    NamesHidden,
+    NotAllowed,
+    NotLoggedIn,
+    OutsideResults,
+    TooManyTries,
+    UsersUnreadable,
+)
+from web_status.login import login_page, own_path
 
 logger = logging.getLogger(__name__)
 
 BODY_BYTES_MAX = 1 << 16
-"""The largest request body; no route takes one yet."""
+"""The largest request body; forms are small."""
 
 _CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
         *(f"{kind}-src 'self'" for kind in ("script", "style", "img", "connect")),
-        *("base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"),
+        *("base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'"),
     )
 )
 _HEADERS = (
     ("Content-Security-Policy", _CONTENT_SECURITY_POLICY),
     ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "no-referrer"),
+    ("Referrer-Policy", "same-origin"),  # under no-referrer our own forms would send Origin: null
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Permissions-Policy", "camera=(), geolocation=(), microphone=()"),
     ("Cache-Control", "no-store"),
 )
 
+# RFC 9110 15.5.2 has every 401 name a scheme; browsers know none of this name and show the page.
+_ASK = {"WWW-Authenticate": 'Form realm="Safelight"'}
+
 _TEXTS = {
     HTTPStatus.FORBIDDEN: "Another site sent this request. Nothing was done.",
     HTTPStatus.NOT_FOUND: "There is no such page, or no such study, series or result.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This page can only be read.",
+    HTTPStatus.REQUEST_TIMEOUT: "The request did not come to its end.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The request carries more than this page takes.",
-    HTTPStatus.MISDIRECTED_REQUEST: "This page is reached as 127.0.0.1 or localhost only, so that"
-    " no other site can read it under a name of its own.",
+    HTTPStatus.MISDIRECTED_REQUEST: "This page is reached as 127.0.0.1 or localhost, and by the"
+    " names of [web] hosts in the configuration, so that no other site can read it under a name of"
+    " its own.",
     HTTPStatus.SERVICE_UNAVAILABLE: "The ledger cannot be read at the moment. Load the page again"
     " in a few seconds; if it stays so, look into the log of the service.",
 }
+_ROLE_TEXT = "Your role does not include this. Nothing was done; an administrator can change roles."
+_NAMES_TEXT = "This file names patients, who are hidden from your role."
+_STALE_TEXT = (
+    "The page this was sent from is too old, or another site sent it. Nothing was done: go back,"
+    " load the page again and repeat."
+)
+_USERS_TEXT = (
+    "The file of the users cannot be read, so nobody is let in. The log of the service says why."
+)
 _GENERAL_TEXT = "The page could not be made. The log of the service says where it went wrong."
 _GONE_TEXT = (
     "The ledger knows this result, but its file is no longer in the results folder: somebody"
@@ -57,6 +85,19 @@ async def add_security_headers(_request: web.Request, response: web.StreamRespon
     """Tell the browser what it may do with an answer; a handler's own headers stay."""
     for name, value in _HEADERS:
         response.headers.setdefault(name, value)
+
+
+# Which page stands for which refusal; an empty text is that of the status.
+_REFUSALS: Mapping[type[Exception], tuple[HTTPStatus, str]] = MappingProxyType(
+    {
+        NotInLedger: (HTTPStatus.NOT_FOUND, ""),
+        OutsideResults: (HTTPStatus.NOT_FOUND, ""),
+        FileGone: (HTTPStatus.NOT_FOUND, _GONE_TEXT),
+        NamesHidden: (HTTPStatus.FORBIDDEN, _NAMES_TEXT),
+        NotAllowed: (HTTPStatus.FORBIDDEN, _ROLE_TEXT),
+        BadToken: (HTTPStatus.FORBIDDEN, _STALE_TEXT),
+    }
+)
 
 
 @web.middleware
@@ -71,22 +112,44 @@ async def friendly_errors(request: web.Request, handler: Handler) -> web.StreamR
         if "Allow" in error.headers:
             page.headers["Allow"] = error.headers["Allow"]
         return page
-    except (NotInLedger, OutsideResults):
-        return _error_page(request, HTTPStatus.NOT_FOUND)
-    except FileGone:
-        return _error_page(request, HTTPStatus.NOT_FOUND, _GONE_TEXT)
-    except LedgerUnavailable as error:
-        log_failure(error, "page not made")
-        return _error_page(request, HTTPStatus.SERVICE_UNAVAILABLE)
+    except (NotLoggedIn, TooManyTries) as error:
+        return _login_first(request, error)
+    except tuple(_REFUSALS) as error:
+        kind = next(kind for kind in _REFUSALS if isinstance(error, kind))
+        return _error_page(request, *_REFUSALS[kind])
     except Exception as error:  # noqa: BLE001 - the HTTP middleware is one of four boundaries
-        log_failure(error, "page not made")
-        return _error_page(request, HTTPStatus.INTERNAL_SERVER_ERROR)
+        return _failure_page(request, error)
+
+
+def _failure_page(request: web.Request, error: Exception) -> web.Response:
+    if isinstance(error, UsersUnreadable):
+        logger.error("%s", error)  # it names a file of ours, and no patient
+        return _error_page(request, HTTPStatus.SERVICE_UNAVAILABLE, _USERS_TEXT)
+    log_failure(error, "page not made")
+    if isinstance(error, LedgerUnavailable):
+        return _error_page(request, HTTPStatus.SERVICE_UNAVAILABLE)
+    return _error_page(request, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def _error_page(request: web.Request, status: int, text: str = "") -> web.Response:
     known = HTTPStatus(status)
     shown = {"title": known.phrase, "text": text or _TEXTS.get(known, _GENERAL_TEXT)}
-    return aiohttp_jinja2.render_template("error.html", request, shown, status=status)
+    return render("error.html", request, shown, status)
+
+
+def _login_first(request: web.Request, error: NotLoggedIn | TooManyTries) -> web.Response:
+    """The form to log in, where a person reads the answer; it leads on to what was asked for."""
+    if isinstance(error, TooManyTries):
+        page = login_page(request, "/", "throttled", HTTPStatus.TOO_MANY_REQUESTS)
+        page.headers["Retry-After"] = str(math.ceil(error.seconds))
+        return page
+    is_page = request.headers.get("Sec-Fetch-Dest", "document") == "document"
+    if request.method == "GET" and is_page:
+        page = login_page(request, own_path(request.path_qs), "", HTTPStatus.UNAUTHORIZED)
+    else:
+        page = web.Response(status=HTTPStatus.UNAUTHORIZED, text="Log in first.\n")
+    page.headers.update(_ASK)
+    return page
 
 
 def log_failure(error: BaseException, what: str) -> None:
@@ -103,7 +166,7 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     Refused are forged hosts (421), what another site sends to change something (403), and
     bodies that are large or compressed (413).
     """
-    hosts = request.app[CONTEXT].allowed_hosts
+    hosts = request.app[CONTEXT].settings.allowed_hosts
     if _host_name(f"//{request.headers.get('Host', '')}") not in hosts:
         raise web.HTTPMisdirectedRequest
     origin = request.headers.get("Origin")

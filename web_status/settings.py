@@ -1,9 +1,17 @@
 """Settings of the SHOW step; `safelight.config` fills them."""
 
 import ipaddress
+import re
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from annotated_types import Gt
 
 from web_status.errors import BadListenAddress
+
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+_NAME = re.compile(r"(?!-)[A-Za-z0-9.-]{1,253}")
 
 
 @dataclass(frozen=True)
@@ -13,28 +21,61 @@ class WebSettings:
     Attributes
     ----------
     listen
-        ``host:port`` of the page. Only this machine itself may reach it: there are no logins.
-        Port 0 lets the operating system choose.
+        ``host:port`` of the page. Port 0 lets the operating system choose.
+    hosts
+        The names and addresses the page is reached by, without port, beside those of this
+        machine alone.
+    certificate, private_key
+        PEM files; with them the page speaks HTTPS, and nothing else.
+    idle_minutes
+        A login that nobody used for this long has ended.
+    session_hours
+        So has one that began this long ago.
+    viewers_see_names
+        Whether names of patients are shown to the role viewer.
 
     Raises
     ------
     BadListenAddress
-        Not of that form, or not a loopback address.
+        The message begins with the key that is wrong.
 
     Examples
     --------
-    >>> WebSettings("[::1]:8080").host
-    '::1'
+    >>> WebSettings("[::1]:8080").host, WebSettings("[::1]:8080").url
+    ('::1', 'http://[::1]:8080')
     """
 
     listen: str = "127.0.0.1:8080"
+    hosts: tuple[str, ...] = ()
+    certificate: Path | None = None
+    private_key: Path | None = None
+    idle_minutes: Annotated[float, Gt(0)] = 30
+    session_hours: Annotated[float, Gt(0)] = 12
+    viewers_see_names: bool = False
 
     def __post_init__(self) -> None:
-        digits = self._port_text.isascii() and self._port_text.isdecimal()
-        if not (self._is_loopback() and digits and self.port <= 65535):
+        self._check_listen()
+        for name in self.hosts:
+            if not (_NAME.fullmatch(name) or _address(name)):
+                raise BadListenAddress(
+                    f"hosts: expected names without port, such as safelight.example, got {name!r}"
+                )
+        if self._is_everywhere() and not self.hosts:
             raise BadListenAddress(
-                "listen: expected a loopback address and a port, such as 127.0.0.1:8080 or"
-                f" [::1]:8080 (the page has no logins yet), got {self.listen!r}"
+                "hosts: missing; a page that listens on all addresses answers to these names only,"
+                ' such as hosts = ["safelight.hospital.example"]'
+            )
+        if (self.certificate is None) != (self.private_key is None):
+            missing = "private_key" if self.private_key is None else "certificate"
+            raise BadListenAddress(f"{missing}: missing; HTTPS needs certificate and private_key")
+
+    def _check_listen(self) -> None:
+        digits = self._port_text.isascii() and self._port_text.isdecimal()
+        is_address = self.host == "localhost" or _address(self.host)
+        if not (is_address and digits and self.port <= 65535):
+            raise BadListenAddress(
+                "listen: expected an address and a port, such as 127.0.0.1:8080 or"
+                f" [::1]:8080, got {self.listen!r}"
             )
 
     @property
@@ -48,11 +89,40 @@ class WebSettings:
         return int(self._port_text)
 
     @property
+    def is_secure(self) -> bool:
+        """Whether the page speaks HTTPS."""
+        return self.certificate is not None
+
+    @property
+    def is_public(self) -> bool:
+        """Whether others than this machine reach the page, itself or through a proxy."""
+        found = _address(self.host)
+        return bool(self.hosts) or not (found is None or found.is_loopback)
+
+    @property
+    def allowed_hosts(self) -> frozenset[str]:
+        """What a Host header may name, in lower case."""
+        own = frozenset() if self._is_everywhere() else frozenset({self.host.lower()})
+        return LOOPBACK_NAMES | own | {name.lower() for name in self.hosts}
+
+    @property
+    def url(self) -> str:
+        """Where a browser finds the page."""
+        host = self.hosts[0] if self._is_everywhere() else self.host
+        shown = f"[{host}]" if ":" in host else host
+        return f"{'https' if self.is_secure else 'http'}://{shown}:{self.port}"
+
+    @property
     def _port_text(self) -> str:
         return self.listen.rpartition(":")[2]
 
-    def _is_loopback(self) -> bool:
-        try:
-            return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+    def _is_everywhere(self) -> bool:
+        found = _address(self.host)
+        return found is not None and found.is_unspecified
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None

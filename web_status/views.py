@@ -32,10 +32,14 @@ _LISTED = 50
 
 @dataclass(frozen=True)
 class Topic:
-    """What a page is about: `number` is the page of the list, or the study or series, else 1."""
+    """What a page is about: `number` is the page of the list, or the study or series, else 1.
+
+    `veiled` says that names of patients are hidden from who looks at it.
+    """
 
     kind: Kind
     number: int
+    veiled: bool = False
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,8 @@ def test_the_environment_changes_the_first_pacs_of_the_file(load):
         ("[[pacs]]\nname = 'a'", "[pacs] ae_title: missing"),
         ("[series]\nquiet_seconds = 0", "[series] quiet_seconds: input should be greater than 0"),
         ("[qc.CT]\nstd = 1", "[qc] std: unknown key (did you mean std_min?)"),
-        ("[web]\nlisten = '0.0.0.0:8080'", "[web] listen"),
+        ("[web]\nlisten = 'x.example:8080'", "[web] listen"),
+        ("[web]\nlisten = '0.0.0.0:8080'", "[web] hosts"),
         ("[dicom", "is not TOML"),
     ],
 )

@@ -4,15 +4,18 @@ The server runs in a thread with an event loop of its own, on a port from the op
 """
 
 import asyncio
+import dataclasses
 import hashlib
 import http.client
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
@@ -34,7 +37,9 @@ from processor.report import ReportedStudy, write_report
 from rules.model import Decision, Reason, Rule, RuleReason, Step
 from web_status import passwords
 from web_status.app import WebContext, make_app, serve
+from web_status.roles import Role
 from web_status.settings import WebSettings
+from web_status.users import UsersFile
 
 MR_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
@@ -222,11 +227,11 @@ class Page:
         finally:
             connection.close()
 
-    def stream(self, path: str) -> http.client.HTTPResponse:
+    def stream(self, path: str, **headers: str) -> http.client.HTTPResponse:
         """Open a stream that is closed when the test ends."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         self.open_streams.append(connection)
-        connection.request("GET", path)
+        connection.request("GET", path, headers=headers)
         return connection.getresponse()
 
 
@@ -260,9 +265,61 @@ def quick_hashes(monkeypatch) -> None:
     passwords._decoy.cache_clear()
 
 
+@pytest.fixture
+def password() -> str:
+    """The password of every user."""
+    return "correct horse battery"
+
+
+@pytest.fixture
+def users(context: WebContext, quick_hashes, password) -> UsersFile:
+    """The users victor, olga and ada, one of each role."""
+    file = UsersFile(context.data)
+    for name, role in (("victor", Role.VIEWER), ("olga", Role.OPERATOR), ("ada", Role.ADMIN)):
+        file.add(name, role, password)
+    return file
+
+
+@pytest.fixture
+def log_in(password) -> Callable[..., dict[str, str]]:
+    """Function that logs in to a page and returns the headers of further requests."""
+
+    def log_in(page: Page, name: str) -> dict[str, str]:
+        form = page.get("/login")
+        (token,) = re.findall(r'name="csrf" value="(\w+)"', form.text)
+        answer = page.get(
+            "/login",
+            "POST",
+            urlencode({"csrf": token, "name": name, "password": password}).encode(),
+            Cookie=form.headers["Set-Cookie"].partition(";")[0],
+            Content_Type="application/x-www-form-urlencoded",
+        )
+        assert answer.status == 303, answer.text
+        cookie = answer.headers["Set-Cookie"].partition(";")[0]
+        front = page.get("/", Cookie=cookie).text
+        (token,) = re.findall(r'name="csrf-token" content="(\w+)"', front)
+        return {"Cookie": cookie, "X-CSRF-Token": token}
+
+    return log_in
+
+
+@pytest.fixture
+def serve_page(context: WebContext) -> Iterator[Callable[..., Page]]:
+    """Function that serves a page with settings, and with a change to its application."""
+    with ExitStack() as running:
+
+        def start(change: Callable[[web.Application], object] = lambda app: None, **given) -> Page:
+            changed = dataclasses.replace(context, settings=WebSettings(**given))
+            return running.enter_context(serving(changed, change))
+
+        yield start
+
+
 @contextmanager
-def serving(context: WebContext) -> Iterator[Page]:
-    """Serve in a thread until the context ends."""
+def serving(
+    context: WebContext, change: Callable[[web.Application], object] = lambda app: None
+) -> Iterator[Page]:
+    """Serve in a thread until the context ends; `change` may add to the application."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -271,7 +328,9 @@ def serving(context: WebContext) -> Iterator[Page]:
         future: Future[object] = asyncio.run_coroutine_threadsafe(coroutine, loop)
         return future.result(timeout=20)
 
-    runner = call(serve(make_app(context), WebSettings("127.0.0.1:0")))
+    app = make_app(context)
+    change(app)
+    runner = call(serve(app, dataclasses.replace(context.settings, listen="127.0.0.1:0")))
     running = Page(runner.addresses[0][1], context, context.progress(), runner, call)
     try:
         yield running

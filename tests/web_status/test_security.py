@@ -1,6 +1,6 @@
 """Who may ask, what a browser may do with the answers, and errors that tell nothing.
 
-Not covered: logins, which do not exist; slow senders of headers.
+Not covered: logins and slow senders (test_login.py), roles (test_roles.py).
 """
 
 import asyncio
@@ -22,7 +22,7 @@ def test_every_answer_binds_the_browser(page, path):
     assert "frame-ancestors 'none'" in policy
     assert "unsafe" not in policy
     assert headers["X-Content-Type-Options"] == "nosniff"
-    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Referrer-Policy"] == "same-origin"
     assert headers["Cache-Control"] == "no-store"
 
 

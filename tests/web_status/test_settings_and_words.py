@@ -1,10 +1,11 @@
 """Where the page may listen, and how it puts things. Not covered: the wording itself."""
 
 import doctest
+from pathlib import Path
 
 import pytest
 
-from web_status import details, words
+from web_status import details, login, throttle, veil, words
 from web_status.settings import WebSettings
 
 
@@ -24,9 +25,6 @@ def test_the_page_listens_on_a_loopback_address(listen, host, port):
 @pytest.mark.parametrize(
     "listen",
     [
-        "0.0.0.0:8080",
-        "10.1.2.3:80",
-        "[::]:80",
         "127.0.0.1",
         "127.0.0.1:",
         "127.0.0.1:65536",
@@ -38,11 +36,51 @@ def test_the_page_listens_on_a_loopback_address(listen, host, port):
     ],
 )
 def test_any_other_address_is_refused_with_what_is_expected(listen):
-    with pytest.raises(ValueError, match=r"expected a loopback address and a port, such as 127"):
+    with pytest.raises(ValueError, match=r"listen: expected an address and a port, such as 127"):
         WebSettings(listen)
 
 
-@pytest.mark.parametrize("module", [words, details])
+@pytest.mark.parametrize(
+    ("settings", "is_public", "url"),
+    [
+        (WebSettings(), False, "http://127.0.0.1:8080"),
+        (WebSettings("10.1.2.3:80"), True, "http://10.1.2.3:80"),
+        (WebSettings("127.0.0.1:8080", ("s.example",)), True, "http://127.0.0.1:8080"),
+        (WebSettings("[::]:443", ("s.example",)), True, "http://s.example:443"),
+        (WebSettings("[fd00::1]:443"), True, "http://[fd00::1]:443"),
+    ],
+)
+def test_a_page_that_is_reached_from_elsewhere_is_public_also_behind_a_proxy(
+    settings, is_public, url
+):
+    assert (settings.is_public, settings.url) == (is_public, url)
+
+
+def test_requests_may_name_this_machine_the_address_and_the_hosts_only():
+    settings = WebSettings("10.1.2.3:80", ("S.example",))
+    names = {"127.0.0.1", "localhost", "::1", "10.1.2.3", "s.example"}
+    assert settings.allowed_hosts == names
+    assert "0.0.0.0" not in WebSettings("0.0.0.0:80", ("s.example",)).allowed_hosts
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"listen": "0.0.0.0:80"}, r"hosts: missing"),
+        ({"listen": "[::]:80"}, r"hosts: missing"),
+        ({"hosts": ("s.example:80",)}, r"hosts: expected names without port"),
+        ({"hosts": ("https://s.example",)}, r"hosts: expected names without port"),
+        ({"hosts": ("",)}, r"hosts: expected names without port"),
+        ({"certificate": Path("a.pem")}, r"private_key: missing"),
+        ({"private_key": Path("a.pem")}, r"certificate: missing"),
+    ],
+)
+def test_settings_that_would_leave_a_door_open_are_refused(settings, problem):
+    with pytest.raises(ValueError, match=problem):
+        WebSettings(**settings)
+
+
+@pytest.mark.parametrize("module", [words, details, throttle, login, veil])
 def test_the_examples_in_the_docstrings_hold(module):
     assert doctest.testmod(module).failed == 0
 

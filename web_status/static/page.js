@@ -102,11 +102,19 @@ function connect() {
     offline.hidden = true;
     apply(JSON.parse(event.data));
   };
+  // The login has ended or changed: the page that comes instead says so.
+  source.addEventListener("ended", () => location.reload());
   source.onerror = () => {
     offline.hidden = false;
     // An answer that is no stream ends the source for good; the browser does the rest itself.
-    if (source.readyState === EventSource.CLOSED) again = setTimeout(connect, 5000);
+    if (source.readyState === EventSource.CLOSED) again = setTimeout(connectOrLogIn, 5000);
   };
+}
+
+async function connectOrLogIn() {
+  const answer = await fetch(location.href, { method: "HEAD" }).catch(() => null);
+  if (answer?.status === 401) location.reload();
+  else connect();
 }
 
 function disconnect() {

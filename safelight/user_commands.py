@@ -1,0 +1,138 @@
+"""The commands ``user``: who may log in to the page. What they change holds at once."""
+
+import getpass
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from safelight.config import Config
+    from web_status.users import UsersFile
+
+_config_option = click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Configuration file (TOML).",
+)
+_ROLES = click.Choice(["viewer", "operator", "admin"])
+_role_option = click.option(
+    "--role",
+    type=_ROLES,
+    required=True,
+    help="viewer reads, without names of patients; operator also starts work; admin does all.",
+)
+
+
+@click.group()
+def user() -> None:
+    """Say who may log in to the page, and what they may do there."""
+
+
+@user.command("add")
+@_config_option
+@click.argument("name")
+@_role_option
+def add(file: Path | None, name: str, role: str) -> None:
+    """Add the user NAME; the password is asked for, or read from stdin."""
+    from web_status.roles import Role
+
+    config = _configuration(file)
+    users = _users(config)
+    users.check_free(name)
+    users.add(name, Role.named(role), _new_password())
+    _record(config, "user added", name)
+    click.echo(f"{name} may log in as {role}")
+
+
+@user.command("role")
+@_config_option
+@click.argument("name")
+@_role_option
+def change_role(file: Path | None, name: str, role: str) -> None:
+    """Give the user NAME another role."""
+    from web_status.roles import Role
+
+    config = _configuration(file)
+    _users(config).set_role(name, Role.named(role))
+    _record(config, f"user made {role}", name)
+    click.echo(f"{name} is {role}")
+
+
+@user.command("password")
+@_config_option
+@click.argument("name")
+def password(file: Path | None, name: str) -> None:
+    """Give the user NAME another password; what is open under the old one ends."""
+    config = _configuration(file)
+    users = _users(config)
+    users.known(name)
+    users.set_password(name, _new_password())
+    _record(config, "password set", name)
+    click.echo(f"{name} has a new password")
+
+
+@user.command("remove")
+@_config_option
+@click.argument("name")
+def remove(file: Path | None, name: str) -> None:
+    """Remove the user NAME; what is open under it ends."""
+    config = _configuration(file)
+    users = _users(config)
+    users.remove(name)
+    _record(config, "user removed", name)
+    click.echo(f"{name} is removed")
+    if not users.all():
+        click.echo(
+            "no user is left: nobody can log in to the page"
+            if config.web.is_public
+            else "no user is left: everybody on this machine reads the page without a login"
+        )
+
+
+@user.command("list")
+@_config_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_users(file: Path | None, *, as_json: bool) -> None:
+    """List the users with their roles."""
+    users = _users(_configuration(file)).all().values()
+    rows = [{"name": each.name, "role": str(each.role), "since": each.since} for each in users]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        click.echo(f"{row['name']:<24}{row['role']:<10}since {row['since']}")
+    if not rows:
+        click.echo("there are no users; safelight user add NAME --role admin makes the first")
+
+
+def _configuration(file: Path | None) -> "Config":
+    from safelight.cli import configuration
+
+    return configuration(file)
+
+
+def _users(config: "Config") -> "UsersFile":
+    """The users; the folder they are in is made where the daemon has never run."""
+    from web_status.users import UsersFile
+
+    config.storage.data.mkdir(mode=0o750, parents=True, exist_ok=True)
+    return UsersFile(config.storage.data)
+
+
+def _record(config: "Config", action: str, name: str) -> None:
+    from web_status.audit import AuditTrail, Deed
+
+    by = os.environ.get("SUDO_USER") or getpass.getuser()
+    AuditTrail(config.storage.data).record(Deed(action, f"{by} at the command line", name))
+
+
+def _new_password() -> str:
+    """The password typed twice, or the first line of stdin; never an argument, which others see."""
+    if sys.stdin.isatty():
+        return str(click.prompt("Password", hide_input=True, confirmation_prompt="Once more"))
+    return sys.stdin.readline().rstrip("\r\n")

@@ -1,0 +1,174 @@
+"""Every route, with every method, as nobody and in every role: who gets in is written here.
+
+Not covered: what the pages show to whom (test_veil.py).
+"""
+
+import http.client
+from itertools import product
+
+import pytest
+from aiohttp import web
+
+from ledger.retrieve_records import RetrieveOrder
+from web_status import app as page_app
+from web_status import roles
+from web_status.app import make_app
+from web_status.roles import ROUTES, Needs, Role
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+WHO = {"nobody": 0, "victor": 1, "olga": 2, "ada": 3}
+
+# What may be asked for, and by whom at least: 0 anyone, 1 viewers, 2 operators, 3 administrators.
+OPEN_TO = {
+    ("GET", "/"): 1,
+    ("GET", "/alarms"): 1,
+    ("GET", "/events?kind=now&number=1"): 1,
+    ("GET", "/healthz"): 0,
+    ("GET", "/login"): 0,
+    ("POST", "/login"): 0,
+    ("POST", "/logout"): 1,
+    ("GET", "/outputs/2"): 1,
+    ("GET", "/retrieves"): 1,
+    ("GET", "/retrieves/1"): 1,
+    ("GET", "/series/1"): 1,
+    ("GET", "/static/page.js"): 0,
+    ("GET", "/studies/1"): 1,
+    ("GET", "/studies/1/report"): 2,  # it names patients, and so does the next
+    ("GET", "/studies/1/workbook"): 2,
+}
+# The statuses of who gets in, where that is not 200. An empty form to log in is judged, and wrong;
+# who is logged in is led on.
+PASSED = {
+    ("POST", "/login"): (401,),
+    ("POST", "/logout"): (303,),
+    ("GET", "/login"): (200, 303),
+    ("HEAD", "/login"): (200, 303),
+}
+PATHS = sorted({path for _, path in OPEN_TO})
+
+
+def paths_of_the_router(app: web.Application) -> set[tuple[str, str]]:
+    return {
+        (route.method, route.resource.canonical)
+        for route in app.router.routes()
+        if route.method != "HEAD"
+    }
+
+
+def status(page, method, path, headers) -> int:
+    """The status of an answer; its body, which may have no end, is not read."""
+    connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=20)
+    try:
+        connection.request(method, path, headers=headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_the_table_has_exactly_the_routes_of_the_page(context):
+    assert set(ROUTES) == paths_of_the_router(make_app(context))
+
+
+def test_each_route_of_the_table_is_tried_below():
+    assert len(OPEN_TO) == len(ROUTES)
+
+
+@pytest.mark.parametrize("who", WHO)
+def test_each_route_lets_in_whom_it_should_by_any_method(page, chronicle, users, log_in, who):
+    chronicle.workbook(chronicle.whole_series(1), b"x")
+    chronicle._ledger.retrieves.add(RetrieveOrder("key", "main", ("A1",)))
+    headers: dict[str, str] = {}
+    for path, method in product(PATHS, METHODS):
+        if (who, method, path) == ("nobody", "POST", "/login"):
+            continue  # a form, with its own token: test_login.py
+        if who != "nobody" and (path in ("/login", "/logout") or not headers):
+            headers = log_in(page, who)  # anew, where a request may have ended the last
+        found = status(page, method, path, headers)
+        reading = "GET" if method == "HEAD" and not path.startswith("/events") else method
+        least = OPEN_TO.get((reading, path))
+        if least is not None and WHO[who] >= least:
+            assert found in PASSED.get((method, path), (200,)), (method, path)
+        elif who == "nobody":
+            assert found == 401, (method, path)
+        else:
+            assert found == (405 if least is None else 403), (method, path)
+
+
+@pytest.mark.parametrize("who", ["nobody", "ada"])
+def test_no_role_makes_up_for_a_forged_host_another_site_or_a_body_too_large(
+    serve_page, chronicle, users, log_in, monkeypatch, who
+):
+    monkeypatch.setattr(page_app, "_LINGERING_SECONDS", 0.1)  # no body comes here
+    page = serve_page()
+    chronicle.workbook(chronicle.whole_series(1), b"x")
+    headers = {} if who == "nobody" else log_in(page, who)
+    wrongs = (
+        ({"Host": "evil.example"}, 421, METHODS),
+        ({"Origin": "http://evil.example"}, 403, METHODS[2:]),
+        ({"Content-Encoding": "gzip"}, 413, METHODS),
+        ({"Content-Length": "65537"}, 413, METHODS),
+    )
+    for wrong, refused, methods in wrongs:
+        for path, method in product(PATHS, methods):
+            assert status(page, method, path, {**headers, **wrong}) == refused, (method, path)
+    assert page.get("/", **headers).status == (401 if who == "nobody" else 200)  # still logged in
+
+
+def test_nobody_learns_what_exists(page, users, log_in):
+    viewer = log_in(page, "victor")
+    for path in ("/nothing", "/series/999999999999999999999", "/series/x", "//"):
+        assert page.get(path).status == 401
+        assert page.get(path, **viewer).status == 404
+
+
+def add_unlisted(app: web.Application) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(text="secret")
+
+    app.router.add_route("*", "/unlisted", answer)
+    app.router.add_get("/rules", answer)
+    app.router.add_post("/rules", answer)
+
+
+def test_a_route_that_is_not_in_the_table_is_refused_to_everybody(serve_page, request, log_in):
+    page = serve_page(add_unlisted)
+    everybody = [{}]  # an administrator, as long as there are no users
+    for name in ("victor", "olga", "ada", None):
+        for headers, method in product(everybody, METHODS):
+            answer = page.get("/unlisted", method, **headers)
+            assert answer.status == 403
+            assert "secret" not in answer.text
+        if name is not None:
+            request.getfixturevalue("users")
+            everybody = [log_in(page, name)]
+
+
+def test_the_first_role_that_is_high_enough_gets_in(serve_page, users, log_in, monkeypatch):
+    asked = {("GET", "/rules"): Needs(Role.OPERATOR), ("POST", "/rules"): Needs(Role.ADMIN)}
+    monkeypatch.setattr(roles, "ROUTES", {**ROUTES, **asked})
+    page = serve_page(add_unlisted)
+    found = {
+        who: [page.get("/rules", method, **log_in(page, who)).status for method in ("GET", "POST")]
+        for who in ("victor", "olga", "ada")
+    }
+    assert found == {"victor": [403, 403], "olga": [200, 403], "ada": [200, 200]}
+
+
+def test_a_change_needs_the_token_of_its_page_in_every_role(serve_page, users, log_in, monkeypatch):
+    monkeypatch.setattr(roles, "ROUTES", {**ROUTES, ("POST", "/rules"): Needs(Role.VIEWER)})
+    page = serve_page(add_unlisted)
+    stranger = log_in(page, "ada")["X-CSRF-Token"]
+    for who in ("victor", "olga", "ada"):
+        headers = log_in(page, who)
+        assert page.get("/rules", "POST", **headers).status == 200
+        for token in ("", "0" * 64, stranger, "é"):
+            forged = {**headers, "X-CSRF-Token": token.encode("utf-8").decode("latin-1")}
+            assert page.get("/rules", "POST", **forged).status == 403
+
+
+def test_on_this_machine_without_users_everybody_is_an_administrator(serve_page, monkeypatch):
+    asked = {("GET", "/rules"): Needs(Role.ADMIN), ("POST", "/rules"): Needs(Role.ADMIN)}
+    monkeypatch.setattr(roles, "ROUTES", {**ROUTES, **asked})
+    page = serve_page(add_unlisted)
+    assert page.get("/rules").status == 200
+    assert page.get("/rules", "POST").status == 403  # not without a token, even so

@@ -1,0 +1,262 @@
+"""Who is asking, and whether they may: sessions, roles and tokens, for every request.
+
+Where the page is for this machine alone and has no users, everybody is an administrator.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import aiohttp_jinja2
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from markupsafe import Markup
+
+from web_status.audit import AuditTrail, Deed
+from web_status.context import WebContext
+from web_status.errors import BadToken, NamesHidden, NotAllowed, NotLoggedIn, UsersUnreadable
+from web_status.roles import Role, needs_of
+from web_status.sessions import Sessions, is_id, new_id
+from web_status.throttle import Throttle
+from web_status.users import User, UsersFile
+
+logger = logging.getLogger(__name__)
+
+TOKEN_FIELD = "csrf"  # noqa: S105 - the name of a field
+TOKEN_HEADER = "X-CSRF-Token"  # noqa: S105 - the name of a header
+_FORM = "application/x-www-form-urlencoded"
+_FORM_SECONDS = 20.0
+_FIELD = Markup('<input type="hidden" name="{}" value="{}">')
+_READING = ("GET", "HEAD")
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who is asking; the name is empty where nobody needs to log in."""
+
+    name: str
+    role: Role
+    sees_names: bool
+
+
+EVERYBODY = Person("", Role.ADMIN, sees_names=True)
+
+
+class Door:
+    """What is known of those who come.
+
+    Attributes
+    ----------
+    users, sessions, throttle, audit
+        Who may log in, who has, who fails to, and where it is written down.
+    """
+
+    def __init__(self, context: WebContext) -> None:
+        settings = context.settings
+        self.users = UsersFile(context.data)
+        self.sessions = Sessions(settings.idle_minutes * 60, settings.session_hours * 3600)
+        self.throttle = Throttle()
+        self.audit = AuditTrail(context.data)
+        self.cookie = "__Host-safelight" if settings.is_secure else "safelight"
+        self.is_secure = settings.is_secure
+        self._is_public = settings.is_public
+        self._viewers_see_names = settings.viewers_see_names
+        self._secret = secrets.token_bytes(32)
+
+    def visitor(self, request: web.Request) -> str | None:
+        """What the cookie of a request says; None without a proper one."""
+        given = request.cookies.get(self.cookie, "")
+        return given if is_id(given) else None
+
+    def person(self, request: web.Request, *, is_use: bool) -> Person | None:
+        """Who sent a request; None for nobody we know.
+
+        Raises
+        ------
+        UsersUnreadable
+            It cannot be told who may log in.
+        """
+        users = self.users.all()
+        if not users and not self._is_public:
+            return EVERYBODY
+        visitor = self.visitor(request)
+        known = visitor and self.sessions.find(visitor, is_use=is_use)
+        if not (visitor and known):
+            return None
+        user = users.get(known.name)
+        if user is None or user.password_hash != known.password_hash:
+            self.sessions.end(visitor)
+            return None
+        return self.as_person(user)
+
+    def as_person(self, user: User) -> Person:
+        """A user, as what they may do now."""
+        sees_names = user.role > Role.VIEWER or self._viewers_see_names
+        return Person(user.name, user.role, sees_names)
+
+    def token(self, visitor: str) -> str:
+        """The token that shows that a request to change something comes from a page of ours."""
+        return hmac.new(self._secret, visitor.encode(), hashlib.sha256).hexdigest()
+
+
+DOOR = web.AppKey("door", Door)
+PERSON = web.RequestKey("person", Person)
+_NEW_VISITOR = web.RequestKey("new visitor", str)
+
+
+def person_of(request: web.Request) -> Person | None:
+    """Who sent the request; None for who is not logged in."""
+    return request.get(PERSON)
+
+
+def is_veiled(request: web.Request) -> bool:
+    """Whether names of patients are hidden from who sent the request."""
+    person = person_of(request)
+    return person is None or not person.sees_names
+
+
+@web.middleware
+async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let a request pass to a route that who sent it may use.
+
+    Raises
+    ------
+    NotLoggedIn
+        It needs a login; that goes for addresses that do not exist, too.
+    NotAllowed
+        The role is too low, or the route is not in the table.
+    BadToken
+        It would change something, and does not carry the token of its page.
+    """
+    needs = needs_of(request)
+    door = request.app[DOOR]
+    person = door.person(request, is_use=needs is not None and needs.is_use)
+    if person is not None:
+        request[PERSON] = person
+    if needs is None or needs.role > Role.ANYONE:
+        if person is None:
+            raise NotLoggedIn
+        if request.match_info.http_exception is not None:
+            return await handler(request)  # says that there is no such page or method
+        if needs is None:
+            logger.error("a route is not in the table of roles, and refused to everybody")
+            raise NotAllowed
+        if person.role < needs.role:
+            raise NotAllowed
+        if needs.names and not person.sees_names:
+            raise NamesHidden
+    if request.method not in _READING:
+        await _require_token(request)
+    return await handler(request)
+
+
+def still_admitted(request: web.Request) -> bool:
+    """Whether who opened a stream is still let in, and sees as much as then."""
+    try:
+        person = request.app[DOOR].person(request, is_use=False)
+    except UsersUnreadable:
+        return False  # the page that is loaded instead says why
+    return person is not None and person == person_of(request)
+
+
+def address_of(request: web.Request) -> str:
+    """Who is at the other end of the connection; what headers say of others is not believed."""
+    return request.remote or ""
+
+
+async def record(
+    request: web.Request, action: str, target: str = "", *, user: str | None = None
+) -> None:
+    """Write into the audit trail what a request did; every route that changes something does.
+
+    Parameters
+    ----------
+    request
+        Who sent it did it, unless `user` names somebody else.
+    action
+        Such as ``job sent again``.
+    target
+        The UID or number of what it was done to; never anything about a patient.
+    """
+    person = person_of(request)
+    name = user if user is not None else person.name if person is not None else ""
+    deed = Deed(action, name, target, address_of(request))
+    await asyncio.to_thread(request.app[DOOR].audit.record, deed)
+
+
+async def _require_token(request: web.Request) -> None:
+    """Raise `BadToken` unless the request carries the token, in a header or in its form.
+
+    The body of anything but a plain form is not read: it may be large.
+    """
+    given = request.headers.get(TOKEN_HEADER)
+    if given is None and request.content_type == _FORM:
+        given = str((await form_of(request)).get(TOKEN_FIELD, ""))
+    door = request.app[DOOR]
+    visitor = door.visitor(request)
+    if not (given and visitor):
+        raise BadToken
+    if not hmac.compare_digest(given.encode(), door.token(visitor).encode()):
+        raise BadToken
+
+
+async def form_of(request: web.Request) -> Mapping[str, object]:
+    """The fields of a form that was sent.
+
+    Raises
+    ------
+    HTTPRequestTimeout
+        It does not come.
+    """
+    try:
+        async with asyncio.timeout(_FORM_SECONDS):
+            return await request.post()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+
+
+def token_of(request: web.Request) -> str:
+    """The token for requests from the page that is being made; its browser gets a cookie."""
+    door = request.app[DOOR]
+    visitor = door.visitor(request) or request.get(_NEW_VISITOR)
+    if visitor is None:
+        visitor = request[_NEW_VISITOR] = new_id()
+    return door.token(visitor)
+
+
+@web.middleware
+async def keep_visitor(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give a browser its cookie, where a page was made with a token and it has none yet."""
+    response = await handler(request)
+    visitor = request.get(_NEW_VISITOR)
+    if visitor is not None and not response.prepared:
+        set_cookie(request.app[DOOR], response, visitor)
+    return response
+
+
+def set_cookie(door: Door, response: web.StreamResponse, visitor: str) -> None:
+    """Have the browser keep an id until it is closed; no script sees it, no other site sends it."""
+    response.set_cookie(
+        door.cookie, visitor, path="/", httponly=True, secure=door.is_secure, samesite="Lax"
+    )
+
+
+def render(
+    template: str, request: web.Request, values: Mapping[str, object], status: int = 200
+) -> web.Response:
+    """A page for who asks.
+
+    Beside `values` its template may use `person`, who that is; ``{{ csrf() }}``, which writes the
+    token into a form; and `csrf_token()`, the token itself, for the header X-CSRF-Token.
+    """
+    shown = {
+        "person": person_of(request),
+        "csrf": lambda: _FIELD.format(TOKEN_FIELD, token_of(request)),
+        "csrf_token": lambda: token_of(request),
+        **values,
+    }
+    return aiohttp_jinja2.render_template(template, request, shown, status=status)
