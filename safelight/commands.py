@@ -15,6 +15,7 @@ from safelight.daemon import Supervisor
 from safelight.errors import ConfigError
 from safelight.receivers import require_receivers
 from safelight.rules_file import load_site_rules
+from web_status.certificates import certificate_warning
 from web_status.errors import NobodyMayLogIn
 from web_status.serving import require_users, tls_context
 from web_status.users import UsersFile
@@ -66,6 +67,8 @@ def check(config: Config, file: Path | None) -> None:
     click.echo(f"page           {config.web.url}: {_who_reads_the_page(config)}")
     if config.web.is_public and not config.web.is_secure:
         click.echo(f"               {_PLAIN}")
+    if (warning := certificate_warning(config.web)) is not None:
+        click.echo(f"               {warning}")
     click.echo(f"rules          {', '.join(rule.name for rule in rules) or 'none'}")
     click.echo("no errors found")
 

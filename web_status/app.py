@@ -6,6 +6,7 @@ from pathlib import Path
 from aiohttp import web
 
 from web_status.access import DOOR, Door, admit, keep_visitor
+from web_status.certificates import certificate_watched
 from web_status.context import CONTEXT, WebContext
 from web_status.downloads import add_downloads
 from web_status.ledger_thread import LEDGER, LedgerThread
@@ -42,6 +43,7 @@ def make_app(context: WebContext) -> web.Application:
     app.on_response_prepare.append(add_security_headers)
     app.cleanup_ctx.append(_ledger_open)
     app.cleanup_ctx.append(hub_running)
+    app.cleanup_ctx.append(certificate_watched)
     app.on_shutdown.append(let_clients_go)
     add_pages(app)
     add_downloads(app)
