@@ -117,10 +117,8 @@ def _configuration(file: Path | None) -> "Config":
 
 
 def _users(config: "Config") -> "UsersFile":
-    """The users; the folder they are in is made where the daemon has never run."""
     from web_status.users import UsersFile
 
-    config.storage.data.mkdir(mode=0o750, parents=True, exist_ok=True)
     return UsersFile(config.storage.data)
 
 

@@ -150,14 +150,16 @@ class UsersFile:
     @contextmanager
     def _changing(self) -> Iterator[dict[str, User]]:
         """The users, to be changed; one process at a time."""
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
-            users = dict(self.all())
-            yield users
-            write_private(self._path, _encode(users))
-        finally:
-            os.close(folder)
+            with _locked(self._path.parent):
+                users = dict(self.all())
+                yield users
+                write_private(self._path, _encode(users))
+        except OSError as error:
+            raise UsersUnreadable(
+                f"users: {self._path} cannot be changed: {error.strerror}; be root, or the user"
+                " that the service runs as"
+            ) from error
 
     def _read(self) -> Mapping[str, User]:
         try:
@@ -168,6 +170,18 @@ class UsersFile:
     def _unreadable(self, error: Exception) -> UsersUnreadable:
         why = error.strerror if isinstance(error, OSError) else "it is damaged"
         return UsersUnreadable(f"users: {self._path} cannot be used: {why}")
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """The folder for this process alone; it is made where the daemon has never run."""
+    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _check_name(name: str) -> None:

@@ -85,6 +85,19 @@ def test_what_cannot_be_done_is_said_in_a_line(safelight, tmp_path, arguments, g
     assert not (tmp_path / "data" / "users.json").exists()
 
 
+def test_a_folder_that_cannot_be_written_is_said_with_the_remedy(safelight, tmp_path):
+    (tmp_path / "data").write_text("no folder")
+    for arguments in (["add", "ada", "--role", "viewer"], ["list"]):
+        done = safelight("user", *arguments)
+        assert done.failed
+        assert "users.json cannot be" in done.text
+    added = safelight("user", "add", "ada", "--role", "viewer").text
+    assert "Not a directory" in added
+    (tmp_path / "data").unlink()
+    assert "there are no users" in safelight("user", "list").text
+    assert not (tmp_path / "data").exists()
+
+
 def test_no_command_takes_a_password_as_an_argument(safelight):
     done = safelight("user", "add", "ada", PASSWORD, "--role", "viewer")
     assert done.failed

@@ -167,6 +167,12 @@ def test_a_hash_that_is_none_fits_no_password(quick_hashes, kept):
     assert not passwords.is_password(kept, PASSWORD)
 
 
+def test_a_change_that_cannot_be_written_is_said_with_the_remedy(tmp_path, quick_hashes):
+    (tmp_path / "data").symlink_to("/proc/self")  # a folder in which nobody may write
+    with pytest.raises(UsersUnreadable, match=r"cannot be changed: .*; be root, or the user that"):
+        UsersFile(tmp_path / "data").add("ada", Role.VIEWER, PASSWORD)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
 def test_what_root_writes_belongs_to_whom_the_folder_belongs_to(tmp_path):
     shutil.chown(tmp_path, 65534, 65534)
