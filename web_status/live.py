@@ -180,8 +180,9 @@ async def events(request: web.Request) -> web.StreamResponse:
     """Stream what changes on one page until it is closed, or its login has ended."""
     topic, hub = _topic(request), request.app[HUB]
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-    await response.prepare(request)
+    # A page may go away at any moment, also before its first byte has left.
     with hub.client(topic) as client, suppress(ConnectionError, TimeoutError):
+        await response.prepare(request)
         await _write(response, f"retry: {_RECONNECT_MILLISECONDS}\n\n")
         while not hub.is_closing:
             change = await client.take()

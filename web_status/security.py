@@ -117,6 +117,8 @@ async def friendly_errors(request: web.Request, handler: Handler) -> web.StreamR
     except tuple(_REFUSALS) as error:
         kind = next(kind for kind in _REFUSALS if isinstance(error, kind))
         return _error_page(request, *_REFUSALS[kind])
+    except ConnectionError:
+        return web.Response()  # the browser has gone away: nobody reads it
     except Exception as error:  # noqa: BLE001 - the HTTP middleware is one of four boundaries
         return _failure_page(request, error)
 
