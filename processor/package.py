@@ -1,7 +1,7 @@
 """The package processor: a ZIP of what the steps before it made of a series."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,13 +58,13 @@ def _members(job: JobContext) -> Iterator[Member]:
             yield Member(file, str(job.published / "dicom" / file.name))
 
 
-def package_study(study: Path, out: Path, largest_bytes: int) -> int:
-    """Write everything published of a study into a ZIP, atomically; packages are left out.
+def package_studies(studies: Sequence[Path], out: Path, largest_bytes: int) -> int:
+    """Write everything published of studies into one ZIP, atomically; packages are left out.
 
     Parameters
     ----------
-    study : Path
-        Its folder below results, whose name the paths in the package begin with.
+    studies : sequence of Path
+        Their folders below results, whose names the paths in the package begin with.
 
     Returns
     -------
@@ -76,7 +76,11 @@ def package_study(study: Path, out: Path, largest_bytes: int) -> int:
     PackageError
         There is nothing, or too much; what `out` was before stays.
     """
-    found = [Member(path, path.relative_to(study.parent).as_posix()) for path in _files(study)]
+    found = [
+        Member(path, path.relative_to(study.parent).as_posix())
+        for study in studies
+        for path in _files(study)
+    ]
     if not found:
         raise PackageError("nothing is published there")
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -432,7 +432,13 @@ def mr_clean(
 
 
 @cli.command()
-@click.argument("study", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument(
+    "studies",
+    metavar="STUDY...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -446,11 +452,11 @@ def mr_clean(
     show_default=True,
     help="Refuse to pack more than this.",
 )
-def package(study: Path, out: Path, largest_mb: int) -> None:
-    """Write a ZIP of everything published of a STUDY, a folder below results."""
-    from processor.package import package_study
+def package(studies: tuple[Path, ...], out: Path, largest_mb: int) -> None:
+    """Write a ZIP of everything published of each STUDY, a folder below results."""
+    from processor.package import package_studies
 
-    count = package_study(study.resolve(), out, largest_mb * 1_000_000)
+    count = package_studies([study.resolve() for study in studies], out, largest_mb * 1_000_000)
     click.echo(f"{count} files in {out}")
 
 

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 from processor.errors import PackageError
-from processor.package import LARGEST_MB, package_study
+from processor.package import LARGEST_MB, package_studies
 from processor.registry import PROCESSORS
 from query.settings import Method
 from safelight.config import Config, find_file, load_config
@@ -280,7 +280,7 @@ def _packaged(
     for study in sorted({one.folder.parent for one in processed if one.folder is not None}):
         path = study.with_name(f"{study.name}.zip")
         try:
-            package_study(study, path, LARGEST_MB * 1_000_000)
+            package_studies([study], path, LARGEST_MB * 1_000_000)
             packages.append(path)
         except PackageError as error:
             problems.append(f"no package: {error}")

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from processor.archive import Member, write_archive
 from processor.errors import PackageError
 from processor.job import run_job
-from processor.package import package_study
+from processor.package import package_studies
 from rules.model import Step
 from safelight.cli import cli
 
@@ -93,13 +93,23 @@ def test_a_study_is_packed_by_command_without_its_packages(job, stack, tmp_path)
     assert not any(name.endswith(".zip") for name in names)
 
 
+def test_several_studies_are_packed_into_one(tmp_path):
+    for study in ("A1", "A2"):
+        (tmp_path / study).mkdir()
+        (tmp_path / study / "report.html").write_text(study)
+    out = tmp_path / "both.zip"
+    arguments = [str(tmp_path / "A1"), str(tmp_path / "A2"), "--out", str(out)]
+    assert CliRunner().invoke(cli, ["package", *arguments]).exit_code == 0
+    assert checked(out) == {"A1/report.html", "A2/report.html"}
+
+
 def test_a_study_that_cannot_be_packed_leaves_the_package_there_was(tmp_path):
     (tmp_path / "A1").mkdir()
     (tmp_path / "out.zip").write_text("old")
     with pytest.raises(PackageError, match="nothing"):
-        package_study(tmp_path / "A1", tmp_path / "out.zip", 10)
+        package_studies([tmp_path / "A1"], tmp_path / "out.zip", 10)
     (tmp_path / "A1" / "file").write_text("x" * 11)
     with pytest.raises(PackageError, match="together"):
-        package_study(tmp_path / "A1", tmp_path / "out.zip", 10)
+        package_studies([tmp_path / "A1"], tmp_path / "out.zip", 10)
     assert (tmp_path / "out.zip").read_text() == "old"
     assert {path.name for path in tmp_path.iterdir()} == {"A1", "out.zip"}
