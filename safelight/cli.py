@@ -5,7 +5,6 @@ It is the last boundary: whatever goes wrong below becomes one line and an exit 
 What a command needs is imported when it is called, so that ``--help`` answers at once.
 """
 
-import os
 import sys
 from pathlib import Path
 from typing import Any, cast
@@ -13,26 +12,23 @@ from typing import Any, cast
 import click
 
 from rules.errors import RuleError
-from safelight.config import Config, find_file, load_config
+from safelight.config import find_file
 from safelight.errors import ConfigError, ListError, in_one_line
+from safelight.folder_commands import (
+    convert,
+    metadata,
+    mr_clean,
+    package,
+    report,
+    verify_nifti,
+)
 from safelight.ledger_commands import ledger_group, verify
+from safelight.options import config_option, configuration
 from safelight.process_commands import process
 from safelight.retrieve_commands import retrieve, retrieves
 from safelight.send_commands import send
 from safelight.user_commands import user
 from safelight.version import __version__
-
-
-class MetadataGroup(click.Group):
-    """``metadata FOLDER`` is short for ``metadata folder FOLDER``."""
-
-    def resolve_command(
-        self, context: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Take what is no command as the argument of `folder`."""
-        known = args[0] in self.commands
-        return super().resolve_command(context, args if known else ["folder", *args])
-
 
 # They read no DICOM, and importing what does would take them most of their time.
 _WITHOUT_DICOM = frozenset({"jobs", "retrieve", "retrieves", "status"})
@@ -69,29 +65,8 @@ def main() -> None:
         sys.exit(2 if isinstance(error, ConfigError | ListError | RuleError) else 1)
 
 
-def configuration(file: Path | None, **options: object) -> Config:
-    """The configuration in force.
-
-    `options` are named ``table_key``; those that are None were not given.
-    """
-    overrides = {
-        (name.partition("_")[0], name.partition("_")[2]): value
-        for name, value in options.items()
-        if value is not None
-    }
-    return load_config(find_file(file), os.environ, overrides)
-
-
-_config_option = click.option(
-    "--config",
-    "file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Configuration file (TOML).",
-)
-
-
 @cli.command()
-@_config_option
+@config_option
 @click.option("--data", type=click.Path(path_type=Path), help="Data folder.")
 @click.option("--port", type=int, help="DICOM port.")
 @click.option("--web", help="Where the page listens, HOST:PORT.")
@@ -125,7 +100,7 @@ def serve(
 
 
 @cli.command()
-@_config_option
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--limit", default=20, show_default=True, help="How many series.")
 def status(file: Path | None, *, as_json: bool, limit: int) -> None:
@@ -136,7 +111,7 @@ def status(file: Path | None, *, as_json: bool, limit: int) -> None:
 
 
 @cli.group(invoke_without_command=True)
-@_config_option
+@config_option
 @click.option("--dead", is_flag=True, help="Only those that were given up.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--limit", default=50, show_default=True, help="How many jobs.")
@@ -152,7 +127,7 @@ def jobs(
 
 
 @jobs.command("resend")
-@_config_option
+@config_option
 @click.argument("job", type=int)
 def jobs_resend(file: Path | None, job: int) -> None:
     """Queue the dead or cancelled JOB, by its number, again."""
@@ -162,7 +137,7 @@ def jobs_resend(file: Path | None, job: int) -> None:
 
 
 @jobs.command("cancel")
-@_config_option
+@config_option
 @click.argument("job", type=int)
 def jobs_cancel(file: Path | None, job: int) -> None:
     """Take the JOB of this number out of the queue; stop it if it runs."""
@@ -172,7 +147,7 @@ def jobs_cancel(file: Path | None, job: int) -> None:
 
 
 @cli.command()
-@_config_option
+@config_option
 @click.argument("processor", required=False)
 def pause(file: Path | None, processor: str | None) -> None:
     """Let no further job begin, or none that runs PROCESSOR; reception goes on."""
@@ -182,7 +157,7 @@ def pause(file: Path | None, processor: str | None) -> None:
 
 
 @cli.command()
-@_config_option
+@config_option
 @click.argument("processor", required=False)
 def resume(file: Path | None, processor: str | None) -> None:
     """End the pause of PROCESSOR, or of all that is paused."""
@@ -197,7 +172,7 @@ def config() -> None:
 
 
 @config.command("check")
-@_config_option
+@config_option
 def config_check(file: Path | None) -> None:
     """Read configuration and rules, and say what is wrong with them, if anything is."""
     from safelight.commands import check
@@ -219,7 +194,7 @@ _rules_option = click.option(
 
 
 @rules.command("check")
-@_config_option
+@config_option
 @_rules_option
 def rules_check(file: Path | None, path: Path | None) -> None:
     """Read the rules, and say what each does or what is wrong."""
@@ -229,7 +204,7 @@ def rules_check(file: Path | None, path: Path | None) -> None:
 
 
 @rules.command("show")
-@_config_option
+@config_option
 @_rules_option
 def rules_show(file: Path | None, path: Path | None) -> None:
     """Print the rules as they are written: a beginning for your own."""
@@ -239,7 +214,7 @@ def rules_show(file: Path | None, path: Path | None) -> None:
 
 
 @rules.command("explain")
-@_config_option
+@config_option
 @_rules_option
 @click.argument("target", metavar="SERIES|FILE")
 def rules_explain(file: Path | None, path: Path | None, target: str) -> None:
@@ -250,7 +225,7 @@ def rules_explain(file: Path | None, path: Path | None, target: str) -> None:
 
 
 @rules.command("replay")
-@_config_option
+@config_option
 @click.option(
     "--rules",
     "path",
@@ -267,7 +242,7 @@ def rules_replay(file: Path | None, path: Path, since: str) -> None:
 
 
 @cli.command()
-@_config_option
+@config_option
 @click.option("--pacs", help="Which [[pacs]], by name; the first without it.")
 def echo(file: Path | None, pacs: str | None) -> None:
     """Ask a PACS whether it answers (C-ECHO)."""
@@ -277,7 +252,7 @@ def echo(file: Path | None, pacs: str | None) -> None:
 
 
 @cli.command()
-@_config_option
+@config_option
 @click.argument("accession", required=False)
 @click.option("--patient", help="Patient ID.")
 @click.option("--date", "study_date", metavar="DAY[-DAY]", help="Study date, 20260131 or a range.")
@@ -317,195 +292,6 @@ def find(
 
 
 @cli.command()
-@click.argument("folder", type=click.Path(path_type=Path, exists=True))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Where files go.")
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["nifti", "npz"]),
-    default="nifti",
-    show_default=True,
-    help="What to write.",
-)
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "native", "dcm2niix"]),
-    default="auto",
-    show_default=True,
-    help="What converts.",
-)
-@click.option("--compression", type=click.IntRange(0, 9), default=1, help="0 writes .nii.")
-@click.option("--name", help="What files are called: {SeriesNumber:03d}_{SeriesDescription}.")
-def convert(folder: Path, out: Path, name: str | None, **settings: Any) -> None:
-    """Convert every series of DICOM below FOLDER, and verify every frame.
-
-    Exit code 1 where a series did not match its source: its files are in OUT/unverified, with the
-    report.
-    """
-    from safelight.convert_commands import convert as run
-
-    settings["format"] = settings.pop("format_")
-    sys.exit(run(folder, out, name, settings))
-
-
-_formats_option = click.option(
-    "--format",
-    "formats",
-    type=click.Choice(["csv", "parquet"]),
-    multiple=True,
-    help="Write the tables like this too, beside the workbook; may be given twice.",
-)
-
-
-@cli.group(cls=MetadataGroup)
-def metadata() -> None:
-    """Write the workbook of a FOLDER of DICOM, or merge those of many results."""
-
-
-@metadata.command("folder")
-@_config_option
-@click.argument("folder", type=click.Path(path_type=Path, exists=True))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default="metadata.xlsx",
-    show_default=True,
-    help="The workbook.",
-)
-@_formats_option
-def metadata_folder(file: Path | None, folder: Path, out: Path, formats: tuple[str, ...]) -> None:
-    """Write the workbook of every series of DICOM below FOLDER."""
-    from safelight.metadata_commands import metadata as run
-
-    sys.exit(run(folder, out, configuration(file).processor, formats))
-
-
-@metadata.command("merge")
-@_config_option
-@click.argument(
-    "paths",
-    metavar="RESULTS...",
-    nargs=-1,
-    required=True,
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="The workbook.",
-)
-@_formats_option
-def metadata_merge(
-    file: Path | None, paths: tuple[Path, ...], out: Path, formats: tuple[str, ...]
-) -> None:
-    """Write one workbook from the tables of every job below folders of RESULTS."""
-    from safelight.metadata_commands import merge as run
-
-    sys.exit(run(paths, out, configuration(file).output.mr_clean, formats))
-
-
-@cli.command("mr-clean")
-@_config_option
-@click.argument("table", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The .xlsx or .csv file to write; else beside the table, with _cleaned in its name.",
-)
-@click.option("--sheet", help="Which sheet of a workbook; else DICOM_Metadata, else the first.")
-@click.option(
-    "--rules",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Rules in place of those of the site, as mr_clean_config.json.",
-)
-def mr_clean(
-    file: Path | None, table: Path, out: Path | None, sheet: str | None, rules: Path | None
-) -> None:
-    """Say what each MR series of a TABLE is (.xlsx or .csv, one row a series), with the evidence.
-
-    Columns are named by DICOM keywords; those that are missing are done without.
-    """
-    from safelight.mr_commands import mr_clean as run
-
-    run(table, out, sheet, rules or configuration(file).output.mr_clean)
-
-
-@cli.command()
-@click.argument(
-    "studies",
-    metavar="STUDY...",
-    nargs=-1,
-    required=True,
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="The ZIP.",
-)
-@click.option(
-    "--largest-mb",
-    type=click.IntRange(1),
-    default=4096,
-    show_default=True,
-    help="Refuse to pack more than this.",
-)
-def package(studies: tuple[Path, ...], out: Path, largest_mb: int) -> None:
-    """Write a ZIP of everything published of each STUDY, a folder below results."""
-    from processor.package import package_studies
-
-    count = package_studies([study.resolve() for study in studies], out, largest_mb * 1_000_000)
-    click.echo(f"{count} files in {out}")
-
-
-@cli.command()
-@click.argument(
-    "results",
-    metavar="RESULTS...",
-    nargs=-1,
-    required=True,
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="The page.",
-)
-def report(results: tuple[Path, ...], out: Path) -> None:
-    """Write a web page about what is published below folders of RESULTS.
-
-    Of one study: its series with previews, quality and verification. Of several: a list of the
-    studies, with what is to be looked at, and links to the report of each.
-    """
-    from safelight.report_commands import report as run
-
-    sys.exit(run(results, out))
-
-
-@cli.command("verify-nifti")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.argument(
-    "files",
-    nargs=-1,
-    required=True,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-)
-def verify_nifti(folder: Path, files: tuple[Path, ...], *, as_json: bool) -> None:
-    """Compare NIfTI or NPZ FILES, all that were made of one series, with the DICOM in FOLDER.
-
-    Every frame must lie in one plane of one file, with equal values, and every plane must hold a
-    frame. Exit code 1 where they do not match, 2 where that cannot be judged.
-    """
-    from safelight.verify_commands import verify_nifti as run
-
-    sys.exit(run(folder, files, as_json=as_json))
-
-
-@cli.command()
 @click.option("--dicom", type=click.Path(path_type=Path), help="Folder to send; else samples.")
 @click.option(
     "--data",
@@ -522,6 +308,8 @@ def demo(dicom: Path | None, data: Path, *, stay: bool) -> None:
     sys.exit(run_demo(dicom, data, stay=stay))
 
 
+for command in (convert, metadata, mr_clean, package, report, verify_nifti):
+    cli.add_command(command)
 cli.add_command(verify)
 cli.add_command(process)
 cli.add_command(retrieve)

@@ -10,29 +10,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from safelight.config import Config
+from safelight.options import config_option, configuration
 
 if TYPE_CHECKING:
     from ledger.verify import Balance, Loss
 
 _NAMED = 20  # so many losses are named, the rest are counted
 
-_config_option = click.option(
-    "--config",
-    "file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Configuration file (TOML).",
-)
-
-
-def _configuration(file: Path | None) -> Config:
-    from safelight.cli import configuration
-
-    return configuration(file)
-
 
 @click.command()
-@_config_option
+@config_option
 @click.option("--deep", is_flag=True, help="Compare the SHA-256 of each file, not only its size.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(file: Path | None, *, deep: bool, as_json: bool) -> None:
@@ -42,7 +29,7 @@ def verify(file: Path | None, *, deep: bool, as_json: bool) -> None:
     """
     from ledger.verify import verify as count_all
 
-    storage = _configuration(file).storage
+    storage = configuration(file).storage
     balance = count_all(storage.ledger, storage.spool, deep=deep)
     if as_json:
         document = {
@@ -62,7 +49,7 @@ def ledger_group() -> None:
 
 
 @ledger_group.command("rebuild")
-@_config_option
+@config_option
 def rebuild_command(file: Path | None) -> None:
     """Make the ledger again from the spool and the results; the daemon must not run.
 
@@ -71,7 +58,7 @@ def rebuild_command(file: Path | None) -> None:
     from ledger.rebuild import rebuild
     from safelight.daemon import lock_data
 
-    storage = _configuration(file).storage
+    storage = configuration(file).storage
     lock = lock_data(storage.data)
     try:
         started = time.monotonic()

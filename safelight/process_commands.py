@@ -6,14 +6,11 @@ from typing import Any
 
 import click
 
+from safelight.options import config_option
+
 
 @click.command()
-@click.option(
-    "--config",
-    "file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Configuration file (TOML).",
-)
+@config_option
 @click.argument("target", metavar="ACCESSION|FOLDER|ZIP")
 @click.option(
     "--out",

@@ -6,24 +6,11 @@ from typing import Any
 
 import click
 
-from safelight.config import Config
-
-_config_option = click.option(
-    "--config",
-    "file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Configuration file (TOML).",
-)
-
-
-def _configuration(file: Path | None) -> Config:
-    from safelight.cli import configuration
-
-    return configuration(file)
+from safelight.options import config_option, configuration
 
 
 @click.command()
-@_config_option
+@config_option
 @click.argument("accessions", metavar="[ACCESSION]...", nargs=-1)
 @click.option(
     "--list",
@@ -67,7 +54,7 @@ def retrieve(
     from safelight.retrieve_orders import Wish, order
 
     wish = Wish(accessions, listed, pacs, by, rules, priority, tries)
-    config = _configuration(file)
+    config = configuration(file)
     if dry_run:
         from safelight.retrieve_dry_run import dry_run_of
 
@@ -76,7 +63,7 @@ def retrieve(
 
 
 @click.group(invoke_without_command=True)
-@_config_option
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--limit", default=20, show_default=True, help="How many lists.")
 @click.pass_context
@@ -85,33 +72,33 @@ def retrieves(context: click.Context, file: Path | None, *, as_json: bool, limit
     from safelight.retrieve_orders import print_lists
 
     if context.invoked_subcommand is None:
-        print_lists(_configuration(file), limit=limit, as_json=as_json)
+        print_lists(configuration(file), limit=limit, as_json=as_json)
 
 
 @retrieves.command("show")
-@_config_option
+@config_option
 @click.argument("number", type=int)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with each missing instance.")
 def show(file: Path | None, number: int, *, as_json: bool) -> None:
     """Print what came of the list of this NUMBER so far."""
     from safelight.retrieve_orders import print_list
 
-    print_list(_configuration(file), number, as_json=as_json)
+    print_list(configuration(file), number, as_json=as_json)
 
 
 @retrieves.command("follow")
-@_config_option
+@config_option
 @click.argument("number", type=int)
 @click.option("--wait", is_flag=True, help="Stay to the end, over pauses and nights.")
 def follow(file: Path | None, number: int, *, wait: bool) -> None:
     """Show how far the list of this NUMBER is, while something happens."""
     from safelight.retrieve_orders import follow as run
 
-    sys.exit(run(_configuration(file), number, to_the_end=wait))
+    sys.exit(run(configuration(file), number, to_the_end=wait))
 
 
 @retrieves.command("report")
-@_config_option
+@config_option
 @click.argument("number", type=int)
 @click.option(
     "--out",
@@ -123,24 +110,24 @@ def report(file: Path | None, number: int, out: Path) -> None:
     """Write what came of the list of this NUMBER, with each missing instance (xlsx)."""
     from safelight.retrieve_orders import write_report_of
 
-    write_report_of(_configuration(file), number, out)
+    write_report_of(configuration(file), number, out)
 
 
 @retrieves.command("cancel")
-@_config_option
+@config_option
 @click.argument("number", type=int)
 def cancel(file: Path | None, number: int) -> None:
     """Take out what of the list of this NUMBER has not ended; stop what runs."""
     from safelight.retrieve_orders import cancel as run
 
-    run(_configuration(file), number)
+    run(configuration(file), number)
 
 
 @retrieves.command("again")
-@_config_option
+@config_option
 @click.argument("number", type=int)
 def again(file: Path | None, number: int) -> None:
     """Try again, and at once, what of the list of this NUMBER is not whole."""
     from safelight.retrieve_orders import again as run
 
-    run(_configuration(file), number)
+    run(configuration(file), number)

@@ -6,14 +6,11 @@ from typing import Any
 
 import click
 
+from safelight.options import config_option
+
 
 @click.command()
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Configuration file (TOML).",
-)
+@config_option
 @click.argument("targets", metavar="FILE|FOLDER|ZIP|STUDY...", nargs=-1, required=True)
 @click.option("--to", required=True, metavar="PACS|HOST:PORT", help="A [[pacs]], or where it is.")
 @click.option("--aet", help="The receiver's AE title; needed with HOST:PORT.")
@@ -41,7 +38,7 @@ import click
     help="Take the report of storage commitment there too.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def send(config_file: Path | None, targets: tuple[str, ...], **wanted: Any) -> None:
+def send(file: Path | None, targets: tuple[str, ...], **wanted: Any) -> None:
     """Send files, folders, ZIPs, or studies of the spool by their UID, to a PACS.
 
     By C-STORE, or STOW-RS where its [[pacs]] says so. Exit code 0 only where everything was
@@ -49,4 +46,4 @@ def send(config_file: Path | None, targets: tuple[str, ...], **wanted: Any) -> N
     """
     from safelight.sending import Asked, send_targets
 
-    sys.exit(send_targets(config_file, targets, Asked(**wanted)))
+    sys.exit(send_targets(file, targets, Asked(**wanted)))

@@ -20,8 +20,8 @@ from query.keys import is_uid
 from query.send import send_files
 from query.sent import SendOutcome, SendPolicy, Sent
 from query.settings import PacsSettings
-from safelight.config import Config
 from safelight.errors import ConfigError
+from safelight.options import configuration
 from safelight.unpacking import is_archive, unpack
 
 _CALLING_AE = "SAFELIGHT_SEND"
@@ -95,7 +95,7 @@ def send_targets(config_file: Path | None, targets: Sequence[str], asked: Asked)
 def _receiver(config_file: Path | None, asked: Asked) -> tuple[PacsSettings, str]:
     """The receiver and our AE title."""
     if ":" not in asked.to:
-        config = _configuration(config_file)
+        config = configuration(config_file)
         receiver = config.pacs_named(asked.to)
         ae_title = asked.aet or receiver.ae_title
         return replace(receiver, ae_title=ae_title), asked.calling or config.dicom.ae_title
@@ -107,12 +107,6 @@ def _receiver(config_file: Path | None, asked: Asked) -> tuple[PacsSettings, str
     except ValueError as error:
         raise ConfigError(str(error)) from error
     return receiver, asked.calling or _CALLING_AE
-
-
-def _configuration(config_file: Path | None) -> Config:
-    from safelight.cli import configuration  # noqa: PLC0415 - it imports the commands
-
-    return configuration(config_file)
 
 
 def _files(
@@ -139,7 +133,7 @@ def _files(
 def _study(config_file: Path | None, target: str) -> Path:
     """The folder of a study in the spool."""
     if is_uid(target):
-        folder = _configuration(config_file).storage.spool / "instances" / target
+        folder = configuration(config_file).storage.spool / "instances" / target
         if folder.is_dir():
             return folder
     raise ConfigError(f"{target}: no file, no folder, and no study of the spool")

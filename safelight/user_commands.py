@@ -9,16 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from safelight.options import config_option, configuration
+
 if TYPE_CHECKING:
     from safelight.config import Config
     from web_status.users import UsersFile
 
-_config_option = click.option(
-    "--config",
-    "file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Configuration file (TOML).",
-)
 _ROLES = click.Choice(["viewer", "operator", "admin"])
 _role_option = click.option(
     "--role",
@@ -34,14 +30,14 @@ def user() -> None:
 
 
 @user.command("add")
-@_config_option
+@config_option
 @click.argument("name")
 @_role_option
 def add(file: Path | None, name: str, role: str) -> None:
     """Add the user NAME; the password is asked for, or read from stdin."""
     from web_status.roles import Role
 
-    config = _configuration(file)
+    config = configuration(file)
     users = _users(config)
     users.check_free(name)
     users.add(name, Role.named(role), _new_password())
@@ -50,25 +46,25 @@ def add(file: Path | None, name: str, role: str) -> None:
 
 
 @user.command("role")
-@_config_option
+@config_option
 @click.argument("name")
 @_role_option
 def change_role(file: Path | None, name: str, role: str) -> None:
     """Give the user NAME another role."""
     from web_status.roles import Role
 
-    config = _configuration(file)
+    config = configuration(file)
     _users(config).set_role(name, Role.named(role))
     _record(config, f"user made {role}", name)
     click.echo(f"{name} is {role}")
 
 
 @user.command("password")
-@_config_option
+@config_option
 @click.argument("name")
 def password(file: Path | None, name: str) -> None:
     """Give the user NAME another password; what is open under the old one ends."""
-    config = _configuration(file)
+    config = configuration(file)
     users = _users(config)
     users.known(name)
     users.set_password(name, _new_password())
@@ -77,11 +73,11 @@ def password(file: Path | None, name: str) -> None:
 
 
 @user.command("remove")
-@_config_option
+@config_option
 @click.argument("name")
 def remove(file: Path | None, name: str) -> None:
     """Remove the user NAME; what is open under it ends."""
-    config = _configuration(file)
+    config = configuration(file)
     users = _users(config)
     users.remove(name)
     _record(config, "user removed", name)
@@ -95,11 +91,11 @@ def remove(file: Path | None, name: str) -> None:
 
 
 @user.command("list")
-@_config_option
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_users(file: Path | None, *, as_json: bool) -> None:
     """List the users with their roles."""
-    users = _users(_configuration(file)).all().values()
+    users = _users(configuration(file)).all().values()
     rows = [{"name": each.name, "role": str(each.role), "since": each.since} for each in users]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
@@ -108,12 +104,6 @@ def list_users(file: Path | None, *, as_json: bool) -> None:
         click.echo(f"{row['name']:<24}{row['role']:<10}since {row['since']}")
     if not rows:
         click.echo("there are no users; safelight user add NAME --role admin makes the first")
-
-
-def _configuration(file: Path | None) -> "Config":
-    from safelight.cli import configuration
-
-    return configuration(file)
 
 
 def _users(config: "Config") -> "UsersFile":
