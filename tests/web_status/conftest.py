@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import http.client
 import re
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -22,6 +23,7 @@ import pytest
 from aiohttp import web
 from argon2 import PasswordHasher
 from PIL import Image
+from playwright.sync_api import Browser, sync_playwright
 
 from ledger.records import ClaimedJob, ClosedSeries, NewJob
 from ledger.writer import LedgerWriter
@@ -68,6 +70,24 @@ class Answer:
     @property
     def text(self) -> str:
         return self.body.decode()
+
+
+CHROMIUM_FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A running headless Chromium."""
+    executable = shutil.which("chromium")
+    if executable is None:
+        pytest.skip("chromium is not installed (Debian: chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
 
 
 class Chronicle:
