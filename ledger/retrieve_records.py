@@ -1,6 +1,6 @@
 """The records of retrieve lists: what was asked for, what is to be done, what came of it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 RetrieveState = Literal[
@@ -50,6 +50,10 @@ class RetrieveOrder:
     rules: tuple[tuple[str, str], ...] = ()
     priority: int = 0
     tries: int = 5
+
+    def named(self, name: str) -> "RetrieveOrder":
+        """The same under a name."""
+        return replace(self, name=name)
 
 
 @dataclass(frozen=True)

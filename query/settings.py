@@ -1,11 +1,12 @@
 """What must be known about a PACS to ask it anything; it reads no file."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from listener.settings import require_ae_title
 
 Method = Literal["move", "get", "dicomweb"]
+METHODS: tuple[Method, ...] = get_args(Method)
 SendMethod = Literal["store", "dicomweb"]
 
 

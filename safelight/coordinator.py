@@ -13,6 +13,7 @@ from safelight.child import Reporter
 from safelight.commitments import Commitments
 from safelight.config import Config
 from safelight.ledger_opening import open_ledger
+from safelight.page_actions import PageActions
 from safelight.pipeline import Pipeline
 from safelight.retrieve_progress import how_far
 from safelight.version import __version__
@@ -78,6 +79,7 @@ def _web_context(config: Config) -> WebContext:
         progress=lambda: {**read_progress(storage.scratch), **retrieving(storage.progress)},
         identity=f"{config.dicom.ae_title} @ {config.dicom.host}:{config.dicom.port}",
         version=__version__,
+        actions=PageActions(config),
         settings=config.web,
     )
 

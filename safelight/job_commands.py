@@ -19,7 +19,7 @@ from safelight.errors import NotAnswered
 from safelight.requests import Request, Requests
 from safelight.status import pause_lines
 
-_OPEN = ("queued", "running", "dead")
+OPEN = ("queued", "running", "dead")
 _ANSWER_SECONDS = 10.0
 _POLL_SECONDS = 0.1
 
@@ -28,7 +28,7 @@ def list_jobs(config: Config, *, dead: bool, limit: int, as_json: bool) -> None:
     """Print the jobs that have not ended well yet, or only the dead letters."""
     reader = LedgerReader(config.storage.ledger)
     try:
-        jobs = reader.jobs(("dead",) if dead else _OPEN, limit=limit)
+        jobs = reader.jobs(("dead",) if dead else OPEN, limit=limit)
         series = {job.series_id: reader.one_series(job.series_id) for job in jobs}
     finally:
         reader.close()
@@ -62,14 +62,14 @@ def resend(config: Config, job_id: int) -> None:
     click.UsageError
         It is neither dead nor cancelled.
     """
-    _require_state(config, job_id, ("dead", "cancelled"), "sent again")
+    require_state(config, job_id, ("dead", "cancelled"), "sent again")
     ask(config, Request("resend", job=job_id))
     click.echo(f"job {job_id} is queued again")
 
 
 def cancel(config: Config, job_id: int) -> None:
     """Take a job out of the queue; one that runs is stopped. Raises as `resend`."""
-    _require_state(config, job_id, _OPEN, "cancelled")
+    require_state(config, job_id, OPEN, "cancelled")
     ask(config, Request("cancel", job=job_id))
     click.echo(f"job {job_id} is cancelled")
 
@@ -97,7 +97,18 @@ def _known(processor: str | None) -> str:
     return processor
 
 
-def _require_state(config: Config, job_id: int, states: tuple[str, ...], done: str) -> None:
+def require_state(
+    config: Config, job_id: int, states: tuple[str, ...], done: str = "changed"
+) -> None:
+    """Check that a job is in one of these states.
+
+    Raises
+    ------
+    NotInLedger
+        There is no such job.
+    click.UsageError
+        It is in another.
+    """
     reader = LedgerReader(config.storage.ledger)
     try:
         state = reader.job(job_id).state

@@ -21,8 +21,13 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 READY_SECONDS = 30
+CHROMIUM_FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +38,18 @@ def test_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real scans: {folder} does not exist (set SAFELIGHT_TEST_DATA)")
     return folder
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A running headless Chromium."""
+    executable = shutil.which("chromium")
+    if executable is None:
+        pytest.skip("chromium is not installed (Debian: chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

@@ -1,1 +1,1 @@
-"""The SHOW step: a web page on the ledger. It reads; it never writes to the ledger or results."""
+"""The SHOW step: a web page on the ledger. What it changes, it has the daemon do."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from aiohttp import web
 
 from web_status.access import DOOR, Door, admit, keep_visitor
+from web_status.actions import add_actions
 from web_status.certificates import certificate_watched
 from web_status.context import CONTEXT, WebContext
 from web_status.downloads import add_downloads
@@ -46,6 +47,7 @@ def make_app(context: WebContext) -> web.Application:
     app.cleanup_ctx.append(certificate_watched)
     app.on_shutdown.append(let_clients_go)
     add_pages(app)
+    add_actions(app)
     add_downloads(app)
     add_login(app)
     app.router.add_get("/events", events, allow_head=False)

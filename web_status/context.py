@@ -6,6 +6,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from web_status.asking import Actions
 from web_status.settings import WebSettings
 
 Progress = Mapping[str, tuple[str, float]]
@@ -30,6 +31,8 @@ class WebContext:
         AE title and address of the receiver, as ``SAFELIGHT @ 0.0.0.0:11112``.
     version
         The version of Safelight.
+    actions
+        Does what is asked for on the page.
     settings
         The ``[web]`` table. A request's Host header must name one of its `allowed_hosts`: a page
         elsewhere could have its own name resolve to this machine (DNS rebinding).
@@ -41,6 +44,7 @@ class WebContext:
     progress: Callable[[], Progress]
     identity: str
     version: str
+    actions: Actions
     settings: WebSettings = field(default_factory=WebSettings)
 
     @property

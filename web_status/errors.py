@@ -61,6 +61,10 @@ class BadToken(WebError):
     """A request to change something without the token of its page (403)."""
 
 
+class ActionRefused(WebError):
+    """What was asked for cannot be done; the message says why, to who asked (409)."""
+
+
 class TooManyTries(WebError):
     """Too many logins failed (429).
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from aiohttp import web
 
 from web_status.access import is_veiled, render
+from web_status.context import CONTEXT
 from web_status.look import look
 from web_status.rendering import html_of
 from web_status.views import Topic
@@ -65,5 +66,11 @@ async def _page(request: web.Request, topic: Topic) -> web.Response:
     return render(
         f"{topic.kind}.html",
         request,
-        {"title": view.title, "topic": topic, "parts": parts, "lists": view.lists},
+        {
+            "title": view.title,
+            "topic": topic,
+            "parts": parts,
+            "lists": view.lists,
+            "pacs": request.app[CONTEXT].actions.pacs,
+        },
     )

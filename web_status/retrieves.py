@@ -5,11 +5,14 @@ from dataclasses import dataclass
 
 from ledger.reader import LedgerReader
 from ledger.retrieve_reader import RetrieveItemRow, RetrieveListRow, RetrievePauseRow
-from ledger.retrieve_records import OPEN_STATES, RetrievedSeries
+from ledger.retrieve_records import OPEN_STATES, RetrievedSeries, RetrieveState
 from listener.journal import now
 from web_status.context import Progress
 
 LISTS_SHOWN = 50
+_NOT_WHOLE: tuple[RetrieveState, ...] = (
+    *("waiting", "unproven", "incomplete", "absent", "failed", "cancelled"),
+)
 ITEMS_SHOWN = 200
 _RUNNING_SHOWN = 20
 _MISSING_SHOWN = 50
@@ -32,6 +35,11 @@ class ShownList:
 
     row: RetrieveListRow
     pause: RetrievePauseRow | None
+
+    @property
+    def is_short(self) -> bool:
+        """Whether trying again may bring more."""
+        return any(self.row.counts.get(state, 0) for state in _NOT_WHOLE)
 
     @property
     def total(self) -> int:

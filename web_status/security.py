@@ -16,6 +16,7 @@ from ledger.errors import NotInLedger
 from web_status.access import render
 from web_status.context import CONTEXT
 from web_status.errors import (
+    ActionRefused,
     BadToken,
     FileGone,
     LedgerUnavailable,
@@ -124,6 +125,8 @@ async def friendly_errors(request: web.Request, handler: Handler) -> web.StreamR
 
 
 def _failure_page(request: web.Request, error: Exception) -> web.Response:
+    if isinstance(error, ActionRefused):  # told to who asked, and not logged
+        return _error_page(request, HTTPStatus.CONFLICT, f"{error}. Nothing was done.")
     if isinstance(error, UsersUnreadable):
         logger.error("%s", error)  # it names a file of ours, and no patient
         return _error_page(request, HTTPStatus.SERVICE_UNAVAILABLE, _USERS_TEXT)

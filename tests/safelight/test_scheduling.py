@@ -5,6 +5,7 @@ Not covered: a daemon around it, which is tests/acceptance/test_crash.py.
 
 import signal
 import subprocess
+import threading
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ import psutil
 import pytest
 
 from ledger.reader import LedgerReader
+from ledger.writer import LedgerWriter
 from safelight import scheduling
 from safelight.requests import Request, Requests
 
@@ -39,23 +41,39 @@ def test_a_worker_that_crashes_each_time_costs_three_tries_and_the_next_job_runs
 ):
     monkeypatch.setattr(scheduling, "_RETRY_SECONDS", 0.1)
     land(60, 512, 512)
-    crashed = []
-
-    def crash_each(reader):
-        running = reader.jobs(("running",))
-        if running and running[0].tries > len(crashed) and is_working(config):
-            found = list(workers())
-            for worker in found:
-                worker.send_signal(signal.SIGSEGV)
-            crashed.extend([running[0].tries] if found else [])  # else it is not forked yet
-        return bool(reader.jobs(("dead",)))
-
-    (dead,) = run(crash_each)
+    with crashing(config) as crashed:
+        (dead,) = run(lambda reader: bool(reader.jobs(("dead",))))
     assert crashed == [1, 2, 3]
     assert (dead.tries, dead.error) == (3, "the worker ended by SIGSEGV")
     assert list(config.storage.results.iterdir()) == []
     land()
     assert [job.state for job in run(ended(1))] == ["done", "dead"]
+
+
+@contextmanager
+def crashing(config):
+    """Crash the worker of each try as soon as it is at work; yields the tries that were."""
+    crashed, over = [], threading.Event()
+    LedgerWriter(config.storage.ledger).close()
+
+    def watch():
+        reader = LedgerReader(config.storage.ledger)
+        while not over.wait(0.02):
+            running = reader.jobs(("running",))
+            if running and running[0].tries > len(crashed) and is_working(config):
+                found = list(workers())
+                for worker in found:
+                    worker.send_signal(signal.SIGSEGV)
+                crashed.extend([running[0].tries] if found else [])  # else it is not forked yet
+        reader.close()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield crashed
+    finally:
+        over.set()
+        thread.join()
 
 
 def workers():

@@ -8,7 +8,6 @@ import dataclasses
 import hashlib
 import http.client
 import re
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -23,7 +22,6 @@ import pytest
 from aiohttp import web
 from argon2 import PasswordHasher
 from PIL import Image
-from playwright.sync_api import Browser, sync_playwright
 
 from ledger.records import ClaimedJob, ClosedSeries, NewJob
 from ledger.writer import LedgerWriter
@@ -39,6 +37,8 @@ from processor.report import ReportedStudy, write_report
 from rules.model import Decision, Reason, Rule, RuleReason, Step
 from web_status import passwords
 from web_status.app import WebContext, make_app, serve
+from web_status.asking import Wanted
+from web_status.errors import ActionRefused
 from web_status.roles import Role
 from web_status.settings import WebSettings
 from web_status.users import UsersFile
@@ -72,22 +72,35 @@ class Answer:
         return self.body.decode()
 
 
-CHROMIUM_FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
+class Asked:
+    """Notes what the page asks of the daemon; refuses it where `problem` says why."""
 
+    pacs = ("main", "research")
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A running headless Chromium."""
-    executable = shutil.which("chromium")
-    if executable is None:
-        pytest.skip("chromium is not installed (Debian: chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
-        yield browser
-        browser.close()
+    def __init__(self) -> None:
+        self.deeds: list[tuple[object, ...]] = []
+        self.problem = ""
+
+    def _note(self, *deed: object) -> None:
+        if self.problem:
+            raise ActionRefused(self.problem)
+        self.deeds.append(deed)
+
+    def resend(self, job: int) -> None:
+        self._note("resend", job)
+
+    def cancel(self, job: int) -> None:
+        self._note("cancel", job)
+
+    def retrieve(self, wanted: Wanted) -> int:
+        self._note("retrieve", wanted)
+        return 1
+
+    def retrieve_again(self, number: int) -> None:
+        self._note("again", number)
+
+    def retrieve_cancel(self, number: int) -> None:
+        self._note("cancel list", number)
 
 
 class Chronicle:
@@ -267,6 +280,7 @@ def context(tmp_path: Path) -> WebContext:
         progress=lambda: progress,
         identity="SAFELIGHT @ 0.0.0.0:11112",
         version="0.1.0",
+        actions=Asked(),
     )
 
 

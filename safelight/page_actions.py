@@ -1,0 +1,107 @@
+"""Does what is asked for on the page, in the way of the command line."""
+
+import re
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import click
+
+from ledger.errors import NotInLedger
+from ledger.reader import LedgerReader
+from ledger.retrieve_records import RetrieveOrder
+from query.settings import METHODS, Method
+from safelight import job_commands
+from safelight.config import Config
+from safelight.errors import SafelightError
+from safelight.requests import Request
+from safelight.retrieve_list import checked
+from safelight.retrieve_orders import Wish, order_of
+from web_status.asking import ACCESSIONS_MAX, Wanted
+from web_status.errors import ActionRefused
+
+_Done = TypeVar("_Done")
+_BETWEEN = re.compile(r"[\s,;]+")
+
+
+@dataclass(frozen=True)
+class PageActions:
+    """A `web_status.actions.Actions` of this configuration."""
+
+    config: Config
+
+    @property
+    def pacs(self) -> tuple[str, ...]:
+        """The names of those that can be asked."""
+        return tuple(pacs.name for pacs in self.config.pacs)
+
+    def resend(self, job: int) -> None:
+        """Queue a dead or cancelled job again."""
+        _asked(lambda: job_commands.require_state(self.config, job, ("dead", "cancelled")))
+        self._ask(Request("resend", job=job))
+
+    def cancel(self, job: int) -> None:
+        """Take a job out of the queue, or stop it."""
+        _asked(lambda: job_commands.require_state(self.config, job, job_commands.OPEN))
+        self._ask(Request("cancel", job=job))
+
+    def retrieve(self, wanted: Wanted) -> int:
+        """Order a retrieve list; return its number."""
+        order = _asked(lambda: self._order(wanted))
+        self._ask(Request("retrieve", order=order))
+        return self._number(order.key)
+
+    def retrieve_again(self, number: int) -> None:
+        """Try again what of a list is not whole."""
+        self._require_list(number)
+        self._ask(Request("retrieve_again", job=number))
+
+    def retrieve_cancel(self, number: int) -> None:
+        """Take out what of a list has not ended."""
+        self._require_list(number)
+        self._ask(Request("retrieve_cancel", job=number))
+
+    def _order(self, wanted: Wanted) -> RetrieveOrder:
+        typed = [text for text in _BETWEEN.split(wanted.accessions) if text]
+        if len(typed) > ACCESSIONS_MAX:
+            raise ActionRefused(f"{len(typed)} accession numbers; a list has {ACCESSIONS_MAX}")
+        numbers = checked(enumerate(typed, start=1), "the list")
+        wish = Wish(numbers, None, wanted.pacs or None, _method(wanted.method), None, 0, None)
+        order = order_of(self.config, wish, wish.asked(self.config), uuid.uuid4().hex)
+        return order.named(wanted.name[:100])
+
+    def _number(self, key: str) -> int:
+        reader = LedgerReader(self.config.storage.ledger)
+        try:
+            return reader.retrieves.list_of(key).id
+        finally:
+            reader.close()
+
+    def _require_list(self, number: int) -> None:
+        """Raise `NotInLedger`, which the page tells as a missing page, where there is none."""
+        reader = LedgerReader(self.config.storage.ledger)
+        try:
+            reader.retrieves.one_list(number)
+        finally:
+            reader.close()
+
+    def _ask(self, request: Request) -> None:
+        _asked(lambda: job_commands.ask(self.config, request))
+
+
+def _method(name: str) -> Method | None:
+    found: Method | None = next((method for method in METHODS if method == name), None)
+    if name and found is None:
+        raise ActionRefused(f"expected one of {', '.join(METHODS)} for how it comes")
+    return found
+
+
+def _asked(what: Callable[[], _Done]) -> _Done:
+    """Do it; what the command line would say of a mistake becomes what the page says."""
+    try:
+        return what()
+    except NotInLedger:
+        raise
+    except (SafelightError, click.UsageError, ValueError) as error:
+        raise ActionRefused(str(error)) from error

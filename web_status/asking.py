@@ -1,0 +1,53 @@
+"""What the page asks of the daemon, as far as the page knows it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+ACCESSIONS_MAX = 5000
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A retrieve that a person asks for: the text as it was typed, and whom to ask.
+
+    Attributes
+    ----------
+    accessions
+        Accession numbers between commas, semicolons, spaces or line ends.
+    pacs, method
+        Empty for the first PACS, and for how it is asked otherwise.
+    """
+
+    accessions: str
+    name: str = ""
+    pacs: str = ""
+    method: str = ""
+
+
+class Actions(Protocol):
+    """What the daemon does for the page; each call returns when it is done.
+
+    Raises
+    ------
+    ActionRefused
+        It cannot be done; the message says why.
+    """
+
+    @property
+    def pacs(self) -> tuple[str, ...]:
+        """The names of those that can be asked."""
+
+    def resend(self, job: int) -> None:
+        """Queue a dead or cancelled job again."""
+
+    def cancel(self, job: int) -> None:
+        """Take a job out of the queue, or stop it."""
+
+    def retrieve(self, wanted: Wanted) -> int:
+        """Order a retrieve list; return its number."""
+
+    def retrieve_again(self, number: int) -> None:
+        """Try again what of a list is not whole."""
+
+    def retrieve_cancel(self, number: int) -> None:
+        """Take out what of a list has not ended."""
