@@ -256,7 +256,7 @@ def _summarize(console: Console, config: Config, outcome: SendOutcome) -> None:
     reader.close()
     console.print(_totals(overview))
     made = f"   workbook: {WORKBOOK_FILE}   report: {REPORT_FILE}" if folders else ""
-    console.print(f"Results: {_short(results)}/{made}")
+    console.print(f"Results: {_short(results)}/{made}", soft_wrap=True)
     console.print(f"Page:    {config.web.url}")
 
 
