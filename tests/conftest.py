@@ -1,6 +1,6 @@
 """Fixtures every package's tests may use: real scans, free ports and real DICOM peers.
 
-Peers are programs of their own on loopback, with ports from the operating system and everything
+Peers are programs of their own on loopback, with ports that nobody else has and everything
 they write under ``tmp_path``. Where a program is not installed, its tests are skipped with a
 reason. Nothing here knows Safelight: what a package's tests need of it is in their own conftest.
 """
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import pydicom
@@ -24,6 +25,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 READY_SECONDS = 30
+PORTS = 2000  # for each worker
 CHROMIUM_FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -52,9 +54,13 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:
-    """Function that returns a TCP port of 127.0.0.1 that was free a moment ago."""
+    """Function that returns a free TCP port, and never the same one twice.
+
+    Daemons and peers that are told their port get it here. One from the kernel (port 0) could be
+    some connection's own a moment later.
+    """
     return _free_port
 
 
@@ -261,14 +267,23 @@ def _program(name: str) -> str:
     return path
 
 
-def _free_port() -> int:
-    """A port below those that the kernel gives to outgoing connections, which come in between.
+def _ports() -> Iterator[int]:
+    """Ports below those that the kernel gives to outgoing connections, which come in between.
 
-    Each worker of pytest-xdist has ports of its own.
+    Each worker of pytest-xdist has ports of its own, in turn from one that differs by the run.
     """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
-    while True:
-        port = 15000 + 2000 * worker + random.randrange(2000)
+    first = random.randrange(PORTS)
+    for turn in count():
+        yield 15000 + PORTS * worker + (first + turn) % PORTS
+
+
+_PORTS = _ports()
+
+
+def _free_port() -> int:
+    for port in _PORTS:
         with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
+            probe.bind(("", port))
             return port
+    raise AssertionError

@@ -18,7 +18,7 @@ from listener.part10 import silence_dicom_libraries
 sys.path.insert(0, str(Path(__file__).parent))
 pytest.register_assert_rewrite("raw_peer", "wronged_node")
 
-from wronged_node import Node, free_port, start_daemon  # noqa: E402 - after the path is set
+from wronged_node import Node, start_daemon  # noqa: E402 - after the path is set
 
 silence_dicom_libraries()
 
@@ -32,11 +32,10 @@ maximum_pdu_bytes = 32768
 maximum_instance_bytes = 4194304
 drain_seconds = 1
 """
-TRIES = 3  # a port that was free may be some connection's a moment later
 
 
 @pytest.fixture(scope="package")
-def serve(tmp_path_factory):
+def serve(tmp_path_factory, free_port):
     """Factory: ``serve(dicom="", tables="", folder=None)`` starts a daemon.
 
     `dicom` are keys of ``[dicom]``, `tables` whatever stands outside of it; the same `folder`
@@ -46,19 +45,17 @@ def serve(tmp_path_factory):
 
     def start(dicom="", tables="", folder=None, storage=""):
         folder = folder or tmp_path_factory.mktemp("site")
-        for _ in range(TRIES):
-            port, tls_port, web = (free_port() for _ in range(3))
-            config = folder / "safelight.toml"
-            config.write_text(
-                f'[dicom]\nport = {port}\n{dicom}\n[web]\nlisten = "127.0.0.1:{web}"\n'
-                f'[storage]\ndata = "data"\n{storage}\n[series]\nquiet_seconds = 0.5\n'
-                + (tables or ANYONE_NEAR).replace("{tls_port}", str(tls_port))
-            )
-            process = start_daemon(config)
-            if process is not None:
-                running.append(process)
-                return Node(process, folder, port, tls_port)
-        raise AssertionError((folder / "log").read_text()[-2000:])
+        port, tls_port, web = (free_port() for _ in range(3))
+        config = folder / "safelight.toml"
+        config.write_text(
+            f'[dicom]\nport = {port}\n{dicom}\n[web]\nlisten = "127.0.0.1:{web}"\n'
+            f'[storage]\ndata = "data"\n{storage}\n[series]\nquiet_seconds = 0.5\n'
+            + (tables or ANYONE_NEAR).replace("{tls_port}", str(tls_port))
+        )
+        process = start_daemon(config)
+        assert process is not None, (folder / "log").read_text()[-2000:]
+        running.append(process)
+        return Node(process, folder, port, tls_port)
 
     yield start
     for process in running:

@@ -6,7 +6,6 @@ Nothing here is processed: the daemon's series stay open, so that only reception
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import uuid
@@ -123,7 +122,7 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def serve(tmp_path_factory):
+def serve(tmp_path_factory, free_port):
     """Factory: ``serve(tables, keys="")`` starts ``safelight serve``; it lasts for the module.
 
     `tables` must say who may send, and ``{tls_port}`` in it becomes a free port; `keys` are
@@ -133,7 +132,7 @@ def serve(tmp_path_factory):
 
     def start(tables, keys=""):
         folder = tmp_path_factory.mktemp("site")
-        port, tls_port, web = (_free_port() for _ in range(3))
+        port, tls_port, web = (free_port() for _ in range(3))
         config = folder / "safelight.toml"
         config.write_text(
             f'[dicom]\nport = {port}\n{keys}\n[web]\nlisten = "127.0.0.1:{web}"\n'
@@ -297,12 +296,6 @@ def _listens(process, port):
 def _uid_of(path):
     """From the file meta: pydicom does not inflate every deflated transfer syntax."""
     return str(pydicom.filereader.read_file_meta_info(path).MediaStorageSOPInstanceUID)
-
-
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _dataset_offset(content):
