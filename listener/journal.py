@@ -139,7 +139,7 @@ def _parse(line: bytes) -> AssociationEvent | None:
     try:
         record = json.loads(line)
         known = {name: value for name, value in record.items() if name in _FIELDS}
-        event = AssociationEvent(**known)
+        event = AssociationEvent(**{"association_id": "", **known})  # empty values are not written
     except (ValueError, TypeError, AttributeError):
         logger.warning("journal: a damaged line was left out")
         return None

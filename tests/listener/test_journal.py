@@ -19,6 +19,13 @@ def test_events_are_read_once_each_and_in_order(tmp_path):
     assert list(reader.read()) == []
 
 
+def test_an_event_about_no_association_is_read_as_it_was_written(tmp_path, caplog):
+    started = AssociationEvent("started", AT, "", receiver="retrieve-0-0")
+    JournalWriter(tmp_path).write(started)
+    assert list(JournalReader(tmp_path, {}).read()) == [started]
+    assert caplog.text == ""
+
+
 def test_a_reader_goes_on_where_an_earlier_run_stopped(tmp_path):
     writer = JournalWriter(tmp_path)
     writer.write(AssociationEvent("accepted", AT, "a1"))
