@@ -23,6 +23,7 @@ MIGRATIONS = frozenset(
         "m006_completeness",
         "m007_retrieves",
         "m008_retrieve_states",
+        "m009_senders",
     }
 )
 """The names of those in `ledger.schema`: what this version can read."""

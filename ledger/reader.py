@@ -29,6 +29,8 @@ from ledger.rows import (
     SeriesRow,
     StepRow,
 )
+from ledger.sender_reader import SenderReader
+from ledger.tallies import Tallies, tallies_of
 
 if TYPE_CHECKING:
     from ledger.cases import Cases
@@ -84,6 +86,7 @@ class LedgerReader:
     def __init__(self, path: Path) -> None:
         self._connection = open_for_reading(path)
         self.retrieves = RetrieveReader(self._connection)
+        self.senders = SenderReader(self._connection)
 
     def close(self) -> None:
         """Close the connection."""
@@ -121,6 +124,10 @@ class LedgerReader:
              strftime('%Y-%m-%dT%H:%M:%S', 'now', '-1 day')) AS refusals"""
         ).fetchone()
         return Overview(**dict(row))
+
+    def tallies(self) -> Tallies:
+        """The sums that are watched over time."""
+        return tallies_of(self._connection)
 
     def series(self, *, limit: int = 100, offset: int = 0) -> tuple[SeriesRow, ...]:
         """The series, those that moved last first."""
@@ -205,6 +212,11 @@ class LedgerReader:
             f"WHERE state IN ({marks}) ORDER BY coalesce(started_at, queued_at) DESC LIMIT ?",
             [*states, limit],
         )
+
+    def count_jobs(self, state: str) -> int:
+        """How many jobs are in a state."""
+        row = self._connection.execute("SELECT count(*) FROM jobs WHERE state = ?", [state])
+        return int(row.fetchone()[0])
 
     def job(self, job_id: int) -> JobRow:
         """One job.

@@ -277,6 +277,18 @@ def m008_retrieve_states(db: Database) -> None:
     db.execute("CREATE INDEX retrieve_items_by_state ON retrieve_items(list_id, state)")
 
 
+@migrations()
+def m009_senders(db: Database) -> None:
+    """What each sender did lately, and the sums that are watched over time."""
+    db.execute("CREATE INDEX associations_by_sender ON associations(calling_ae, began_at)")
+    db.execute(
+        "CREATE INDEX associations_that_brought ON associations(calling_ae, began_at)"
+        " WHERE stored + duplicates > 0"
+    )
+    db.execute("CREATE INDEX series_by_grade ON series(grade)")
+    db.execute("CREATE INDEX jobs_by_seconds ON jobs(state, seconds)")
+
+
 _JOB_STATES = "'queued', 'running', 'done', 'dead', 'superseded'"
 
 

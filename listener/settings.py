@@ -66,6 +66,8 @@ class AcceptRule:
     report_to
         ``host:port`` to which storage commitment results go on a new association; empty for
         the association of the request.
+    silent_hours
+        The page says so when it has brought no instance for so long; None for never.
     """
 
     calling_ae: str
@@ -76,6 +78,7 @@ class AcceptRule:
     username: str = ""
     passcode: str = field(default="", repr=False)
     report_to: str = ""
+    silent_hours: Annotated[float, Gt(0)] | None = None
 
     def __post_init__(self) -> None:
         for network in self.addresses:
@@ -91,6 +94,8 @@ class AcceptRule:
             require_ae_title(title, "called_ae")
         if self.passcode and not self.username:
             raise ValueError("username: missing; a passcode belongs to one")
+        if self.silent_hours is not None and self.calling_ae == "*":
+            raise ValueError("silent_hours: expected a calling_ae other than * to be missed")
         if self.report_to:
             host_and_port(self.report_to, "report_to")
 

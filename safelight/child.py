@@ -10,11 +10,12 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import parent_process
+from multiprocessing.process import current_process, parent_process
 
 from listener.part10 import silence_dicom_libraries
 from safelight.config import Config
 from safelight.errors import in_one_line
+from safelight.log_files import keep_log
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ def child_main(
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
     end_with_parent()
     configure_logging()
+    keep_log(config.storage.log, current_process().name)
     try:
         target(config, Reporter(control), stop)
     except Exception as error:  # noqa: BLE001 - the boundary of this process

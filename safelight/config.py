@@ -88,6 +88,11 @@ class StorageSettings:
         return self.data / "forwarded"
 
     @property
+    def log(self) -> Path:
+        """What each process logged last."""
+        return self.data / "log"
+
+    @property
     def scratch(self) -> Path:
         """Where jobs work before they publish."""
         return self.data / "scratch"

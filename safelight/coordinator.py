@@ -13,12 +13,15 @@ from safelight.child import Reporter
 from safelight.commitments import Commitments
 from safelight.config import Config
 from safelight.ledger_opening import open_ledger
+from safelight.log_files import latest_lines
 from safelight.page_actions import PageActions
+from safelight.page_node import NodeCondition, about, network_of
 from safelight.pipeline import Pipeline
 from safelight.retrieve_progress import how_far
 from safelight.version import __version__
 from web_status.app import WebContext, make_app, serve
 
+_LOG_LINES = 200  # the page shows so many
 _NICE = 10  # reception comes first where the processors are busy; workers inherit it
 
 
@@ -81,6 +84,10 @@ def _web_context(config: Config) -> WebContext:
         version=__version__,
         actions=PageActions(config),
         settings=config.web,
+        network=network_of(config),
+        about=about(config),
+        condition=NodeCondition(config),
+        log=lambda: latest_lines(storage.log, _LOG_LINES),
     )
 
 

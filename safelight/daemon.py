@@ -25,6 +25,7 @@ from safelight.child import Target, child_main, signals_held
 from safelight.config import Config
 from safelight.coordinator import run_coordinator
 from safelight.errors import ChildFailed, SpoolInUse
+from safelight.log_files import keep_log
 from safelight.notify import Notifier
 from safelight.ports import open_port, require_free
 from safelight.receiver import Share, run_receiver
@@ -96,6 +97,7 @@ class Supervisor:
             A process could not be started at all.
         """
         lock = lock_data(self._config.storage.data)
+        keep_log(self._config.storage.log, "safelight")
         gc.freeze()  # what is imported by now stays shared with the children
         try:
             self._open_doors()

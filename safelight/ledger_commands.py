@@ -39,7 +39,7 @@ def verify(file: Path | None, *, deep: bool, as_json: bool) -> None:
         }
         click.echo(json.dumps(document, indent=2))
     else:
-        _print(balance)
+        click.echo("\n".join(balance_lines(balance)))
     sys.exit(1 if balance.losses else 0)
 
 
@@ -79,7 +79,8 @@ def rebuild_command(file: Path | None) -> None:
         click.echo(f"... and {len(rebuilt.altered) - _NAMED} more")
 
 
-def _print(balance: "Balance") -> None:
+def balance_lines(balance: "Balance") -> list[str]:
+    """The equation and what does not fit it, a line each."""
     left = {
         "acknowledged": balance.acknowledged,
         "  stored": balance.stored,
@@ -96,13 +97,14 @@ def _print(balance: "Balance") -> None:
         "  in the spool, not in the ledger yet": balance.on_the_way,
         "  acknowledged again, nothing new": balance.repeated,
     }
-    for name, count in (left | right).items():
-        if count or not name.startswith(" "):
-            click.echo(f"{name:<46}{count:>12}")
-    for loss in balance.losses[:_NAMED]:
-        click.echo(_told(loss))
+    lines = [
+        f"{name:<46}{count:>12}"
+        for name, count in (left | right).items()
+        if count or not name.startswith(" ")
+    ]
+    lines += [_told(loss) for loss in balance.losses[:_NAMED]]
     lost = sum(loss.instances for loss in balance.losses)
-    click.echo(f"{lost} lost" if lost else "it balances: nothing is lost")
+    return [*lines, f"{lost} lost" if lost else "it balances: nothing is lost"]
 
 
 def _told(loss: "Loss") -> str:

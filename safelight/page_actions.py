@@ -1,6 +1,7 @@
 """Does what is asked for on the page, in the way of the command line."""
 
 import re
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,18 +9,23 @@ from typing import TypeVar
 
 import click
 
-from ledger.errors import NotInLedger
+from ledger.errors import LedgerError, NotInLedger
 from ledger.reader import LedgerReader
 from ledger.retrieve_records import RetrieveOrder
+from listener.journal import now
+from query.errors import QueryError
 from query.settings import METHODS, Method
 from safelight import job_commands
 from safelight.config import Config
 from safelight.errors import SafelightError
+from safelight.ledger_commands import balance_lines
 from safelight.requests import Request
 from safelight.retrieve_list import checked
 from safelight.retrieve_orders import Wish, order_of
 from web_status.asking import ACCESSIONS_MAX, Wanted
 from web_status.errors import ActionRefused
+from web_status.network import Echo
+from web_status.node import Check
 
 _Done = TypeVar("_Done")
 _BETWEEN = re.compile(r"[\s,;]+")
@@ -61,6 +67,36 @@ class PageActions:
         """Take out what of a list has not ended."""
         self._require_list(number)
         self._ask(Request("retrieve_cancel", job=number))
+
+    def pause(self, processor: str) -> None:
+        """Let no job begin that runs a processor; the empty name stands for every job."""
+        self._ask(Request("pause", processor=processor))
+
+    def resume(self, processor: str) -> None:
+        """End a pause."""
+        self._ask(Request("resume", processor=processor))
+
+    def echo(self, pacs: str) -> Echo:
+        """Ask a PACS whether it is there (C-ECHO)."""
+        from query.client import echo as verify_pacs  # noqa: PLC0415 - large, and seldom needed
+
+        started = time.monotonic()
+        try:
+            verify_pacs(self.config.pacs_named(pacs), calling_ae=self.config.dicom.ae_title)
+        except QueryError as error:
+            return Echo(now(), False, str(error))
+        return Echo(now(), True, f"{(time.monotonic() - started) * 1000:.0f} ms")
+
+    def check(self) -> Check:
+        """Check that nothing is lost; it takes as long as the spool is large."""
+        from ledger.verify import verify as verify_ledger  # noqa: PLC0415 - seldom needed
+
+        storage = self.config.storage
+        try:
+            balance = verify_ledger(storage.ledger, storage.spool)
+        except (LedgerError, OSError) as error:
+            raise ActionRefused(str(error)) from error
+        return Check(now(), not balance.losses, tuple(balance_lines(balance)))
 
     def _order(self, wanted: Wanted) -> RetrieveOrder:
         typed = [text for text in _BETWEEN.split(wanted.accessions) if text]

@@ -16,6 +16,7 @@ from processor.words import count, size
 from safelight.config import Config
 from safelight.disk import DiskState, Stage, disk_state
 
+_YEAR_HOURS = 365 * 24
 _STAGE_WORDS: Mapping[Stage, str] = MappingProxyType(
     {
         "warn": "it is FILLING UP",
@@ -86,9 +87,20 @@ def _rules_line(rules: RuleLoadRow | None, failed: RuleLoadRow | None) -> str:
 def disk_line(disk: DiskState) -> str:
     """How full the disk is, what that holds up, and how long it lasts."""
     line = f"disk: {size(disk.free_bytes)} of {size(disk.total_bytes)} free"
-    if disk.hours_left is not None:
-        line += f", full in {_duration(disk.hours_left)} at today's rate"
-    return f"{line}; {_STAGE_WORDS[disk.stage]}" if disk.stage != "ample" else line
+    lasts = disk_lasts(disk)
+    return "; ".join((f"{line}, {lasts}" if lasts else line, *disk_held(disk)))
+
+
+def disk_lasts(disk: DiskState) -> str:
+    """How long the disk lasts; empty while nothing grows, or it lasts for more than a year."""
+    if disk.hours_left is None or disk.hours_left > _YEAR_HOURS:
+        return ""
+    return f"full in {_duration(disk.hours_left)} at today's rate"
+
+
+def disk_held(disk: DiskState) -> tuple[str, ...]:
+    """What the disk holds up."""
+    return () if disk.stage == "ample" else (_STAGE_WORDS[disk.stage],)
 
 
 def _duration(hours: float) -> str:

@@ -13,6 +13,7 @@ from web_status.downloads import add_downloads
 from web_status.ledger_thread import LEDGER, LedgerThread
 from web_status.live import HUB, events, hub_running, let_clients_go
 from web_status.login import add_login
+from web_status.metrics import add_metrics
 from web_status.pages import add_pages
 from web_status.rendering import set_up_templates
 from web_status.security import BODY_BYTES_MAX, add_security_headers, friendly_errors, guard
@@ -50,6 +51,7 @@ def make_app(context: WebContext) -> web.Application:
     add_actions(app)
     add_downloads(app)
     add_login(app)
+    add_metrics(app)
     app.router.add_get("/events", events, allow_head=False)
     app.router.add_get("/healthz", _health)
     app.router.add_static("/static", _STATIC, follow_symlinks=False)

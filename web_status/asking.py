@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from web_status.network import Echo
+from web_status.node import Check
+
 ACCESSIONS_MAX = 5000
 
 
@@ -51,3 +54,15 @@ class Actions(Protocol):
 
     def retrieve_cancel(self, number: int) -> None:
         """Take out what of a list has not ended."""
+
+    def pause(self, processor: str) -> None:
+        """Let no job begin that runs a processor; the empty name stands for every job."""
+
+    def resume(self, processor: str) -> None:
+        """End a pause."""
+
+    def echo(self, pacs: str) -> Echo:
+        """Ask a PACS whether it is there (C-ECHO)."""
+
+    def check(self) -> Check:
+        """Check that nothing is lost; it takes as long as the spool is large."""

@@ -1,16 +1,23 @@
 """What the page is told by the daemon when it starts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import web
 
+from ledger.reader import LedgerReader
 from web_status.asking import Actions
+from web_status.network import Network
+from web_status.node import About, Condition, Kept
 from web_status.settings import WebSettings
 
 Progress = Mapping[str, tuple[str, float]]
 """Key of a running job to the name of its step and the fraction of that step done, 0 to 1."""
+
+
+def _nothing_to_say(_reader: LedgerReader) -> Condition:
+    return Condition()
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,16 @@ class WebContext:
     settings
         The ``[web]`` table. A request's Host header must name one of its `allowed_hosts`: a page
         elsewhere could have its own name resolve to this machine (DNS rebinding).
+    network
+        Who is asked and who may send.
+    about
+        What does not change: versions and configuration.
+    condition
+        Says how long the disk lasts and what is held up; called in the ledger's thread.
+    log
+        The latest lines of the daemon's log, the newest last; it reads files.
+    kept
+        What the page itself remembers.
     """
 
     ledger: Path
@@ -46,6 +63,11 @@ class WebContext:
     version: str
     actions: Actions
     settings: WebSettings = field(default_factory=WebSettings)
+    network: Network = field(default_factory=Network)
+    about: About = field(default_factory=About)
+    condition: Callable[[LedgerReader], Condition] = _nothing_to_say
+    log: Callable[[], Sequence[str]] = tuple
+    kept: Kept = field(default_factory=Kept)
 
     @property
     def ae_title(self) -> str:

@@ -14,10 +14,11 @@ from typing import cast, get_args
 from aiohttp import web
 
 from ledger.errors import NotInLedger
-from web_status.access import is_veiled, still_admitted
-from web_status.errors import LedgerUnavailable
+from web_status.access import is_veiled, person_of, still_admitted
+from web_status.errors import LedgerUnavailable, NotAllowed
 from web_status.look import look, mark_of
 from web_status.rendering import html_of
+from web_status.roles import role_of_page
 from web_status.security import log_failure
 from web_status.views import Fragment, Kind, Topic, View
 
@@ -198,6 +199,9 @@ def _topic(request: web.Request) -> Topic:
     is_number = number.isascii() and number.isdecimal() and len(number) <= 18
     if kind not in _KINDS or not (is_number and int(number)):
         raise web.HTTPNotFound
+    person = person_of(request)
+    if person is None or person.role < role_of_page(kind):
+        raise NotAllowed
     return Topic(cast("Kind", kind), int(number), is_veiled(request))
 
 

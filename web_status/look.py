@@ -34,9 +34,9 @@ def _seen(reader: LedgerReader, topic: Topic, context: WebContext, progress: Pro
 
 
 async def mark_of(app: web.Application) -> tuple[object, ...]:
-    """Something that is different whenever the ledger or the progress has changed."""
+    """Something that is different whenever ledger, progress or what the page keeps has changed."""
     try:
         version = await app[LEDGER].ask(LedgerReader.version)
     except NoLedger:
         version = -1
-    return version, dict(app[CONTEXT].progress())
+    return version, dict(app[CONTEXT].progress()), app[CONTEXT].kept.mark()

@@ -15,6 +15,8 @@ def add_pages(app: web.Application) -> None:
     """Add the routes of the pages."""
     app.router.add_get("/", _now)
     app.router.add_get("/alarms", _alarms)
+    app.router.add_get("/network", _network)
+    app.router.add_get("/system", _system)
     app.router.add_get("/retrieves", _retrieves)
     app.router.add_get(r"/retrieves/{number:\d{1,18}}", _retrieve)
     app.router.add_get(r"/studies/{number:\d{1,18}}", _study)
@@ -27,6 +29,14 @@ async def _now(request: web.Request) -> web.Response:
 
 async def _alarms(request: web.Request) -> web.Response:
     return await _page(request, Topic("alarms", 1))
+
+
+async def _network(request: web.Request) -> web.Response:
+    return await _page(request, Topic("network", 1))
+
+
+async def _system(request: web.Request) -> web.Response:
+    return await _page(request, Topic("system", 1))
 
 
 async def _retrieves(request: web.Request) -> web.Response:

@@ -73,6 +73,9 @@ ROUTES: Mapping[tuple[str, str], Needs] = MappingProxyType(
         ("GET", "/login"): Needs(Role.ANYONE),
         ("POST", "/login"): Needs(Role.ANYONE),
         ("POST", "/logout"): Needs(Role.VIEWER),
+        ("GET", "/metrics"): Needs(Role.ANYONE, is_use=False),
+        ("GET", "/network"): Needs(Role.VIEWER),
+        ("POST", "/network/{number}/echo"): Needs(Role.OPERATOR),
         ("GET", "/outputs/{number}"): Needs(Role.VIEWER, is_use=False),
         ("GET", "/retrieves"): Needs(Role.VIEWER),
         ("POST", "/retrieves"): Needs(Role.OPERATOR),
@@ -84,9 +87,18 @@ ROUTES: Mapping[tuple[str, str], Needs] = MappingProxyType(
         ("GET", "/studies/{number}"): Needs(Role.VIEWER),
         ("GET", "/studies/{number}/report"): Needs(Role.VIEWER, names=True),
         ("GET", "/studies/{number}/workbook"): Needs(Role.VIEWER, names=True),
+        ("GET", "/system"): Needs(Role.ADMIN),
+        ("POST", "/system/check"): Needs(Role.ADMIN),
+        ("POST", "/system/pause"): Needs(Role.ADMIN),
+        ("POST", "/system/resume"): Needs(Role.ADMIN),
     }
 )
 """Method and path of every route, as the router writes it, to what it needs. HEAD is as GET."""
+
+
+def role_of_page(kind: str) -> Role:
+    """The least role for the live updates of a page, which all come by one route."""
+    return ROUTES["GET", "/system"].role if kind == "system" else Role.VIEWER
 
 
 def needs_of(request: web.Request) -> Needs | None:

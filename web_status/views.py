@@ -5,9 +5,10 @@ updates, and compared by the data it is made from. Nothing here renders.
 """
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from ledger.errors import NotInLedger
@@ -15,17 +16,18 @@ from ledger.reader import LedgerReader
 from ledger.rows import (
     AssociationRow,
     JobRow,
-    Overview,
     QuarantineRow,
     RefusalRow,
     SeriesRow,
 )
 from web_status.context import Progress, WebContext
 from web_status.details import entries
+from web_status.network import Peers, peers_of, silences
+from web_status.node import Condition, Queue, RulesState, queue_of
 from web_status.now import EMPTY, PAGE_SIZE, Now, Running, gather, running_jobs
 from web_status.retrieves import ListPage, ShownList, all_lists, list_page
 
-Kind = Literal["now", "study", "series", "alarms", "retrieves", "retrieve"]
+Kind = Literal["now", "study", "series", "alarms", "retrieves", "retrieve", "network", "system"]
 _FULL = 0.9
 _LISTED = 50
 
@@ -88,6 +90,21 @@ def disk_of(folder: Path) -> Disk | None:
     return Disk(usage.total, usage.free // step * step)
 
 
+@dataclass(frozen=True)
+class _Look:
+    """What a page is made from; `state` is the state line, which all of them have."""
+
+    reader: LedgerReader
+    topic: Topic
+    context: WebContext
+    progress: Progress
+    state: Fragment
+
+    @property
+    def number(self) -> int:
+        return self.topic.number
+
+
 def view_of(reader: LedgerReader, topic: Topic, context: WebContext, progress: Progress) -> View:
     """Gather a page.
 
@@ -96,39 +113,42 @@ def view_of(reader: LedgerReader, topic: Topic, context: WebContext, progress: P
     NotInLedger
         There is no such study or series, or the list has no such page.
     """
-    if topic.kind == "now":
-        return _now_view(gather(reader, topic.number, progress), topic, context)
-    state = _state(reader.overview(), context)
-    if topic.kind == "alarms":
-        return _alarms_view(state, Alarms.of(reader))
-    if topic.kind == "retrieves":
-        return _retrieves_view(state, all_lists(reader))
-    if topic.kind == "retrieve":
-        return _retrieve_view(state, list_page(reader, topic.number, progress))
-    if topic.kind == "study":
-        return _study_view(reader, topic, state, progress)
-    return _series_view(reader, topic, state, progress)
+    look = _Look(reader, topic, context, progress, _state(reader, context))
+    return _VIEWS[topic.kind](look)
 
 
 def view_without_ledger(topic: Topic, context: WebContext) -> View:
-    """The page while there is no ledger: the first one, the alarms and the retrieves are empty.
+    """The page while there is no ledger: whatever it would list is empty.
 
     Raises
     ------
     NotInLedger
-        Any other page was asked for.
+        A study, a series or a retrieve list was asked for.
     """
-    if topic.kind == "alarms":
-        return _alarms_view(_state(EMPTY.overview, context), Alarms())
-    if topic.kind == "retrieves":
-        return _retrieves_view(_state(EMPTY.overview, context), ())
-    if topic.kind != "now":
-        raise NotInLedger(f"no {topic.kind} {topic.number}")
-    return _now_view(EMPTY, topic, context)
+    state = _state(None, context)
+    match topic.kind:
+        case "now":
+            return _now_view(EMPTY, topic, state, context)
+        case "alarms":
+            return _alarms_view(state, Alarms())
+        case "retrieves":
+            return _retrieves_view(state, ())
+        case "network":
+            return _network_view(state, peers_of(None, context.network, context.kept.echoes))
+        case "system":
+            return _system_view(state, Queue(), RulesState(), context)
+    raise NotInLedger(f"no {topic.kind} {topic.number}")
 
 
-def _state(overview: Overview, context: WebContext) -> Fragment:
-    return Fragment("state", "_state.html", {"now": overview, "disk": disk_of(context.data)})
+def _state(reader: LedgerReader | None, context: WebContext) -> Fragment:
+    """The state line; the overview of no ledger is empty."""
+    values: dict[str, object] = {
+        "now": EMPTY.overview if reader is None else reader.overview(),
+        "disk": disk_of(context.data),
+        "condition": Condition() if reader is None else context.condition(reader),
+        "silent": () if reader is None else silences(reader, context.network),
+    }
+    return Fragment("state", "_state.html", values)
 
 
 @dataclass(frozen=True)
@@ -140,7 +160,7 @@ class Pages:
     series: int
 
 
-def _now_view(now: Now, topic: Topic, context: WebContext) -> View:
+def _now_view(now: Now, topic: Topic, state: Fragment, context: WebContext) -> View:
     total = now.overview.series
     pages = Pages(topic.number, max(1, -(-total // PAGE_SIZE)), total)
     if pages.number > pages.last:
@@ -148,7 +168,7 @@ def _now_view(now: Now, topic: Topic, context: WebContext) -> View:
     host, port = context.dicom_address
     receiver = {"ae_title": context.ae_title, "host": host, "port": port}
     fragments = (
-        _state(now.overview, context),
+        state,
         Fragment("moving", "_moving.html", {"now": now}),
         Fragment("attention", "_attention.html", {"now": now}),
         Fragment("welcome", "_welcome.html", {"empty": not total, "receiver": receiver}),
@@ -222,6 +242,31 @@ def _retrieve_view(state: Fragment, page: ListPage) -> View:
     return View(f"Retrieve list {page.head.row.id}", fragments)
 
 
+def _network_view(state: Fragment, peers: Peers) -> View:
+    fragments = (
+        state,
+        Fragment("pacs", "_pacs.html", {"pacs": peers.pacs}),
+        Fragment("callers", "_callers.html", {"senders": peers.senders, "silent": peers.silent}),
+        Fragment("allowed", "_allowed.html", {"allowed": peers.allowed}),
+        Fragment("refused", "_refused.html", {"refusals": peers.refusals}),
+    )
+    return View("PACS and senders", fragments)
+
+
+def _system_view(state: Fragment, queue: Queue, rules: RulesState, context: WebContext) -> View:
+    kept = context.kept
+    balance = {"check": kept.check, "is_checking": kept.is_checking}
+    fragments = (
+        state,
+        Fragment("queue", "_queue.html", {"queue": queue}),
+        Fragment("balance", "_balance.html", balance),
+        Fragment("in-force", "_in_force.html", {"rules": rules}),
+        Fragment("log", "_log.html", {"lines": context.log()}),
+        Fragment("about", "_about.html", {"about": context.about}),
+    )
+    return View("System", fragments)
+
+
 def _series_view(reader: LedgerReader, topic: Topic, state: Fragment, progress: Progress) -> View:
     row = reader.one_series(topic.number)
     fragments = (
@@ -242,3 +287,28 @@ def _jobs(jobs: tuple[JobRow, ...], progress: Progress) -> dict[str, object]:
             (job.id, step.processor): entries(step.details) for job in jobs for step in job.steps
         },
     }
+
+
+_VIEWS: Mapping[Kind, Callable[[_Look], View]] = MappingProxyType(
+    {
+        "now": lambda look: _now_view(
+            gather(look.reader, look.number, look.progress), look.topic, look.state, look.context
+        ),
+        "alarms": lambda look: _alarms_view(look.state, Alarms.of(look.reader)),
+        "retrieves": lambda look: _retrieves_view(look.state, all_lists(look.reader)),
+        "retrieve": lambda look: _retrieve_view(
+            look.state, list_page(look.reader, look.number, look.progress)
+        ),
+        "network": lambda look: _network_view(
+            look.state, peers_of(look.reader, look.context.network, look.context.kept.echoes)
+        ),
+        "system": lambda look: _system_view(
+            look.state,
+            queue_of(look.reader),
+            RulesState(*look.reader.rules_in_force()),
+            look.context,
+        ),
+        "study": lambda look: _study_view(look.reader, look.topic, look.state, look.progress),
+        "series": lambda look: _series_view(look.reader, look.topic, look.state, look.progress),
+    }
+)

@@ -85,7 +85,7 @@ def test_it_fits_a_phone(daemon, stack, storescu, browser_page):
     node.wait_for_ended(1)
     page = browser_page
     page.set_viewport_size({"width": 400, "height": 800})
-    for path in ("/", "/series/1", "/studies/1", "/alarms"):
+    for path in ("/", "/series/1", "/studies/1", "/alarms", "/network", "/system"):
         page.goto(f"http://{node.web}{path}")
         assert page.evaluate("document.documentElement.scrollWidth") <= 400, path
     page.screenshot(path=ARTIFACTS / "phone.png", full_page=True)
@@ -123,3 +123,40 @@ def test_a_person_orders_studies_from_a_pacs_and_follows_them_to_their_end(
     page.get_by_label("Accession numbers").fill("***")
     page.get_by_role("button", name="Retrieve").click()
     expect(page.get_by_text("Nothing was done.")).to_be_visible()
+
+
+def test_an_administrator_looks_whether_everything_is_there(
+    daemon, orthanc, stack, storescu, browser_page, free_port
+):
+    pacs = orthanc()
+    table = 'name = "%s"\nae_title = "ORTHANC"\nhost = "127.0.0.1"\nport = %d'
+    tables = "".join(
+        f"[[pacs]]\n{table % one}\n"
+        for one in (("archive", pacs.dicom_port), ("gone", free_port()))
+    )
+    sender = '[[dicom.accept]]\ncalling_ae = "CT01"\naddresses = ["127.0.0.1/32"]\n'
+    node = daemon(toml=f"{tables}{sender}silent_hours = 0.00001\n")
+    storescu(stack(slices=4)[0].parent, port=node.port, called="SAFELIGHT", calling="CT01")
+    node.wait_for_ended(1)
+    page = browser_page
+    page.goto(f"http://{node.web}/")
+    page.get_by_role("link", name="PACS").click()
+
+    page.get_by_role("button", name="Send an echo to archive").click()
+    expect(page.locator("tr", has_text="archive").get_by_text("yes")).to_be_visible()
+    page.get_by_role("button", name="Send an echo to gone").click()
+    expect(page.locator("tr", has_text="gone").get_by_text("cannot reach")).to_be_visible()
+    expect(page.get_by_text("CT01 is silent.")).to_be_visible()
+    expect(page.get_by_role("link", name="1 silent sender")).to_be_visible()
+    page.screenshot(path=ARTIFACTS / "network.png", full_page=True)
+
+    page.get_by_role("link", name="System").click()
+    page.get_by_role("button", name="Check now").click()
+    expect(page.get_by_text("it balances: nothing is lost")).to_be_visible()
+    page.get_by_role("button", name="Pause processing").click()
+    expect(page.get_by_text("Work is held up")).to_be_visible()
+    page.screenshot(path=ARTIFACTS / "system.png", full_page=True)
+    page.get_by_role("button", name="Go on with everything").click()
+    expect(page.get_by_role("button", name="Pause processing")).to_be_visible()
+    log = page.get_by_label("The latest lines of the log, in UTC")
+    expect(log).to_contain_text("asked to resume all")

@@ -39,6 +39,8 @@ from web_status import passwords
 from web_status.app import WebContext, make_app, serve
 from web_status.asking import Wanted
 from web_status.errors import ActionRefused
+from web_status.network import Allowed, Echo, Network, Pacs
+from web_status.node import About, Check
 from web_status.roles import Role
 from web_status.settings import WebSettings
 from web_status.users import UsersFile
@@ -80,6 +82,8 @@ class Asked:
     def __init__(self) -> None:
         self.deeds: list[tuple[object, ...]] = []
         self.problem = ""
+        self.may_check = threading.Event()
+        self.may_check.set()
 
     def _note(self, *deed: object) -> None:
         if self.problem:
@@ -102,6 +106,21 @@ class Asked:
     def retrieve_cancel(self, number: int) -> None:
         self._note("cancel list", number)
 
+    def pause(self, processor: str) -> None:
+        self._note("pause", processor)
+
+    def resume(self, processor: str) -> None:
+        self._note("resume", processor)
+
+    def echo(self, pacs: str) -> Echo:
+        self._note("echo", pacs)
+        return Echo(now(), has_answered=pacs == "main", words="7 ms")
+
+    def check(self) -> Check:
+        assert self.may_check.wait(20)
+        self._note("check")
+        return Check(now(), is_well=True, lines=("it balances: nothing is lost",))
+
 
 class Chronicle:
     """Writes what happens to series into the ledger, as the daemon would."""
@@ -113,7 +132,8 @@ class Chronicle:
 
     def event(self, event: str, association: str = "a1", **values: object) -> None:
         given = {"calling_ae": "PACS1", "called_ae": "SAFELIGHT", "address": "10.1.2.3"}
-        self._record(events=(AssociationEvent(event, now(), association, **(given | values)),))
+        given |= {"at": now()} | values
+        self._record(events=(AssociationEvent(event=event, association_id=association, **given),))
 
     def arrive(self, series: str = "1.2.3", count: int = 1, study: str = "1.2", **elements) -> None:
         """`count` more instances of a series; `elements` are keywords with their values."""
@@ -260,6 +280,13 @@ class Page:
         finally:
             connection.close()
 
+    def section(self, name: str, path: str, **headers) -> str:
+        """The text of one section of a page, on one line."""
+        (found,) = re.findall(
+            rf'<section id="{name}".*?</section>', self.get(path, **headers).text, re.DOTALL
+        )
+        return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", found))
+
     def stream(self, path: str, **headers: str) -> http.client.HTTPResponse:
         """Open a stream that is closed when the test ends."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
@@ -281,6 +308,15 @@ def context(tmp_path: Path) -> WebContext:
         identity="SAFELIGHT @ 0.0.0.0:11112",
         version="0.1.0",
         actions=Asked(),
+        network=Network(
+            (
+                Pacs("main", "PACS1", "10.1.2.3:104", "C-MOVE from it"),
+                Pacs("research", "RES", "10.1.2.4:104", "C-GET from it"),
+            ),
+            (Allowed("CT1", "10.1.2.0/24", "echo, store", silent_hours=12.0),),
+        ),
+        about=About((("Safelight", "0.1.0"),), '[dicom]\nae_title = "SAFELIGHT"\n'),
+        log=lambda: ("2026-11-23 10:00:00.000 INFO safelight.daemon: ready",),
     )
 
 
@@ -347,6 +383,13 @@ def serve_page(context: WebContext) -> Iterator[Callable[..., Page]]:
             return running.enter_context(serving(changed, change))
 
         yield start
+
+
+@pytest.fixture
+def serve_node() -> Iterator[Callable[[WebContext], Page]]:
+    """Function that serves the page of another node."""
+    with ExitStack() as running:
+        yield lambda context: running.enter_context(serving(context))
 
 
 @contextmanager

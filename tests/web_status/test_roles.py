@@ -29,6 +29,9 @@ OPEN_TO = {
     ("GET", "/login"): 0,
     ("POST", "/login"): 0,
     ("POST", "/logout"): 1,
+    ("GET", "/metrics"): 0,
+    ("GET", "/network"): 1,
+    ("POST", "/network/1/echo"): 2,
     ("GET", "/outputs/2"): 1,
     ("GET", "/retrieves"): 1,
     ("POST", "/retrieves"): 2,
@@ -40,6 +43,10 @@ OPEN_TO = {
     ("GET", "/studies/1"): 1,
     ("GET", "/studies/1/report"): 2,  # it names patients, and so does the next
     ("GET", "/studies/1/workbook"): 2,
+    ("GET", "/system"): 3,
+    ("POST", "/system/check"): 3,
+    ("POST", "/system/pause"): 3,
+    ("POST", "/system/resume"): 3,
 }
 # The statuses of who gets in, where that is not 200. An empty form to log in is judged, and wrong;
 # who is logged in is led on.
@@ -48,9 +55,13 @@ PASSED = {
     ("POST", "/logout"): (303,),
     ("POST", "/jobs/1/cancel"): (303,),
     ("POST", "/jobs/1/resend"): (303,),
+    ("POST", "/network/1/echo"): (303,),
     ("POST", "/retrieves"): (303,),
     ("POST", "/retrieves/1/again"): (303,),
     ("POST", "/retrieves/1/cancel"): (303,),
+    ("POST", "/system/check"): (303,),
+    ("POST", "/system/pause"): (303,),
+    ("POST", "/system/resume"): (303,),
     ("GET", "/login"): (200, 303),
     ("HEAD", "/login"): (200, 303),
 }
@@ -77,6 +88,11 @@ def status(page, method, path, headers) -> int:
 
 def test_the_table_has_exactly_the_routes_of_the_page(context):
     assert set(ROUTES) == paths_of_the_router(make_app(context))
+
+
+@pytest.mark.parametrize(("who", "status_"), [("victor", 403), ("olga", 403), ("ada", 200)])
+def test_live_updates_of_a_page_need_the_role_of_the_page(page, users, log_in, who, status_):
+    assert status(page, "GET", "/events?kind=system&number=1", log_in(page, who)) == status_
 
 
 def test_each_route_of_the_table_is_tried_below():

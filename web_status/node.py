@@ -1,0 +1,113 @@
+"""How the node itself is: what the daemon tells the page beside what is in the ledger."""
+
+from dataclasses import dataclass, field
+
+from ledger.reader import LedgerReader
+from ledger.rows import JobRow, PauseRow, RuleLoadRow, SeriesRow
+from web_status.network import Echo
+
+_SHOWN = 50
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a person should know of the node at once.
+
+    Attributes
+    ----------
+    forecast
+        How long the disk will last, such as ``full in 4 days at today's rate``.
+    held
+        What is held up and why, a sentence each; the state line shows them.
+    """
+
+    forecast: str = ""
+    held: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class About:
+    """What does not change while the daemon runs: versions, and the configuration as TOML.
+
+    No secret is in it.
+    """
+
+    versions: tuple[tuple[str, str], ...] = ()
+    configuration: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What came of checking that nothing is lost; lines as ``safelight verify`` prints them."""
+
+    at: str
+    is_well: bool
+    lines: tuple[str, ...]
+
+
+@dataclass
+class Kept:
+    """What the page itself remembers until the daemon ends.
+
+    Attributes
+    ----------
+    echoes
+        The last echo of each PACS, by its name.
+    check
+        The last check.
+    is_checking
+        Whether one is at work.
+    """
+
+    echoes: dict[str, Echo] = field(default_factory=dict)
+    check: Check | None = None
+    is_checking: bool = False
+
+    def mark(self) -> tuple[object, ...]:
+        """Something that is different whenever anything of it has changed."""
+        return tuple(self.echoes.values()), self.check, self.is_checking
+
+
+@dataclass(frozen=True)
+class ShownJob:
+    """A job with its series."""
+
+    job: JobRow
+    series: SeriesRow
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What waits, what was given up and what is paused.
+
+    `queued` and `dead` are the first fifty of `all_queued` and `all_dead`.
+    """
+
+    all_queued: int = 0
+    all_dead: int = 0
+    queued: tuple[ShownJob, ...] = ()
+    dead: tuple[ShownJob, ...] = ()
+    pauses: tuple[PauseRow, ...] = ()
+
+
+@dataclass(frozen=True)
+class RulesState:
+    """The rules in force, and a later attempt to load others that failed."""
+
+    in_force: RuleLoadRow | None = None
+    failed: RuleLoadRow | None = None
+
+
+def queue_of(reader: LedgerReader) -> Queue:
+    """The queue, as the ledger has it."""
+    return Queue(
+        reader.count_jobs("queued"),
+        reader.count_jobs("dead"),
+        _shown(reader, reader.jobs(["queued"], limit=_SHOWN)),
+        _shown(reader, reader.jobs(["dead"], limit=_SHOWN)),
+        reader.pauses(),
+    )
+
+
+def _shown(reader: LedgerReader, jobs: tuple[JobRow, ...]) -> tuple[ShownJob, ...]:
+    return tuple(ShownJob(job, reader.one_series(job.series_id)) for job in jobs)
