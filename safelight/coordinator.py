@@ -12,12 +12,14 @@ from processor.job import progress_of
 from safelight.child import Reporter
 from safelight.commitments import Commitments
 from safelight.config import Config
+from safelight.getting import note_ended
 from safelight.ledger_opening import open_ledger
 from safelight.log_files import latest_lines
 from safelight.page_actions import PageActions
 from safelight.page_node import NodeCondition, about, network_of
 from safelight.pipeline import Pipeline
 from safelight.retrieve_progress import how_far
+from safelight.uploading import WRITER
 from safelight.version import __version__
 from web_status.app import WebContext, make_app, serve
 
@@ -40,6 +42,7 @@ async def _coordinate(
     storage = config.storage
     for folder in (storage.results, storage.scratch, storage.requests):
         folder.mkdir(parents=True, exist_ok=True)
+    note_ended(storage.spool / "journal", WRITER)  # an upload that ended with the process before
     runner = await serve(make_app(_web_context(config)), config.web)
     try:
         await asyncio.to_thread(_run_pipeline, config, report, stop, reload)

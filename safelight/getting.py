@@ -1,7 +1,7 @@
-"""Keeps in the spool what comes by C-GET, as a receiver keeps what is sent to it."""
+"""Keeps in the spool what comes by C-GET or is given, as a receiver keeps what is sent to it."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,11 +25,25 @@ class Shelf:
 
     def keep(self, instance: Instance) -> tuple[int, str]:
         """Keep one instance durably; return the C-STORE status and a comment (PS3.4 B.2.3)."""
-        command = Command(C_STORE_RQ, 0, instance.SOPClassUID, instance.SOPInstanceUID, True)
-        reception = Reception(
-            self.spool, command, instance.transfer_syntax_uid, self.origin, self.maximum_bytes
+        one = instance
+        return self.keep_pieces(
+            one.SOPClassUID, one.SOPInstanceUID, one.transfer_syntax_uid, [one.dataset]
         )
-        reception.take([instance.dataset])
+
+    def keep_pieces(
+        self,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        transfer_syntax_uid: str,
+        pieces: Iterable[memoryview],
+    ) -> tuple[int, str]:
+        """Keep one instance, whose dataset comes in pieces, in the same way."""
+        command = Command(C_STORE_RQ, 0, sop_class_uid, sop_instance_uid, True)
+        reception = Reception(
+            self.spool, command, transfer_syntax_uid, self.origin, self.maximum_bytes
+        )
+        for piece in pieces:
+            reception.take([piece])
         status, comment = reception.finish(self.tally)
         return status.code, comment
 

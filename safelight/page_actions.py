@@ -3,7 +3,7 @@
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from query.errors import QueryError
 from query.settings import METHODS, Method
 from safelight import job_commands
 from safelight.config import Config
+from safelight.disk import volume_of
 from safelight.errors import SafelightError
 from safelight.ledger_commands import balance_lines
 from safelight.requests import Request
@@ -26,6 +27,7 @@ from web_status.asking import ACCESSIONS_MAX, Wanted
 from web_status.errors import ActionRefused
 from web_status.network import Echo
 from web_status.node import Check
+from web_status.taken import Given, TakenIn
 
 _Done = TypeVar("_Done")
 _BETWEEN = re.compile(r"[\s,;]+")
@@ -97,6 +99,20 @@ class PageActions:
         except (LedgerError, OSError) as error:
             raise ActionRefused(str(error)) from error
         return Check(now(), not balance.losses, tuple(balance_lines(balance)))
+
+    def upload_room(self) -> int:
+        """How many bytes of uploads the disk has room for: each is there twice for a while."""
+        storage = self.config.storage
+        return (volume_of(storage.data).free_bytes - storage.free_bytes_min) // 2
+
+    def take_in(self, given: Sequence[Given], report: Callable[[int], None]) -> TakenIn:
+        """Take files in by the door of the receivers; a ZIP stands for the files in it."""
+        from safelight.uploading import take_in  # noqa: PLC0415 - seldom needed
+
+        try:
+            return take_in(self.config, given, report)
+        except OSError as error:
+            raise ActionRefused(f"the disk failed: {error.strerror}") from error
 
     def _order(self, wanted: Wanted) -> RetrieveOrder:
         typed = [text for text in _BETWEEN.split(wanted.accessions) if text]

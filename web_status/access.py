@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import aiohttp_jinja2
-from aiohttp import web
+from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.typedefs import Handler
 from markupsafe import Markup
 
@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 TOKEN_FIELD = "csrf"  # noqa: S105 - the name of a field
 TOKEN_HEADER = "X-CSRF-Token"  # noqa: S105 - the name of a header
 _FORM = "application/x-www-form-urlencoded"
+_FILES = "multipart/form-data"
+_TOKEN_BYTES = 256
 _FORM_SECONDS = 20.0
 _FIELD = Markup('<input type="hidden" name="{}" value="{}">')
 _READING = ("GET", "HEAD")
@@ -105,6 +107,8 @@ class Door:
 
 DOOR = web.AppKey("door", Door)
 PERSON = web.RequestKey("person", Person)
+MULTIPART = web.RequestKey("multipart", MultipartReader)
+"""The rest of a form with files, whose first field was read for the token."""
 _NEW_VISITOR = web.RequestKey("new visitor", str)
 
 
@@ -150,7 +154,7 @@ async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
         if needs.names and not person.sees_names:
             raise NamesHidden
     if request.method not in _READING:
-        await _require_token(request)
+        await _require_token(request, is_upload=needs is not None and needs.is_upload)
     return await handler(request)
 
 
@@ -188,20 +192,33 @@ async def record(
     await asyncio.to_thread(request.app[DOOR].audit.record, deed)
 
 
-async def _require_token(request: web.Request) -> None:
+async def _require_token(request: web.Request, *, is_upload: bool) -> None:
     """Raise `BadToken` unless the request carries the token, in a header or in its form.
 
-    The body of anything but a plain form is not read: it may be large.
+    Of the body of an upload only the first field is read, and nothing of any other body that is
+    no plain form: it may be large.
     """
     given = request.headers.get(TOKEN_HEADER)
     if given is None and request.content_type == _FORM:
         given = str((await form_of(request)).get(TOKEN_FIELD, ""))
+    elif given is None and is_upload and request.content_type == _FILES:
+        given = await _first_field(request)
     door = request.app[DOOR]
     visitor = door.visitor(request)
     if not (given and visitor):
         raise BadToken
     if not hmac.compare_digest(given.encode(), door.token(visitor).encode()):
         raise BadToken
+
+
+async def _first_field(request: web.Request) -> str:
+    """What the first field of a form with files holds, if it is the token; the rest waits."""
+    reader = request[MULTIPART] = await request.multipart()
+    async with asyncio.timeout(_FORM_SECONDS):
+        part = await reader.next()
+        if not isinstance(part, BodyPartReader) or part.name != TOKEN_FIELD:
+            return ""
+        return (await part.read_chunk(_TOKEN_BYTES)).decode("ascii", "replace")
 
 
 async def form_of(request: web.Request) -> Mapping[str, object]:

@@ -19,6 +19,7 @@ from web_status.rendering import set_up_templates
 from web_status.security import BODY_BYTES_MAX, add_security_headers, friendly_errors, guard
 from web_status.serving import require_users, tls_context
 from web_status.settings import WebSettings
+from web_status.uploads import add_uploads
 
 __all__ = ["WebContext", "make_app", "serve"]
 
@@ -50,6 +51,7 @@ def make_app(context: WebContext) -> web.Application:
     add_pages(app)
     add_actions(app)
     add_downloads(app)
+    add_uploads(app)
     add_login(app)
     add_metrics(app)
     app.router.add_get("/events", events, allow_head=False)

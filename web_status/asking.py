@@ -1,10 +1,12 @@
 """What the page asks of the daemon, as far as the page knows it."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from web_status.network import Echo
 from web_status.node import Check
+from web_status.taken import Given, TakenIn
 
 ACCESSIONS_MAX = 5000
 
@@ -66,3 +68,12 @@ class Actions(Protocol):
 
     def check(self) -> Check:
         """Check that nothing is lost; it takes as long as the spool is large."""
+
+    def upload_room(self) -> int:
+        """How many bytes of uploads the disk has room for."""
+
+    def take_in(self, given: Sequence[Given], report: Callable[[int], None]) -> TakenIn:
+        """Take files in by the door of the receivers; a ZIP stands for the files in it.
+
+        `report` is told how many instances were judged so far.
+        """

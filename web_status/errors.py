@@ -80,3 +80,7 @@ class TooManyTries(WebError):
         super().__init__(f"too many tries; again in {seconds:.0f} s")
         self.seconds = seconds
         self.is_first = is_first
+
+
+class NoRoom(Exception):
+    """The disk has no room for what is uploaded."""

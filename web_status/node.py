@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from ledger.reader import LedgerReader
 from ledger.rows import JobRow, PauseRow, RuleLoadRow, SeriesRow
 from web_status.network import Echo
+from web_status.taken import TakenIn
 
 _SHOWN = 50
 
@@ -46,6 +47,46 @@ class Check:
 
 
 @dataclass
+class Upload:
+    """Files that a person gave, and how far they are.
+
+    Attributes
+    ----------
+    at, by
+        When, and who it was; empty where nobody logs in.
+    files, bytes
+        What was given.
+    judged
+        Instances judged so far.
+    taken
+        What became of them; None until all are judged.
+    problem
+        Why they were not judged to the end.
+    """
+
+    at: str
+    by: str
+    files: int
+    bytes: int
+    judged: int = 0
+    taken: TakenIn | None = None
+    problem: str = ""
+
+    def report(self, judged: int) -> None:
+        """Note how far it is."""
+        self.judged = judged
+
+    def end(self, taken: TakenIn | None, problem: str) -> None:
+        """Note what came of it."""
+        self.taken, self.problem = taken, problem
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether there is nothing more to come."""
+        return self.taken is not None or bool(self.problem)
+
+
+@dataclass
 class Kept:
     """What the page itself remembers until the daemon ends.
 
@@ -57,15 +98,19 @@ class Kept:
         The last check.
     is_checking
         Whether one is at work.
+    uploads
+        The latest first.
     """
 
     echoes: dict[str, Echo] = field(default_factory=dict)
     check: Check | None = None
     is_checking: bool = False
+    uploads: list[Upload] = field(default_factory=list)
 
     def mark(self) -> tuple[object, ...]:
         """Something that is different whenever anything of it has changed."""
-        return tuple(self.echoes.values()), self.check, self.is_checking
+        far = tuple((one.at, one.judged, one.has_ended) for one in self.uploads)
+        return tuple(self.echoes.values()), self.check, self.is_checking, far
 
 
 @dataclass(frozen=True)

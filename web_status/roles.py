@@ -55,11 +55,14 @@ class Needs:
     is_use
         Whether a request shows that somebody is there. Pages ask by themselves for updates and
         pictures; that must not keep a session alive.
+    is_upload
+        Whether it takes files, as ``multipart/form-data`` of the size that ``[web]`` allows.
     """
 
     role: Role
     names: bool = False
     is_use: bool = True
+    is_upload: bool = False
 
 
 ROUTES: Mapping[tuple[str, str], Needs] = MappingProxyType(
@@ -91,6 +94,8 @@ ROUTES: Mapping[tuple[str, str], Needs] = MappingProxyType(
         ("POST", "/system/check"): Needs(Role.ADMIN),
         ("POST", "/system/pause"): Needs(Role.ADMIN),
         ("POST", "/system/resume"): Needs(Role.ADMIN),
+        ("GET", "/uploads"): Needs(Role.OPERATOR),
+        ("POST", "/uploads"): Needs(Role.OPERATOR, is_upload=True),
     }
 )
 """Method and path of every route, as the router writes it, to what it needs. HEAD is as GET."""
@@ -98,7 +103,8 @@ ROUTES: Mapping[tuple[str, str], Needs] = MappingProxyType(
 
 def role_of_page(kind: str) -> Role:
     """The least role for the live updates of a page, which all come by one route."""
-    return ROUTES["GET", "/system"].role if kind == "system" else Role.VIEWER
+    needs = ROUTES.get(("GET", f"/{kind}"))
+    return Role.VIEWER if needs is None else needs.role
 
 
 def needs_of(request: web.Request) -> Needs | None:

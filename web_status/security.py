@@ -21,6 +21,7 @@ from web_status.errors import (
     FileGone,
     LedgerUnavailable,
     NamesHidden,
+    NoRoom,
     NotAllowed,
     NotLoggedIn,
     OutsideResults,
@@ -28,6 +29,7 @@ from web_status.errors import (
     UsersUnreadable,
 )
 from web_status.login import login_page, own_path
+from web_status.roles import needs_of
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +62,7 @@ _TEXTS = {
     HTTPStatus.METHOD_NOT_ALLOWED: "This page can only be read.",
     HTTPStatus.REQUEST_TIMEOUT: "The request did not come to its end.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The request carries more than this page takes.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Files are sent here as a form.",
     HTTPStatus.MISDIRECTED_REQUEST: "This page is reached as 127.0.0.1 or localhost, and by the"
     " names of [web] hosts in the configuration, so that no other site can read it under a name of"
     " its own.",
@@ -74,6 +77,9 @@ _STALE_TEXT = (
 )
 _USERS_TEXT = (
     "The file of the users cannot be read, so nobody is let in. The log of the service says why."
+)
+_NO_ROOM_TEXT = (
+    "The disk has no room for this. Nothing was taken; what was sent is still where it was."
 )
 _GENERAL_TEXT = "The page could not be made. The log of the service says where it went wrong."
 _GONE_TEXT = (
@@ -97,6 +103,7 @@ _REFUSALS: Mapping[type[Exception], tuple[HTTPStatus, str]] = MappingProxyType(
         NamesHidden: (HTTPStatus.FORBIDDEN, _NAMES_TEXT),
         NotAllowed: (HTTPStatus.FORBIDDEN, _ROLE_TEXT),
         BadToken: (HTTPStatus.FORBIDDEN, _STALE_TEXT),
+        NoRoom: (HTTPStatus.INSUFFICIENT_STORAGE, _NO_ROOM_TEXT),
     }
 )
 
@@ -177,9 +184,11 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     origin = request.headers.get("Origin")
     if request.method not in ("GET", "HEAD") and origin and _host_name(origin) not in hosts:
         raise web.HTTPForbidden
-    too_large = (request.content_length or 0) > BODY_BYTES_MAX
-    if too_large or "Content-Encoding" in request.headers:
-        raise web.HTTPRequestEntityTooLarge(BODY_BYTES_MAX, request.content_length or 0)
+    needs, length = needs_of(request), request.content_length or 0
+    is_upload = needs is not None and needs.is_upload
+    limit = request.app[CONTEXT].settings.upload_bytes_max if is_upload else BODY_BYTES_MAX
+    if length > limit or "Content-Encoding" in request.headers:
+        raise web.HTTPRequestEntityTooLarge(limit, length)
     return await handler(request)
 
 

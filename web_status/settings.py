@@ -33,6 +33,8 @@ class WebSettings:
         So has one that began this long ago.
     viewers_see_names
         Whether names of patients are shown to the role viewer.
+    upload_bytes_max
+        The largest upload.
 
     Raises
     ------
@@ -52,6 +54,7 @@ class WebSettings:
     idle_minutes: Annotated[float, Gt(0)] = 30
     session_hours: Annotated[float, Gt(0)] = 12
     viewers_see_names: bool = False
+    upload_bytes_max: Annotated[int, Gt(0)] = 16 << 30
 
     def __post_init__(self) -> None:
         self._check_listen()

@@ -6,7 +6,7 @@ updates, and compared by the data it is made from. Nothing here renders.
 
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -27,7 +27,17 @@ from web_status.node import Condition, Queue, RulesState, queue_of
 from web_status.now import EMPTY, PAGE_SIZE, Now, Running, gather, running_jobs
 from web_status.retrieves import ListPage, ShownList, all_lists, list_page
 
-Kind = Literal["now", "study", "series", "alarms", "retrieves", "retrieve", "network", "system"]
+Kind = Literal[
+    "now",
+    "study",
+    "series",
+    "alarms",
+    "retrieves",
+    "retrieve",
+    "network",
+    "uploads",
+    "system",
+]
 _FULL = 0.9
 _LISTED = 50
 
@@ -135,6 +145,8 @@ def view_without_ledger(topic: Topic, context: WebContext) -> View:
             return _retrieves_view(state, ())
         case "network":
             return _network_view(state, peers_of(None, context.network, context.kept.echoes))
+        case "uploads":
+            return _uploads_view(state, context)
         case "system":
             return _system_view(state, Queue(), RulesState(), context)
     raise NotInLedger(f"no {topic.kind} {topic.number}")
@@ -253,6 +265,11 @@ def _network_view(state: Fragment, peers: Peers) -> View:
     return View("PACS and senders", fragments)
 
 
+def _uploads_view(state: Fragment, context: WebContext) -> View:
+    uploads = tuple(replace(one) for one in context.kept.uploads)  # they go on changing
+    return View("Upload", (state, Fragment("uploads", "_uploads.html", {"uploads": uploads})))
+
+
 def _system_view(state: Fragment, queue: Queue, rules: RulesState, context: WebContext) -> View:
     kept = context.kept
     balance = {"check": kept.check, "is_checking": kept.is_checking}
@@ -308,6 +325,7 @@ _VIEWS: Mapping[Kind, Callable[[_Look], View]] = MappingProxyType(
             RulesState(*look.reader.rules_in_force()),
             look.context,
         ),
+        "uploads": lambda look: _uploads_view(look.state, look.context),
         "study": lambda look: _study_view(look.reader, look.topic, look.state, look.progress),
         "series": lambda look: _series_view(look.reader, look.topic, look.state, look.progress),
     }

@@ -47,6 +47,8 @@ OPEN_TO = {
     ("POST", "/system/check"): 3,
     ("POST", "/system/pause"): 3,
     ("POST", "/system/resume"): 3,
+    ("GET", "/uploads"): 2,
+    ("POST", "/uploads"): 2,
 }
 # The statuses of who gets in, where that is not 200. An empty form to log in is judged, and wrong;
 # who is logged in is led on.
@@ -62,6 +64,7 @@ PASSED = {
     ("POST", "/system/check"): (303,),
     ("POST", "/system/pause"): (303,),
     ("POST", "/system/resume"): (303,),
+    ("POST", "/uploads"): (415,),
     ("GET", "/login"): (200, 303),
     ("HEAD", "/login"): (200, 303),
 }
@@ -125,7 +128,7 @@ def test_no_role_makes_up_for_a_forged_host_another_site_or_a_body_too_large(
     serve_page, chronicle, users, log_in, monkeypatch, who
 ):
     monkeypatch.setattr(page_app, "_LINGERING_SECONDS", 0.1)  # no body comes here
-    page = serve_page()
+    page = serve_page(upload_bytes_max=65_536)
     chronicle.workbook(chronicle.whole_series(1), b"x")
     headers = {} if who == "nobody" else log_in(page, who)
     wrongs = (
