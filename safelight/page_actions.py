@@ -15,6 +15,7 @@ from ledger.retrieve_records import RetrieveOrder
 from listener.journal import now
 from query.errors import QueryError
 from query.settings import METHODS, Method
+from rules.errors import RulesError
 from safelight import job_commands
 from safelight.config import Config
 from safelight.disk import volume_of
@@ -23,13 +24,20 @@ from safelight.ledger_commands import balance_lines
 from safelight.requests import Request
 from safelight.retrieve_list import checked
 from safelight.retrieve_orders import Wish, order_of
-from web_status.asking import ACCESSIONS_MAX, Wanted
+from web_status.archive import (
+    ACCESSIONS_MAX,
+    FoundStudies,
+    PlannedSeries,
+    Sought,
+    Wanted,
+)
 from web_status.errors import ActionRefused
 from web_status.network import Echo
 from web_status.node import Check
 from web_status.taken import Given, TakenIn
 
 _Done = TypeVar("_Done")
+_PLANNED_MAX = 200
 _BETWEEN = re.compile(r"[\s,;]+")
 
 
@@ -114,14 +122,42 @@ class PageActions:
         except OSError as error:
             raise ActionRefused(f"the disk failed: {error.strerror}") from error
 
+    def plan(self, wanted: Wanted) -> tuple[PlannedSeries, ...]:
+        """Ask the PACS what a retrieve would do, and do nothing else."""
+        from safelight.retrieve_dry_run import plan_of  # noqa: PLC0415 - large, seldom needed
+
+        wish = _asked(lambda: self._wish(wanted))
+        if len(wish.accessions) > _PLANNED_MAX:
+            raise ActionRefused(f"at most {_PLANNED_MAX} accession numbers are tried out at once")
+        return _asked(lambda: plan_of(self.config, wish))
+
+    def read_list(self, name: str, content: bytes) -> tuple[str, ...]:
+        """Read the accession numbers of a text, CSV or Excel file."""
+        from safelight.page_archive import numbers_of  # noqa: PLC0415 - as above
+
+        return _asked(lambda: numbers_of(name, content))
+
+    def search(self, sought: Sought) -> FoundStudies:
+        """Look for studies in a PACS."""
+        from safelight.page_archive import find  # noqa: PLC0415 - as above
+
+        return _asked(lambda: find(self.config, sought))
+
     def _order(self, wanted: Wanted) -> RetrieveOrder:
+        wish = self._wish(wanted)
+        order = order_of(self.config, wish, wish.asked(self.config), uuid.uuid4().hex)
+        return order.named(wanted.name[:100])
+
+    def _wish(self, wanted: Wanted) -> Wish:
+        from safelight.page_archive import filter_rules  # noqa: PLC0415 - as above
+
         typed = [text for text in _BETWEEN.split(wanted.accessions) if text]
         if len(typed) > ACCESSIONS_MAX:
             raise ActionRefused(f"{len(typed)} accession numbers; a list has {ACCESSIONS_MAX}")
         numbers = checked(enumerate(typed, start=1), "the list")
-        wish = Wish(numbers, None, wanted.pacs or None, _method(wanted.method), None, 0, None)
-        order = order_of(self.config, wish, wish.asked(self.config), uuid.uuid4().hex)
-        return order.named(wanted.name[:100])
+        method = _method(wanted.method)
+        filters = filter_rules(wanted)
+        return Wish(numbers, None, wanted.pacs or None, method, None, 0, None, filters)
 
     def _number(self, key: str) -> int:
         reader = LedgerReader(self.config.storage.ledger)
@@ -155,5 +191,5 @@ def _asked(what: Callable[[], _Done]) -> _Done:
         return what()
     except NotInLedger:
         raise
-    except (SafelightError, click.UsageError, ValueError) as error:
+    except (SafelightError, QueryError, RulesError, click.UsageError, ValueError) as error:
         raise ActionRefused(str(error)) from error

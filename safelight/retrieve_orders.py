@@ -32,7 +32,7 @@ Stay = Literal["no", "while busy", "to the end"]
 
 @dataclass(frozen=True)
 class Wish:
-    """The arguments of ``safelight retrieve``."""
+    """The arguments of ``safelight retrieve``; `filters` are rules that come before the others."""
 
     accessions: tuple[str, ...]
     listed: Path | None
@@ -41,6 +41,7 @@ class Wish:
     rules: Path | None
     priority: int
     tries: int | None
+    filters: tuple[tuple[str, str], ...] = ()
 
     def accession_numbers(self) -> tuple[str, ...]:
         """All that is asked for, each once.
@@ -74,12 +75,12 @@ class Wish:
     def rule_texts(self, config: Config) -> tuple[tuple[str, str], ...]:
         """The rules that leave series out, read and checked."""
         path = self.rules or config.retrieve.rules
-        if path is None:
-            return ()
-        from safelight.retrieve_filters import read_filter  # noqa: PLC0415 - takes long
+        read = () if path is None else read_rule_texts(path)
+        texts = (*self.filters, *((one.name, one.text) for one in read))
+        if texts:
+            from safelight.retrieve_filters import read_filter  # noqa: PLC0415 - takes long
 
-        texts = tuple((one.name, one.text) for one in read_rule_texts(path))
-        read_filter(texts)
+            read_filter(texts)
         return texts
 
 

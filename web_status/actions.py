@@ -13,7 +13,6 @@ from aiohttp import web
 
 from listener.journal import now
 from web_status.access import form_of, record
-from web_status.asking import Wanted
 from web_status.context import CONTEXT, WebContext
 from web_status.errors import ActionRefused
 from web_status.node import Check
@@ -27,7 +26,6 @@ def add_actions(app: web.Application) -> None:
     number = r"{number:\d{1,18}}"
     app.router.add_post(f"/jobs/{number}/resend", _resend)
     app.router.add_post(f"/jobs/{number}/cancel", _cancel)
-    app.router.add_post("/retrieves", _retrieve)
     app.router.add_post(f"/retrieves/{number}/again", _again)
     app.router.add_post(f"/retrieves/{number}/cancel", _cancel_list)
     app.router.add_post(f"/network/{number}/echo", _echo)
@@ -49,14 +47,6 @@ async def _cancel(request: web.Request) -> web.Response:
     await asyncio.to_thread(request.app[CONTEXT].actions.cancel, job)
     await record(request, "job cancelled", str(job))
     return _back(request)
-
-
-async def _retrieve(request: web.Request) -> web.Response:
-    given = await form_of(request)
-    wanted = Wanted(*(_text(given, name) for name in ("accessions", "name", "pacs", "method")))
-    number = await asyncio.to_thread(request.app[CONTEXT].actions.retrieve, wanted)
-    await record(request, "retrieve ordered", f"list {number}")
-    return _see(f"/retrieves/{number}")
 
 
 async def _again(request: web.Request) -> web.Response:

@@ -14,6 +14,7 @@ from web_status.ledger_thread import LEDGER, LedgerThread
 from web_status.live import HUB, events, hub_running, let_clients_go
 from web_status.login import add_login
 from web_status.metrics import add_metrics
+from web_status.ordering import add_ordering
 from web_status.pages import add_pages
 from web_status.rendering import set_up_templates
 from web_status.security import BODY_BYTES_MAX, add_security_headers, friendly_errors, guard
@@ -51,6 +52,7 @@ def make_app(context: WebContext) -> web.Application:
     add_pages(app)
     add_actions(app)
     add_downloads(app)
+    add_ordering(app)
     add_uploads(app)
     add_login(app)
     add_metrics(app)

@@ -1,32 +1,12 @@
 """What the page asks of the daemon, as far as the page knows it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from web_status.archive import FoundStudies, PlannedSeries, Sought, Wanted
 from web_status.network import Echo
 from web_status.node import Check
 from web_status.taken import Given, TakenIn
-
-ACCESSIONS_MAX = 5000
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A retrieve that a person asks for: the text as it was typed, and whom to ask.
-
-    Attributes
-    ----------
-    accessions
-        Accession numbers between commas, semicolons, spaces or line ends.
-    pacs, method
-        Empty for the first PACS, and for how it is asked otherwise.
-    """
-
-    accessions: str
-    name: str = ""
-    pacs: str = ""
-    method: str = ""
 
 
 class Actions(Protocol):
@@ -50,6 +30,15 @@ class Actions(Protocol):
 
     def retrieve(self, wanted: Wanted) -> int:
         """Order a retrieve list; return its number."""
+
+    def plan(self, wanted: Wanted) -> tuple[PlannedSeries, ...]:
+        """Ask the PACS what a retrieve would do, and do nothing else."""
+
+    def read_list(self, name: str, content: bytes) -> tuple[str, ...]:
+        """Read the accession numbers of a text, CSV or Excel file."""
+
+    def search(self, sought: Sought) -> FoundStudies:
+        """Look for studies in a PACS."""
 
     def retrieve_again(self, number: int) -> None:
         """Try again what of a list is not whole."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 from aiohttp import web
 
 from web_status.access import is_veiled, render
+from web_status.archive import Wanted
 from web_status.context import CONTEXT
 from web_status.look import look
 from web_status.rendering import html_of
@@ -87,5 +88,6 @@ async def _page(request: web.Request, topic: Topic) -> web.Response:
             "parts": parts,
             "lists": view.lists,
             "pacs": request.app[CONTEXT].actions.pacs,
+            "wanted": Wanted(""),
         },
     )

@@ -85,7 +85,16 @@ def test_it_fits_a_phone(daemon, stack, storescu, browser_page):
     node.wait_for_ended(1)
     page = browser_page
     page.set_viewport_size({"width": 400, "height": 800})
-    for path in ("/", "/series/1", "/studies/1", "/alarms", "/network", "/system"):
+    for path in (
+        "/",
+        "/series/1",
+        "/studies/1",
+        "/alarms",
+        "/network",
+        "/system",
+        "/uploads",
+        "/search",
+    ):
         page.goto(f"http://{node.web}{path}")
         assert page.evaluate("document.documentElement.scrollWidth") <= 400, path
     page.screenshot(path=ARTIFACTS / "phone.png", full_page=True)
@@ -102,7 +111,7 @@ def test_a_person_orders_studies_from_a_pacs_and_follows_them_to_their_end(
     page = browser_page
     page.goto(f"http://{node.web}/retrieves")
 
-    page.get_by_text("Retrieve studies").click()
+    page.get_by_text("Retrieve studies by accession number").click()
     page.get_by_label("Accession numbers").fill("A0001, A0009\nA0001")
     page.get_by_label("What you call the list").fill("Knees")
     page.get_by_role("button", name="Retrieve").click()
@@ -119,10 +128,47 @@ def test_a_person_orders_studies_from_a_pacs_and_follows_them_to_their_end(
     assert '"retrieve tried again"' in audit
     assert "A0001" not in audit
     assert page.goto(f"http://{node.web}/retrieves").ok
-    page.get_by_text("Retrieve studies").click()
+    page.get_by_text("Retrieve studies by accession number").click()
     page.get_by_label("Accession numbers").fill("***")
     page.get_by_role("button", name="Retrieve").click()
     expect(page.get_by_text("Nothing was done.")).to_be_visible()
+
+
+def test_a_person_searches_a_pacs_tries_it_out_and_retrieves_what_was_chosen(
+    daemon, orthanc, stack, storescu, browser_page, free_port
+):
+    port = free_port()
+    pacs = orthanc(modalities={"SAFELIGHT": ("127.0.0.1", port)})
+    table = f'name = "archive"\nae_title = "ORTHANC"\nhost = "127.0.0.1"\nport = {pacs.dicom_port}'
+    node = daemon(toml=f"[[pacs]]\n{table}\n", port=port)
+    for slices, name in ((4, "Thorax"), (2, "Thorax MPR")):
+        storescu(
+            stack(slices=slices, SeriesDescription=name)[0].parent,
+            port=pacs.dicom_port,
+            called="ORTHANC",
+        )
+    page = browser_page
+    page.goto(f"http://{node.web}/retrieves")
+    page.get_by_role("link", name="Search a PACS").click()
+    page.get_by_label("Patient name").fill("doe*")
+    page.get_by_label("Modality").fill("ct")
+    page.get_by_role("button", name="Search").click()
+    page.get_by_label("Choose A0001").check()
+    page.screenshot(path=ARTIFACTS / "search.png", full_page=True)
+    page.get_by_role("button", name="Try it out first").click()
+    expect(page.locator("tr", has_text="MPR").get_by_text("fetched")).to_be_visible()
+    page.get_by_label("derived series and scouts").check()
+    page.get_by_label("series with fewer instances than").fill("3")
+    page.get_by_role("button", name="Try it out first").click()
+    expect(page.locator("tr", has_text="MPR").get_by_text("left out: Least inst")).to_be_visible()
+    page.screenshot(path=ARTIFACTS / "plan.png", full_page=True)
+    page.get_by_role("button", name="Retrieve").click()
+    expect(page.locator("tr", has_text="A0001").get_by_text("whole")).to_be_visible(timeout=60_000)
+    assert len(node.series()) == 1
+    assert "A0001" not in page.url
+    page.goto(f"http://{node.web}/search")
+    page.get_by_role("button", name="Search").click()
+    expect(page.get_by_text("Nothing was done.")).to_be_visible()  # it asks for everything
 
 
 def test_an_administrator_looks_whether_everything_is_there(

@@ -37,7 +37,7 @@ from processor.report import ReportedStudy, write_report
 from rules.model import Decision, Reason, Rule, RuleReason, Step
 from web_status import passwords
 from web_status.app import WebContext, make_app, serve
-from web_status.asking import Wanted
+from web_status.archive import FoundStudies, FoundStudy, PlannedSeries, Sought, Wanted
 from web_status.errors import ActionRefused
 from web_status.network import Allowed, Echo, Network, Pacs
 from web_status.node import About, Check
@@ -101,6 +101,23 @@ class Asked:
     def retrieve(self, wanted: Wanted) -> int:
         self._note("retrieve", wanted)
         return 1
+
+    def plan(self, wanted: Wanted) -> tuple[PlannedSeries, ...]:
+        self._note("plan", wanted)
+        return (
+            PlannedSeries("A1", "1", "MR", "T2 sag", "24", "0", "fetched"),
+            PlannedSeries("A1", "2", "MR", "scout", "3", "0", "left out: Scouts: a scout"),
+            PlannedSeries("A2", "", "", "", "", "", "the PACS has no study of it"),
+        )
+
+    def read_list(self, name: str, content: bytes) -> tuple[str, ...]:
+        self._note("read list", name)
+        return tuple(content.decode().split())
+
+    def search(self, sought: Sought) -> FoundStudies:
+        self._note("search", sought)
+        known = ("A7", "P0042", "DOE^JANE", "20261103", "MR", "Knee", 3, 72)
+        return FoundStudies((FoundStudy(*known), FoundStudy("", *known[1:])), more=True)
 
     def retrieve_again(self, number: int) -> None:
         self._note("again", number)

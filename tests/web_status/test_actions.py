@@ -1,13 +1,8 @@
 """What the page asks of the daemon when a person presses a button. The daemon: tests/acceptance."""
 
 import json
-from urllib.parse import urlencode
 
 import pytest
-
-from web_status.asking import Wanted
-
-FORM = {"Content_Type": "application/x-www-form-urlencoded"}
 
 
 @pytest.fixture
@@ -35,14 +30,6 @@ def test_a_job_is_sent_again_or_cancelled_and_the_page_of_its_series_shows_it(pa
         ("olga", "job sent again", "7"),
         ("olga", "job cancelled", "8"),
     ]
-
-
-def test_a_retrieve_is_ordered_with_what_was_typed(page, context, olga):
-    typed = {"accessions": " A1\nA2 ", "name": "Knees", "pacs": "research", "method": "get"}
-    answer = page.get("/retrieves", "POST", urlencode(typed).encode(), **olga, **FORM)
-    assert (answer.status, answer.headers["Location"]) == (303, "/retrieves/1")
-    assert deeds(context) == [("retrieve", Wanted("A1\nA2", "Knees", "research", "get"))]
-    assert audited(context)[-1] == ("olga", "retrieve ordered", "list 1")
 
 
 def test_a_list_is_tried_again_or_cancelled(page, context, olga):
