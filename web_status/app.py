@@ -21,6 +21,7 @@ from web_status.security import BODY_BYTES_MAX, add_security_headers, friendly_e
 from web_status.serving import require_users, tls_context
 from web_status.settings import WebSettings
 from web_status.uploads import add_uploads
+from web_status.viewer import add_viewer
 
 __all__ = ["WebContext", "make_app", "serve"]
 
@@ -52,6 +53,7 @@ def make_app(context: WebContext) -> web.Application:
     add_pages(app)
     add_actions(app)
     add_downloads(app)
+    add_viewer(app)
     add_ordering(app)
     add_uploads(app)
     add_login(app)

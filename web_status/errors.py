@@ -84,3 +84,7 @@ class TooManyTries(WebError):
 
 class NoRoom(Exception):
     """The disk has no room for what is uploaded."""
+
+
+class NotViewable(Exception):
+    """A volume cannot be looked at; the message says why, without its name."""

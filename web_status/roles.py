@@ -80,6 +80,8 @@ ROUTES: Mapping[tuple[str, str], Needs] = MappingProxyType(
         ("GET", "/network"): Needs(Role.VIEWER),
         ("POST", "/network/{number}/echo"): Needs(Role.OPERATOR),
         ("GET", "/outputs/{number}"): Needs(Role.VIEWER, is_use=False),
+        ("GET", "/outputs/{number}/slices/{plane}/{index}"): Needs(Role.VIEWER),
+        ("GET", "/outputs/{number}/viewer"): Needs(Role.VIEWER),
         ("GET", "/retrieves"): Needs(Role.VIEWER),
         ("POST", "/retrieves"): Needs(Role.OPERATOR),
         ("POST", "/retrieves/file"): Needs(Role.OPERATOR, is_upload=True),

@@ -24,6 +24,7 @@ from web_status.errors import (
     NoRoom,
     NotAllowed,
     NotLoggedIn,
+    NotViewable,
     OutsideResults,
     TooManyTries,
     UsersUnreadable,
@@ -57,6 +58,7 @@ _HEADERS = (
 _ASK = {"WWW-Authenticate": 'Form realm="Safelight"'}
 
 _TEXTS = {
+    HTTPStatus.BAD_REQUEST: "What was asked for cannot be read.",
     HTTPStatus.FORBIDDEN: "Another site sent this request. Nothing was done.",
     HTTPStatus.NOT_FOUND: "There is no such page, or no such study, series or result.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This page can only be read.",
@@ -134,6 +136,9 @@ async def friendly_errors(request: web.Request, handler: Handler) -> web.StreamR
 def _failure_page(request: web.Request, error: Exception) -> web.Response:
     if isinstance(error, ActionRefused):  # told to who asked, and not logged
         return _error_page(request, HTTPStatus.CONFLICT, f"{error}. Nothing was done.")
+    if isinstance(error, NotViewable):
+        text = f"This volume cannot be shown: {error}."
+        return _error_page(request, HTTPStatus.UNPROCESSABLE_ENTITY, text)
     if isinstance(error, UsersUnreadable):
         logger.error("%s", error)  # it names a file of ours, and no patient
         return _error_page(request, HTTPStatus.SERVICE_UNAVAILABLE, _USERS_TEXT)

@@ -171,6 +171,73 @@ def test_a_person_searches_a_pacs_tries_it_out_and_retrieves_what_was_chosen(
     expect(page.get_by_text("Nothing was done.")).to_be_visible()  # it asks for everything
 
 
+def test_a_person_looks_through_a_series(daemon, stack, storescu, browser_page):
+    node = daemon()
+    files = stack(slices=30)
+    storescu(files[0].parent, port=node.port, called="SAFELIGHT")
+    node.wait_for_ended(1)
+    page = browser_page
+    page.goto(f"http://{node.web}/series/1")
+    page.get_by_role("link", name="Look at").click()
+    canvas, stage = page.locator("canvas"), page.locator(".stage")
+
+    def expect_shown(words, told):
+        expect(canvas).to_have_attribute("data-shown", words)
+        expect(page.locator(".where")).to_have_text(told)
+
+    expect_shown("axial 0 0", "1 of 30")
+    expect(page.get_by_text("Centre 40, width 400.")).to_be_visible()
+    stage.hover()
+    for _ in range(3):
+        page.mouse.wheel(0, 100)
+    expect_shown("axial 3 0", "4 of 30")
+    stage.focus()
+    for key, words, told in (
+        ("ArrowDown", "axial 4 0", "5 of 30"),
+        ("PageDown", "axial 14 0", "15 of 30"),
+        ("End", "axial 29 0", "30 of 30"),
+        ("ArrowRight", "axial 29 0", "30 of 30"),
+        ("ArrowUp", "axial 28 0", "29 of 30"),
+        ("Home", "axial 0 0", "1 of 30"),
+    ):
+        page.keyboard.press(key)
+        expect_shown(words, told)
+    page.get_by_label("Slice", exact=True).fill("8")
+    expect_shown("axial 7 0", "8 of 30")
+    assert 140 < grey(page) < 165  # 78 in a window from -160 to 240
+    page.locator(".presets").select_option("lung")
+    expect(page.get_by_text("Centre -600, width 1500.")).to_be_visible()
+    box = stage.bounding_box()
+    page.mouse.move(box["x"] + 300, box["y"] + 200)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 425, box["y"] + 200, steps=4)
+    page.mouse.up()
+    expect(page.get_by_text("Centre -600, width 2250.")).to_be_visible()
+    before = grey(page)
+    page.get_by_label("inverted").check()
+    page.wait_for_function(f"before => ({GREY})() !== before", arg=before)
+    page.screenshot(path=ARTIFACTS / "viewer.png")
+    page.get_by_role("button", name="coronal").click()
+    expect(canvas).to_have_attribute("data-shown", "coronal 8 0")
+    expect(page.locator(".letter.top")).to_have_text("H")
+    page.set_viewport_size({"width": 400, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    page.screenshot(path=ARTIFACTS / "viewer-phone.png")
+
+
+GREY = """() => {
+  const canvas = document.querySelector("canvas");
+  const copy = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+  copy.drawImage(canvas, -(canvas.width >> 1), -(canvas.height >> 1));
+  return copy.getImageData(0, 0, 1, 1).data[0];
+}"""
+
+
+def grey(page):
+    """The brightness of the middle of the slice."""
+    return page.evaluate(GREY)
+
+
 def test_an_administrator_looks_whether_everything_is_there(
     daemon, orthanc, stack, storescu, browser_page, free_port
 ):

@@ -5,6 +5,7 @@ The server runs in a thread with an event loop of its own, on a port from the op
 
 import asyncio
 import dataclasses
+import gzip
 import hashlib
 import http.client
 import re
@@ -17,6 +18,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlencode
 
+import nibabel as nib
 import numpy as np
 import pytest
 from aiohttp import web
@@ -228,9 +230,9 @@ class Chronicle:
         """Publish a NIfTI and a picture, and record them; return the job's folder."""
         folder = Path(f"study/{job.id:03d}_T2-{job.key}")
         (self._results / folder).mkdir(parents=True)
-        nifti = self._publish(folder, "007_T2.nii.gz", "nifti", b"\x1f\x8b not for unpacking")
-        drawn = self._publish(folder, "preview.png", "preview", picture or png())
         count = len(job.series.sop_instance_uids)
+        nifti = self._publish(folder, "007_T2.nii.gz", "nifti", nifti_file(count))
+        drawn = self._publish(folder, "preview.png", "preview", picture or png())
         steps = (
             StepResult(
                 "convert",
@@ -273,6 +275,13 @@ class Chronicle:
         self.decide(closed)
         self.finish(self.claim(), qc=qc)
         return closed
+
+
+def nifti_file(slices: int) -> bytes:
+    """A small volume, axial, whose value is i + 10 j + 100 k."""
+    i, j, k = np.indices((8, 6, slices))
+    image = nib.Nifti1Image((i + 10 * j + 100 * k).astype(np.int16), np.diag([2.0, 2.0, 3.0, 1.0]))
+    return gzip.compress(image.to_bytes(), mtime=0)
 
 
 def png() -> bytes:

@@ -33,6 +33,8 @@ OPEN_TO = {
     ("GET", "/network"): 1,
     ("POST", "/network/1/echo"): 2,
     ("GET", "/outputs/2"): 1,
+    ("GET", "/outputs/1/slices/axial/0"): 1,
+    ("GET", "/outputs/1/viewer"): 1,
     ("GET", "/retrieves"): 1,
     ("POST", "/retrieves"): 2,
     ("POST", "/retrieves/file"): 2,

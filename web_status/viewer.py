@@ -1,0 +1,142 @@
+"""The viewer: looking through published volumes in the browser."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from pathlib import Path
+
+from aiohttp import web
+
+from ledger.errors import NoLedger, NotInLedger
+from ledger.reader import LedgerReader
+from ledger.rows import OutputRow, SeriesRow
+from web_status.access import is_veiled, render
+from web_status.context import CONTEXT
+from web_status.downloads import file_below
+from web_status.ledger_thread import LEDGER
+from web_status.slices import Plane, Window, drawn, planes_of, slice_values, window_of
+from web_status.veil import veil
+from web_status.views import Fragment, View
+from web_status.volumes import OpenVolume, Volumes
+
+VIEWABLE = ("nifti", "npz")
+PRESETS = {
+    "CT": (
+        ("soft tissue", 40, 400),
+        ("lung", -600, 1500),
+        ("bone", 400, 1800),
+        ("brain", 40, 80),
+        ("liver", 60, 160),
+    )
+}
+"""Modality to the windows that are offered: name, centre, width."""
+_VALUE_MAX = 1e9
+
+_VOLUMES = web.AppKey("volumes", Volumes)
+
+
+def add_viewer(app: web.Application) -> None:
+    """Add the routes."""
+    app.router.add_get(r"/outputs/{number:\d{1,18}}/viewer", _viewer)
+    path = r"/outputs/{number:\d{1,18}}/slices/{plane:[a-z]{1,10}}/{index:\d{1,9}}"
+    app.router.add_get(path, _slice)
+    app.cleanup_ctx.append(_volumes_kept)
+
+
+async def _volumes_kept(app: web.Application) -> AsyncIterator[None]:
+    app[_VOLUMES] = Volumes(app[CONTEXT].data / "viewer")
+    yield
+
+
+async def _viewer(request: web.Request) -> web.Response:
+    """The page; what it shows is asked for slice by slice."""
+    output, row = await _found(request)
+    volume = await _open(request, output)
+    planes = await asyncio.to_thread(planes_of, volume.layout)
+    shown = {
+        "planes": [asdict(plane) for plane in planes],
+        "phases": volume.layout.shape[3],
+        "colour": volume.layout.dtype.fields is not None,
+        "presets": PRESETS.get(row.Modality, ()),
+        "slices": f"/outputs/{output.id}/slices",
+    }
+    values = {"title": f"Series {row.id}", "row": _veiled(request, row), "volume": shown}
+    return render("viewer.html", request, values)
+
+
+async def _slice(request: web.Request) -> web.Response:
+    """One slice as JPEG; the headers tell in which window."""
+    output, _ = await _found(request)
+    volume = await _open(request, output)
+    plane, index, phase = _place(request, volume)
+    window, invert = _asked_window(request), request.query.get("invert") == "1"
+
+    def draw() -> tuple[bytes, Window]:
+        values = slice_values(volume, plane, index, phase)
+        chosen = window or (Window(128, 256) if values.ndim > 2 else window_of(volume, values))
+        return drawn(values, chosen, invert=invert), chosen
+
+    body, used = await asyncio.to_thread(draw)
+    headers = {
+        "Content-Type": "image/jpeg",
+        "X-Window": f"{used.centre:.6g} {used.width:.6g} {int(used.is_final)}",
+    }
+    return web.Response(body=body, headers=headers)
+
+
+async def _found(request: web.Request) -> tuple[OutputRow, SeriesRow]:
+    number = int(request.match_info["number"])
+
+    def ask(reader: LedgerReader) -> tuple[OutputRow, SeriesRow]:
+        output = reader.output(number)
+        return output, reader.one_series(reader.job(output.job_id).series_id)
+
+    try:
+        output, row = await request.app[LEDGER].ask(ask)
+    except NoLedger:
+        raise NotInLedger(f"no output {number}") from None
+    if output.kind not in VIEWABLE:
+        raise NotInLedger(f"output {number} is no volume")
+    return output, row
+
+
+async def _open(request: web.Request, output: OutputRow) -> OpenVolume:
+    def open_it() -> OpenVolume:
+        path: Path = file_below(request.app[CONTEXT].results, output.path)
+        return request.app[_VOLUMES].open(path)
+
+    return await asyncio.to_thread(open_it)
+
+
+def _place(request: web.Request, volume: OpenVolume) -> tuple[Plane, int, int]:
+    """Plane, slice and phase; what the volume has not is not found."""
+    name, index = request.match_info["plane"], int(request.match_info["index"])
+    phase = request.query.get("phase", "0")
+    if not (phase.isascii() and phase.isdecimal() and len(phase) <= 9):
+        raise web.HTTPBadRequest
+    for plane in planes_of(volume.layout):
+        if plane.name == name and index < plane.slices and int(phase) < volume.layout.shape[3]:
+            return plane, index, int(phase)
+    raise web.HTTPNotFound
+
+
+def _asked_window(request: web.Request) -> Window | None:
+    given = [request.query.get(name) for name in ("centre", "width")]
+    if given == [None, None]:
+        return None
+    try:
+        centre, width = (float(text or "") for text in given)
+    except ValueError:
+        raise web.HTTPBadRequest from None
+    is_sane = math.isfinite(centre) and abs(centre) < _VALUE_MAX and 0 < width < _VALUE_MAX
+    if not is_sane:
+        raise web.HTTPBadRequest
+    return Window(centre, width)
+
+
+def _veiled(request: web.Request, row: SeriesRow) -> object:
+    """The series, without who the patient is where that is hidden."""
+    if not is_veiled(request):
+        return row
+    return veil(View("", (Fragment("", "", {"row": row}),))).fragments[0].values["row"]
