@@ -147,6 +147,10 @@ bench-receive: $(VENV)/.test peers  ## Compare receiving with other programs (20
 bench-retrieve: $(VENV)/.test peers  ## Retrieve studies from Orthanc, beside movescu (10 minutes): [ARGS=]
 	$(call step,python -m benchmarks.retrieve $(ARGS))
 
+.PHONY: bench-viewer
+bench-viewer: $(VENV)/.test peers  ## Open and scroll a CT of 400 slices, beside Orthanc (2 minutes): [ARGS=]
+	$(call step,python -m benchmarks.viewer $(ARGS))
+
 .PHONY: bench-verify
 bench-verify: $(VENV)/.test $(VENV)/.bench  ## Verify what converters write, into docs/conversion.md (minutes): [ARGS=]
 	$(call step,python -m benchmarks.verify $(ARGS))
