@@ -11,7 +11,6 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import aiohttp_jinja2
 from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.typedefs import Handler
 from markupsafe import Markup
@@ -19,7 +18,9 @@ from markupsafe import Markup
 from web_status.audit import AuditTrail, Deed
 from web_status.context import WebContext
 from web_status.errors import BadToken, NamesHidden, NotAllowed, NotLoggedIn, UsersUnreadable
-from web_status.roles import Role, needs_of
+from web_status.languages import language_of
+from web_status.rendering import page_of
+from web_status.roles import Role, can_be_read, needs_of
 from web_status.sessions import Sessions, is_id, new_id
 from web_status.throttle import Throttle
 from web_status.users import User, UsersFile
@@ -265,15 +266,19 @@ def set_cookie(door: Door, response: web.StreamResponse, visitor: str) -> None:
 def render(
     template: str, request: web.Request, values: Mapping[str, object], status: int = 200
 ) -> web.Response:
-    """A page for who asks.
+    """A page for who asks, in their language.
 
     Beside `values` its template may use `person`, who that is; ``{{ csrf() }}``, which writes the
-    token into a form; and `csrf_token()`, the token itself, for the header X-CSRF-Token.
+    token into a form; `csrf_token()`, the token itself, for the header X-CSRF-Token; and `here`,
+    where the page can be read again.
     """
     shown = {
         "person": person_of(request),
         "csrf": lambda: _FIELD.format(TOKEN_FIELD, token_of(request)),
         "csrf_token": lambda: token_of(request),
+        "number": "",
+        "here": request.path_qs if can_be_read(request) else "/",
         **values,
     }
-    return aiohttp_jinja2.render_template(template, request, shown, status=status)
+    text = page_of(request.app, language_of(request), template, shown)
+    return web.Response(text=text, content_type="text/html", status=status)

@@ -8,6 +8,7 @@ from aiohttp import web
 from web_status.access import DOOR, Door, admit, keep_visitor
 from web_status.actions import add_actions
 from web_status.certificates import certificate_watched
+from web_status.choosing import add_choosing
 from web_status.context import CONTEXT, WebContext
 from web_status.downloads import add_downloads
 from web_status.ledger_thread import LEDGER, LedgerThread
@@ -57,6 +58,7 @@ def make_app(context: WebContext) -> web.Application:
     add_ordering(app)
     add_uploads(app)
     add_login(app)
+    add_choosing(app)
     add_metrics(app)
     app.router.add_get("/events", events, allow_head=False)
     app.router.add_get("/healthz", _health)

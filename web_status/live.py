@@ -16,6 +16,7 @@ from aiohttp import web
 from ledger.errors import NotInLedger
 from web_status.access import is_veiled, person_of, still_admitted
 from web_status.errors import LedgerUnavailable, NotAllowed
+from web_status.languages import LANGUAGES, language_of
 from web_status.look import look, mark_of
 from web_status.rendering import html_of
 from web_status.roles import role_of_page
@@ -179,7 +180,7 @@ async def let_clients_go(app: web.Application) -> None:
 
 async def events(request: web.Request) -> web.StreamResponse:
     """Stream what changes on one page until it is closed, or its login has ended."""
-    topic, hub = _topic(request), request.app[HUB]
+    topic, language, hub = _topic(request), _language(request), request.app[HUB]
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     # A page may go away at any moment, also before its first byte has left.
     with hub.client(topic) as client, suppress(ConnectionError, TimeoutError):
@@ -190,7 +191,7 @@ async def events(request: web.Request) -> web.StreamResponse:
             if not still_admitted(request):
                 await _write(response, _ENDED)
                 break
-            await _write(response, _encode(request.app, change))
+            await _write(response, _encode(request.app, language, change))
     return response
 
 
@@ -205,15 +206,21 @@ def _topic(request: web.Request) -> Topic:
     return Topic(cast("Kind", kind), int(number), is_veiled(request))
 
 
+def _language(request: web.Request) -> str:
+    """The language of the page, which it names: another may have been chosen since."""
+    named = request.query.get("language", "")
+    return named if named in LANGUAGES else language_of(request)
+
+
 async def _write(response: web.StreamResponse, text: str) -> None:
     """Write, unless the page has read nothing for long: it has vanished."""
     async with asyncio.timeout(_WRITE_SECONDS):
         await response.write(text.encode())
 
 
-def _encode(app: web.Application, change: Change) -> str:
+def _encode(app: web.Application, language: str, change: Change) -> str:
     """An event with what changed; a comment, which keeps the connection, when nothing did."""
     if change == Change():
         return ": nothing new\n\n"
-    html = {name: html_of(app, fragment) for name, fragment in change.fragments.items()}
+    html = {name: html_of(app, language, one) for name, one in change.fragments.items()}
     return f"data: {json.dumps({'html': html, 'lists': change.lists})}\n\n"

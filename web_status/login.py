@@ -11,6 +11,7 @@ from aiohttp import web
 
 from web_status.access import DOOR, address_of, form_of, person_of, record, render, set_cookie
 from web_status.errors import TooManyTries
+from web_status.languages import msgid
 from web_status.passwords import is_password
 from web_status.users import User
 
@@ -51,7 +52,7 @@ def login_page(
     request: web.Request, wanted: str, problem: str = "", status: int = 200
 ) -> web.Response:
     """The form; `wanted` is where it leads, `problem` names what went wrong: see the template."""
-    values: dict[str, object] = {"title": "Log in", "wanted": wanted, "problem": problem}
+    values: dict[str, object] = {"title": msgid("Log in"), "wanted": wanted, "problem": problem}
     return render("login.html", request, values, status)
 
 

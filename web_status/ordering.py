@@ -14,6 +14,7 @@ from web_status.access import MULTIPART, TOKEN_FIELD, form_of, record, render
 from web_status.archive import Sought, Wanted
 from web_status.context import CONTEXT
 from web_status.errors import ActionRefused
+from web_status.languages import msgid
 from web_status.threads import in_own_thread
 
 _LIST_BYTES_MAX = 4 << 20
@@ -86,13 +87,25 @@ async def _search(request: web.Request) -> web.Response:
 
 def _search_page(request: web.Request, sought: Sought, **found: object) -> web.Response:
     pacs = request.app[CONTEXT].actions.pacs
-    values = {"title": "Search a PACS", "pacs": pacs, "sought": sought, "found": None, **found}
+    values = {
+        "title": msgid("Search a PACS"),
+        "pacs": pacs,
+        "sought": sought,
+        "found": None,
+        **found,
+    }
     return render("search.html", request, values)
 
 
 def _form_page(request: web.Request, wanted: Wanted, **more: object) -> web.Response:
     pacs = request.app[CONTEXT].actions.pacs
-    values = {"title": "Retrieve studies", "pacs": pacs, "wanted": wanted, "plan": None, **more}
+    values = {
+        "title": msgid("Retrieve studies"),
+        "pacs": pacs,
+        "wanted": wanted,
+        "plan": None,
+        **more,
+    }
     return render("order.html", request, values)
 
 

@@ -7,6 +7,7 @@ from aiohttp import web
 from web_status.access import is_veiled, render
 from web_status.archive import Wanted
 from web_status.context import CONTEXT
+from web_status.languages import language_of
 from web_status.look import look
 from web_status.rendering import html_of
 from web_status.views import Topic
@@ -78,12 +79,14 @@ def page_number(request: web.Request) -> int:
 async def _page(request: web.Request, topic: Topic) -> web.Response:
     topic = replace(topic, veiled=is_veiled(request))
     view = await look(request.app, topic)
-    parts = {fragment.id: html_of(request.app, fragment) for fragment in view.fragments}
+    language = language_of(request)
+    parts = {one.id: html_of(request.app, language, one) for one in view.fragments}
     return render(
         f"{topic.kind}.html",
         request,
         {
             "title": view.title,
+            "number": topic.number,
             "topic": topic,
             "parts": parts,
             "lists": view.lists,

@@ -73,6 +73,7 @@ ROUTES: Mapping[tuple[str, str], Needs] = MappingProxyType(
         ("GET", "/healthz"): Needs(Role.ANYONE),
         ("POST", "/jobs/{number}/cancel"): Needs(Role.OPERATOR),
         ("POST", "/jobs/{number}/resend"): Needs(Role.OPERATOR),
+        ("POST", "/language"): Needs(Role.ANYONE),
         ("GET", "/login"): Needs(Role.ANYONE),
         ("POST", "/login"): Needs(Role.ANYONE),
         ("POST", "/logout"): Needs(Role.VIEWER),
@@ -111,6 +112,12 @@ def role_of_page(kind: str) -> Role:
     """The least role for the live updates of a page, which all come by one route."""
     needs = ROUTES.get(("GET", f"/{kind}"))
     return Role.VIEWER if needs is None else needs.role
+
+
+def can_be_read(request: web.Request) -> bool:
+    """Whether the address of a request leads to a page, whatever its own method is."""
+    resource = request.match_info.route.resource
+    return resource is not None and ("GET", resource.canonical) in ROUTES
 
 
 def needs_of(request: web.Request) -> Needs | None:

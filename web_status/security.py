@@ -29,6 +29,7 @@ from web_status.errors import (
     TooManyTries,
     UsersUnreadable,
 )
+from web_status.languages import msgid
 from web_status.login import login_page, own_path
 from web_status.roles import needs_of
 
@@ -58,36 +59,45 @@ _HEADERS = (
 _ASK = {"WWW-Authenticate": 'Form realm="Safelight"'}
 
 _TEXTS = {
-    HTTPStatus.BAD_REQUEST: "What was asked for cannot be read.",
-    HTTPStatus.FORBIDDEN: "Another site sent this request. Nothing was done.",
-    HTTPStatus.NOT_FOUND: "There is no such page, or no such study, series or result.",
-    HTTPStatus.METHOD_NOT_ALLOWED: "This page can only be read.",
-    HTTPStatus.REQUEST_TIMEOUT: "The request did not come to its end.",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The request carries more than this page takes.",
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Files are sent here as a form.",
-    HTTPStatus.MISDIRECTED_REQUEST: "This page is reached as 127.0.0.1 or localhost, and by the"
-    " names of [web] hosts in the configuration, so that no other site can read it under a name of"
-    " its own.",
-    HTTPStatus.SERVICE_UNAVAILABLE: "The ledger cannot be read at the moment. Load the page again"
-    " in a few seconds; if it stays so, look into the log of the service.",
+    HTTPStatus.BAD_REQUEST: msgid("What was asked for cannot be read."),
+    HTTPStatus.FORBIDDEN: msgid("Another site sent this request. Nothing was done."),
+    HTTPStatus.NOT_FOUND: msgid("There is no such page, or no such study, series or result."),
+    HTTPStatus.METHOD_NOT_ALLOWED: msgid("This page can only be read."),
+    HTTPStatus.REQUEST_TIMEOUT: msgid("The request did not come to its end."),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: msgid("The request carries more than this page takes."),
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: msgid("Files are sent here as a form."),
+    HTTPStatus.MISDIRECTED_REQUEST: msgid(
+        "This page is reached as 127.0.0.1 or localhost, and by the names of [web] hosts in the"
+        " configuration, so that no other site can read it under a name of its own."
+    ),
+    HTTPStatus.SERVICE_UNAVAILABLE: msgid(
+        "The ledger cannot be read at the moment. Load the page again"
+        " in a few seconds; if it stays so, look into the log of the service."
+    ),
 }
-_ROLE_TEXT = "Your role does not include this. Nothing was done; an administrator can change roles."
-_NAMES_TEXT = "This file names patients, who are hidden from your role."
-_STALE_TEXT = (
+_ROLE_TEXT = msgid(
+    "Your role does not include this. Nothing was done; an administrator can change roles."
+)
+_NAMES_TEXT = msgid("This file names patients, who are hidden from your role.")
+_STALE_TEXT = msgid(
     "The page this was sent from is too old, or another site sent it. Nothing was done: go back,"
     " load the page again and repeat."
 )
-_USERS_TEXT = (
+_USERS_TEXT = msgid(
     "The file of the users cannot be read, so nobody is let in. The log of the service says why."
 )
-_NO_ROOM_TEXT = (
+_NO_ROOM_TEXT = msgid(
     "The disk has no room for this. Nothing was taken; what was sent is still where it was."
 )
-_GENERAL_TEXT = "The page could not be made. The log of the service says where it went wrong."
-_GONE_TEXT = (
+_GENERAL_TEXT = msgid(
+    "The page could not be made. The log of the service says where it went wrong."
+)
+_GONE_TEXT = msgid(
     "The ledger knows this result, but its file is no longer in the results folder: somebody"
     " moved or removed it. The instances it was made from are still in the spool."
 )
+_REFUSED_TEXT = msgid("%(reason)s. Nothing was done.")
+_NOT_VIEWABLE_TEXT = msgid("This volume cannot be shown: %(reason)s.")
 
 
 async def add_security_headers(_request: web.Request, response: web.StreamResponse) -> None:
@@ -135,10 +145,10 @@ async def friendly_errors(request: web.Request, handler: Handler) -> web.StreamR
 
 def _failure_page(request: web.Request, error: Exception) -> web.Response:
     if isinstance(error, ActionRefused):  # told to who asked, and not logged
-        return _error_page(request, HTTPStatus.CONFLICT, f"{error}. Nothing was done.")
+        return _error_page(request, HTTPStatus.CONFLICT, _REFUSED_TEXT, str(error))
     if isinstance(error, NotViewable):
-        text = f"This volume cannot be shown: {error}."
-        return _error_page(request, HTTPStatus.UNPROCESSABLE_ENTITY, text)
+        status = HTTPStatus.UNPROCESSABLE_ENTITY
+        return _error_page(request, status, _NOT_VIEWABLE_TEXT, str(error))
     if isinstance(error, UsersUnreadable):
         logger.error("%s", error)  # it names a file of ours, and no patient
         return _error_page(request, HTTPStatus.SERVICE_UNAVAILABLE, _USERS_TEXT)
@@ -148,9 +158,12 @@ def _failure_page(request: web.Request, error: Exception) -> web.Response:
     return _error_page(request, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-def _error_page(request: web.Request, status: int, text: str = "") -> web.Response:
+def _error_page(
+    request: web.Request, status: int, text: str = "", reason: str = ""
+) -> web.Response:
     known = HTTPStatus(status)
-    shown = {"title": known.phrase, "text": text or _TEXTS.get(known, _GENERAL_TEXT)}
+    told = text or _TEXTS.get(known, _GENERAL_TEXT)
+    shown = {"title": known.phrase, "text": told, "reason": reason}
     return render("error.html", request, shown, status)
 
 

@@ -14,6 +14,7 @@ from ledger.rows import OutputRow, SeriesRow
 from web_status.access import is_veiled, render
 from web_status.context import CONTEXT
 from web_status.downloads import file_below
+from web_status.languages import msgid
 from web_status.ledger_thread import LEDGER
 from web_status.slices import Plane, Window, drawn, planes_of, slice_values, window_of
 from web_status.veil import veil
@@ -61,7 +62,8 @@ async def _viewer(request: web.Request) -> web.Response:
         "presets": PRESETS.get(row.Modality, ()),
         "slices": f"/outputs/{output.id}/slices",
     }
-    values = {"title": f"Series {row.id}", "row": _veiled(request, row), "volume": shown}
+    title = {"title": msgid("Series %(number)s"), "number": row.id}
+    values = {**title, "row": _veiled(request, row), "volume": shown}
     return render("viewer.html", request, values)
 
 

@@ -22,6 +22,7 @@ from ledger.rows import (
 )
 from web_status.context import Progress, WebContext
 from web_status.details import entries
+from web_status.languages import msgid
 from web_status.network import Peers, peers_of, silences
 from web_status.node import Condition, Queue, RulesState, queue_of
 from web_status.now import EMPTY, PAGE_SIZE, Now, Running, gather, running_jobs
@@ -65,7 +66,10 @@ class Fragment:
 
 @dataclass(frozen=True)
 class View:
-    """All that a page shows; `lists` gives the order of the fragments in each growing list."""
+    """All that a page shows; `lists` gives the order of the fragments in each growing list.
+
+    `title` may name the `number` of the topic; it is translated where it is shown.
+    """
 
     title: str
     fragments: tuple[Fragment, ...]
@@ -187,7 +191,7 @@ def _now_view(now: Now, topic: Topic, state: Fragment, context: WebContext) -> V
         Fragment("pages", "_pages.html", {"pages": pages}),
         *_rows(now.rows, now.running),
     )
-    return View("Now", fragments, _listed(now.rows))
+    return View(msgid("Now"), fragments, _listed(now.rows))
 
 
 def _rows(rows: Iterable[SeriesRow], running: Iterable[Running]) -> tuple[Fragment, ...]:
@@ -210,7 +214,7 @@ def _study_view(reader: LedgerReader, topic: Topic, state: Fragment, progress: P
     rows = reader.study_series(topic.number)
     study = Fragment("study", "_study.html", {"study": rows[0], "rows": rows})
     fragments = (state, study, *_rows(rows, running_jobs(reader, progress)))
-    return View(f"Study {topic.number}", fragments, _listed(rows))
+    return View(msgid("Study %(number)s"), fragments, _listed(rows))
 
 
 @dataclass(frozen=True)
@@ -238,11 +242,11 @@ def _alarms_view(state: Fragment, alarms: Alarms) -> View:
         Fragment("quarantine", "_quarantine.html", {"files": alarms.quarantine}),
         Fragment("senders", "_senders.html", {"senders": alarms.senders}),
     )
-    return View("Alarms", fragments)
+    return View(msgid("Alarms"), fragments)
 
 
 def _retrieves_view(state: Fragment, lists: tuple[ShownList, ...]) -> View:
-    return View("Retrieves", (state, Fragment("lists", "_lists.html", {"lists": lists})))
+    return View(msgid("Retrieves"), (state, Fragment("lists", "_lists.html", {"lists": lists})))
 
 
 def _retrieve_view(state: Fragment, page: ListPage) -> View:
@@ -251,7 +255,7 @@ def _retrieve_view(state: Fragment, page: ListPage) -> View:
         Fragment("list", "_retrieve.html", {"head": page.head}),
         Fragment("numbers", "_numbers.html", {"items": page.items, "more": page.more}),
     )
-    return View(f"Retrieve list {page.head.row.id}", fragments)
+    return View(msgid("Retrieve list %(number)s"), fragments)
 
 
 def _network_view(state: Fragment, peers: Peers) -> View:
@@ -262,12 +266,14 @@ def _network_view(state: Fragment, peers: Peers) -> View:
         Fragment("allowed", "_allowed.html", {"allowed": peers.allowed}),
         Fragment("refused", "_refused.html", {"refusals": peers.refusals}),
     )
-    return View("PACS and senders", fragments)
+    return View(msgid("PACS and senders"), fragments)
 
 
 def _uploads_view(state: Fragment, context: WebContext) -> View:
     uploads = tuple(replace(one) for one in context.kept.uploads)  # they go on changing
-    return View("Upload", (state, Fragment("uploads", "_uploads.html", {"uploads": uploads})))
+    return View(
+        msgid("Upload"), (state, Fragment("uploads", "_uploads.html", {"uploads": uploads}))
+    )
 
 
 def _system_view(state: Fragment, queue: Queue, rules: RulesState, context: WebContext) -> View:
@@ -281,7 +287,7 @@ def _system_view(state: Fragment, queue: Queue, rules: RulesState, context: WebC
         Fragment("log", "_log.html", {"lines": context.log()}),
         Fragment("about", "_about.html", {"about": context.about}),
     )
-    return View("System", fragments)
+    return View(msgid("System"), fragments)
 
 
 def _series_view(reader: LedgerReader, topic: Topic, state: Fragment, progress: Progress) -> View:
@@ -293,7 +299,7 @@ def _series_view(reader: LedgerReader, topic: Topic, state: Fragment, progress: 
         Fragment("jobs", "_jobs.html", {"row": row} | _jobs(reader.jobs_of(row.id), progress)),
         Fragment("history", "_history.html", {"history": reader.history(row.id)}),
     )
-    return View(f"Series {row.id}", fragments)
+    return View(msgid("Series %(number)s"), fragments)
 
 
 def _jobs(jobs: tuple[JobRow, ...], progress: Progress) -> dict[str, object]:

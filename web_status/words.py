@@ -1,22 +1,11 @@
-"""Puts what the ledger says into words, numbers with units and times. Pure."""
+"""Tones, words and times for what the ledger says, the same in every language. Pure."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from ledger.rows import SeriesRow
-from processor.words import (
-    GRADE_WORDS,
-    KIND_WORDS,
-    PROCESSOR_WORDS,
-    STEP_TONES,
-    STEP_WORDS,
-    Words,
-    count,
-    dicom_date,
-    percent,
-    person_name,
-    size,
-)
+from processor.words import STEP_TONES, Words, dicom_date, percent
+from web_status.languages import msgid
 
 STATE_TONES: Words = MappingProxyType(
     {
@@ -32,7 +21,11 @@ STATE_TONES: Words = MappingProxyType(
 """State of a series to the tone it is shown in."""
 
 STATE_WORDS: Words = MappingProxyType(
-    {"attention": "needs a person", "kept": "kept as it came", "dropped": "left out by a rule"}
+    {
+        "attention": msgid("needs a person"),
+        "kept": msgid("kept as it came"),
+        "dropped": msgid("left out by a rule"),
+    }
 )
 """States whose own name does not say enough."""
 
@@ -47,7 +40,7 @@ JOB_TONES: Words = MappingProxyType(
         "cancelled": "calm",
     }
 )
-JOB_WORDS: Words = MappingProxyType({"dead": "given up"})
+JOB_WORDS: Words = MappingProxyType({"dead": msgid("given up")})
 
 
 RETRIEVE_TONES: Words = MappingProxyType(
@@ -63,43 +56,6 @@ RETRIEVE_TONES: Words = MappingProxyType(
     }
 )
 
-_ADVICE: Words = MappingProxyType(
-    {
-        "StorageError": "Check that the disk of the results folder is there, writable and not"
-        " full.",
-        "WorkerTimeout": "The series took longer than a worker may. Raise the time limit if it is"
-        " very large; otherwise one of its instances is probably damaged.",
-        "WorkerOutOfMemory": "The series needs more memory than a worker may have. Raise the"
-        " memory limit, or let fewer workers run at the same time.",
-        "WorkerDied": "The worker process crashed, most often in the decoder of a damaged"
-        " instance. Compare the instances with those of the sender.",
-        "OptionError": "An option in the rule is wrong. Correct the rule named above.",
-        "TemplateError": "A metadata template is wrong. Correct the file the message names.",
-    }
-)
-_GENERAL_ADVICE = "Trying again did not help. The log of the service names the place in the code."
-_NOTHING_LOST = "No instance is lost: all of them are in the spool."
-
-
-def advice(error: str) -> str:
-    """What a person can do about the error of a job that was given up."""
-    found = (text for cause, text in _ADVICE.items() if cause in error)
-    return f"{next(found, _GENERAL_ADVICE)} {_NOTHING_LOST}"
-
-
-def seconds(number: float) -> str:
-    """A duration.
-
-    >>> seconds(0.25), seconds(12.34), seconds(200), seconds(7300)
-    ('0.25 s', '12.3 s', '3 min 20 s', '2 h 1 min')
-    """
-    if number < 60:
-        return f"{number:.3g} s"
-    minutes = round(number) // 60
-    if minutes < 60:
-        return f"{minutes} min {round(number) % 60} s"
-    return f"{minutes // 60} h {minutes % 60} min"
-
 
 def utc(timestamp: str) -> str:
     """A ledger timestamp for a reader without JavaScript.
@@ -108,21 +64,6 @@ def utc(timestamp: str) -> str:
     '2026-11-03 09:30:01 UTC'
     """
     return f"{timestamp[:10]} {timestamp[11:19]} UTC"
-
-
-def series_name(row: SeriesRow) -> str:
-    """What a series is called: its number and description."""
-    number = "" if row.SeriesNumber is None else f"{row.SeriesNumber} "
-    return f"{number}{row.SeriesDescription or 'without description'}"
-
-
-def completeness(row: SeriesRow) -> str:
-    """How sure it is that a series is whole, and on what evidence."""
-    if row.state == "arriving":
-        return f"{count(row.instances, 'instance')} so far"
-    grade = row.grade or "unknown"
-    word = "incomplete" if row.missing else GRADE_WORDS.get(grade, grade)
-    return f"{word}: {row.evidence}"
 
 
 def quality(row: SeriesRow) -> str:
@@ -142,27 +83,14 @@ def labelled(words: Words) -> Callable[[str], str]:
 
 FILTERS: Mapping[str, Callable[..., str]] = MappingProxyType(
     {
-        "advice": advice,
-        "completeness": completeness,
-        "count": count,
         "dicom_date": dicom_date,
         "job_tone": labelled(JOB_TONES),
-        "job_word": labelled(JOB_WORDS),
-        "kind_word": labelled(KIND_WORDS),
         "percent": percent,
-        "person_name": person_name,
-        "processor_word": labelled(PROCESSOR_WORDS),
-        "quality": quality,
         "quality_tone": quality_tone,
         "retrieve_tone": labelled(RETRIEVE_TONES),
-        "seconds": seconds,
-        "series_name": series_name,
-        "size": size,
         "state_tone": labelled(STATE_TONES),
-        "state_word": labelled(STATE_WORDS),
         "step_tone": labelled(STEP_TONES),
-        "step_word": labelled(STEP_WORDS),
         "utc": utc,
     }
 )
-"""The filters of the templates."""
+"""The filters of the templates that are the same in every language."""

@@ -394,7 +394,7 @@ def log_in(password) -> Callable[..., dict[str, str]]:
 
     def log_in(page: Page, name: str) -> dict[str, str]:
         form = page.get("/login")
-        (token,) = re.findall(r'name="csrf" value="(\w+)"', form.text)
+        token = re.search(r'name="csrf" value="(\w+)"', form.text)[1]
         answer = page.get(
             "/login",
             "POST",

@@ -216,7 +216,7 @@ def test_addresses_carry_no_patient_data(page, chronicle):
             if not link.startswith("/static/"):
                 assert re.fullmatch(
                     r"(#content|/|/alarms|/network|/system|/uploads|/search|/retrieves|/(series|studies|outputs)/\d+(/workbook|/report|/viewer|#jobs)?"
-                    r"|/events\?kind=[a-z]+&amp;number=\d+)",
+                    r"|/events\?kind=[a-z]+&amp;number=\d+&amp;language=en)",
                     link,
                 ), link
 

@@ -1,12 +1,15 @@
 """Where the page may listen, and how it puts things. Not covered: the wording itself."""
 
 import doctest
+from gettext import NullTranslations
 from pathlib import Path
 
 import pytest
 
-from web_status import details, login, throttle, veil, words
+from web_status import details, languages, login, throttle, veil, wording, words
 from web_status.settings import WebSettings
+
+ENGLISH = wording.Wording(NullTranslations())
 
 
 @pytest.mark.parametrize(
@@ -80,7 +83,7 @@ def test_settings_that_would_leave_a_door_open_are_refused(settings, problem):
         WebSettings(**settings)
 
 
-@pytest.mark.parametrize("module", [words, details, throttle, login, veil])
+@pytest.mark.parametrize("module", [words, wording, languages, details, throttle, login, veil])
 def test_the_examples_in_the_docstrings_hold(module):
     assert doctest.testmod(module).failed == 0
 
@@ -96,13 +99,13 @@ def test_the_examples_in_the_docstrings_hold(module):
     ],
 )
 def test_sizes_change_unit_where_three_digits_end(number, shown):
-    assert words.size(number) == shown
+    assert ENGLISH.size(number) == shown
 
 
 def test_every_known_error_has_its_own_advice_and_an_unknown_one_has_some():
-    known = [words.advice(f"{name}: something") for name in words._ADVICE]
+    known = [ENGLISH.advice(f"{name}: something") for name in wording.ADVICE]
     assert len(set(known)) == len(known)
-    assert "in the spool" in words.advice("Surprise: never seen")
+    assert "in the spool" in ENGLISH.advice("Surprise: never seen")
 
 
 def test_details_of_any_shape_become_texts_and_tables():

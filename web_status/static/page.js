@@ -124,8 +124,9 @@ function disconnect() {
 }
 
 localizeTimes(document);
-document.getElementById("zone").textContent =
-  `· times in ${Intl.DateTimeFormat().resolvedOptions().timeZone}`;
+const zone = document.getElementById("zone");
+zone.textContent =
+  zone.dataset.words.replace("{zone}", Intl.DateTimeFormat().resolvedOptions().timeZone);
 
 if (document.body.dataset.events) {
   // A browser has six connections to a host: pages nobody looks at give theirs back.

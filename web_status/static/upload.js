@@ -5,7 +5,8 @@ const form = document.getElementById("upload");
 const [filesInput, folderInput] = form.querySelectorAll("input[type=file]");
 const sending = form.querySelector(".sending");
 const bar = sending.querySelector("progress");
-const words = sending.querySelector("span");
+const shown = sending.querySelector("span");
+const words = JSON.parse(form.dataset.words);
 folderInput.closest("p").hidden = false;
 
 // All files below what was dropped; a folder gives its entries in several portions.
@@ -21,7 +22,7 @@ async function filesBelow(entry) {
 }
 
 function send(files) {
-  if (!files.length) return tell("No file was chosen.");
+  if (!files.length) return tell(words.none);
   const body = new FormData();
   for (const file of files) body.append("files", file, file.webkitRelativePath || file.name);
   const request = new XMLHttpRequest();
@@ -29,21 +30,22 @@ function send(files) {
   request.setRequestHeader("X-CSRF-Token", form.elements.csrf.value);
   request.upload.onprogress = ({ loaded, total }) => {
     bar.value = total ? loaded / total : 0;
-    tell(`${Math.floor(100 * bar.value)} % of ${files.length} ${files.length === 1 ? "file" : "files"} sent`);
+    const sent = files.length === 1 ? words.one : words.many;
+    tell(sent.replace("{percent}", Math.floor(100 * bar.value)).replace("{files}", files.length));
   };
   request.onload = () => {
     busy(false);
     if (request.status < 400) {
       form.reset();
-      tell("All sent.");
+      tell(words.all);
     } else {
       const page = new DOMParser().parseFromString(request.responseText, "text/html");
-      tell(page.querySelector("main p")?.textContent ?? `It was refused (${request.status}).`);
+      tell(page.querySelector("main p")?.textContent ?? words.refused.replace("{status}", request.status));
     }
   };
   request.onerror = () => {
     busy(false);
-    tell("The connection broke. Nothing was taken; send the files again.");
+    tell(words.broken);
   };
   busy(true);
   request.send(body);
@@ -51,7 +53,7 @@ function send(files) {
 
 function tell(text) {
   sending.hidden = false;
-  words.textContent = text;
+  shown.textContent = text;
 }
 
 function busy(is) {
@@ -74,6 +76,6 @@ addEventListener("drop", async (event) => {
   const { items, files } = event.dataTransfer;  // both are empty once this handler waits
   const entries = [...items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
   if (!entries.length) return send([...files]);
-  tell("Reading what was dropped …");
+  tell(words.reading);
   send((await Promise.all(entries.map(filesBelow))).flat());
 });
