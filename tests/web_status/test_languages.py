@@ -193,6 +193,11 @@ def chinese():
         ("24 of 24 listed by PACS1", "PACS1 所列 24 个实例已收到 24 个"),
         ("association aborted, then quiet for 60 s", "关联异常中止，此后 60 秒无新数据"),
         ("nifti ok (3/3 frames verified); 2 files", "NIfTI 正常（已核对 3/3 帧）；2 个文件"),
+        (
+            "closed as released: association released, then quiet for 10 s",
+            "已结束接收（正常释放）：关联已正常释放，此后 10 秒无新数据",
+        ),
+        ("full in 4 days at today's rate", "按当前速度 4 天后写满"),
         ("a message of a library of 5 words", "a message of a library of 5 words"),
         ("", ""),
     ],
