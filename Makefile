@@ -95,9 +95,10 @@ types: $(VENV)/.test  ## Check types.
 imports: $(VENV)/.test  ## Check that imports go one way.
 	$(call step,lint-imports)
 
+# Much of the time is waiting: two workers to a core. What takes longest, tests/acceptance, begins.
 .PHONY: unit
 unit: $(VENV)/.test  ## Run the tests: [ARGS="-k name"]
-	$(call step,pytest --numprocesses auto --dist loadfile $(ARGS))
+	$(call step,pytest --numprocesses $$((2 * $$(nproc))) --dist loadfile --no-loadscope-reorder $(ARGS))
 
 .PHONY: crash
 crash: $(VENV)/.test peers  ## Kill the receiver at every step of storing and 200 random moments (minutes).

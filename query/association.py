@@ -33,6 +33,8 @@ from query.statuses import RESULTS, SOURCES, rejection_meaning
 
 # Time for an A-ABORT to leave before the connection is cut under it.
 _ABORT_SECONDS = 1.0
+# How often a reactor that waits says so.
+_SAY_AGAIN_SECONDS = 0.05
 
 
 @contextmanager
@@ -141,7 +143,8 @@ class _Checkpoint(threading.Event):
 
     In pynetdicom 3.0.4 the reactor says that it no longer waits only after it left the checkpoint;
     in between, the user may find it waiting, and lose its response to it ("Received unexpected
-    C-STORE service message"). Here both happen as one.
+    C-STORE service message"). Here both happen as one. And the thread of an N-EVENT-REPORT says
+    that it does not wait where it does, so that the user waits for ever; here it says it again.
     """
 
     def __init__(self, association: Association) -> None:
@@ -154,13 +157,14 @@ class _Checkpoint(threading.Event):
         with self._passing:
             super().clear()
 
-    def wait(self, timeout: float | None = None) -> bool:
-        while super().wait(timeout):
+    def wait(self, timeout: float | None = None) -> bool:  # noqa: ARG002 - it is never given
+        while True:
+            super().wait(_SAY_AGAIN_SECONDS)
             with self._passing:
-                if self.is_set():
-                    self._association._is_paused = False  # noqa: SLF001 - there is no other way
+                passes = self.is_set()
+                self._association._is_paused = not passes  # noqa: SLF001 - there is no other way
+                if passes:
                     return True
-        return False
 
 
 class _Connection:

@@ -64,11 +64,13 @@ class _Reports:
     def __init__(self) -> None:
         self._arrival = threading.Condition()
         self._by_transaction: dict[str, Dataset] = {}
+        self._answering: list[threading.Thread] = []
 
     def take(self, event: evt.Event) -> tuple[int, None]:
-        """Take a report as pynetdicom hands it over (PS3.4 J.3.3)."""
+        """Take a report as pynetdicom hands it over, on a thread of its own (PS3.4 J.3.3)."""
         information = event.event_information
         with self._arrival:
+            self._answering.append(threading.current_thread())
             self._by_transaction[str(information.get("TransactionUID", ""))] = information
             self._arrival.notify_all()
         return SUCCESS, None
@@ -81,6 +83,13 @@ class _Reports:
                 max(0.0, deadline - time.monotonic()),
             )
             return self._by_transaction.get(transaction_uid)
+
+    def wait_until_answered(self) -> None:
+        """Let every report that came have its response, which a release would overtake."""
+        with self._arrival:
+            answering = tuple(self._answering)
+        for thread in answering:
+            thread.join()
 
     @property
     def handlers(self) -> list[EventHandlerType]:
@@ -150,6 +159,7 @@ def request_commitment(
                 failures = _failures(report)
                 failed |= failures
                 committed |= _named(report) - failures.keys()
+        reports.wait_until_answered()
     asked = {file.SOPInstanceUID for file in files}
     answered = committed | failed.keys()
     told = {uid: reason for uid, reason in failed.items() if uid in asked}

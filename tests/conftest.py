@@ -20,16 +20,21 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+import hypothesis
 import pydicom
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-READY_SECONDS = 30
-PORTS = 2000  # for each worker
+READY_SECONDS = 60
+PORTS = 1000  # for each worker
 CHROMIUM_FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
@@ -272,7 +277,7 @@ def _ports() -> Iterator[int]:
 
     Each worker of pytest-xdist has ports of its own, in turn from one that differs by the run.
     """
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 16
     first = random.randrange(PORTS)
     for turn in count():
         yield 15000 + PORTS * worker + (first + turn) % PORTS

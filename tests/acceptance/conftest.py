@@ -54,7 +54,7 @@ class Daemon:
         finally:
             reader.close()
 
-    def wait_for_ended(self, count, seconds=90):
+    def wait_for_ended(self, count, seconds=150):
         """Wait until `count` series have ended, and return them by UID."""
         self.wait_until(
             lambda: sum(row.state in ENDED for row in self.series().values()) >= count,

@@ -74,7 +74,7 @@ def test_what_is_not_plain_is_left_to_pydicom(name):
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_damaged_header_is_read_as_pydicom_does_or_left_to_it(data):
     content = bytearray(SMALL)
     for _ in range(data.draw(st.integers(1, 4))):

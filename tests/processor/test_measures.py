@@ -79,7 +79,7 @@ def test_the_noise_level_of_a_water_phantom(sigma):
     assert measured.values["edge_share"] == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     shape=st.tuples(st.integers(32, 70), st.integers(32, 70)),
     values=st.sampled_from(["zeros", "one pixel", "noise", "steps", "huge"]),

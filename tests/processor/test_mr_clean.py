@@ -217,7 +217,7 @@ CELLS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.dictionaries(st.sampled_from(sorted(READ)), CELLS), min_size=1, max_size=4))
 def test_no_cell_makes_it_fail(rows):
     for row, cleaned in clean_rows(rows):

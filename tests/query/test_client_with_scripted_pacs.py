@@ -747,3 +747,14 @@ def test_a_reactor_past_its_checkpoint_is_not_taken_for_waiting(scripted_pacs, m
         while_established = list(seen)
     assert len(while_established) >= 10
     assert not any(while_established)
+
+
+@pytest.mark.timeout(30)
+def test_a_reactor_that_waits_is_not_taken_for_passing(scripted_pacs, wait_until):
+    with associated(
+        scripted_pacs(), [build_context(Verification)], dimse_seconds=2, **US
+    ) as association:
+        association._reactor_checkpoint.clear()
+        wait_until(lambda: association._is_paused, "the reactor to wait")
+        association._is_paused = False  # as pynetdicom's thread of an N-EVENT-REPORT does
+        assert association.send_c_echo().get("Status") == 0x0000

@@ -8,11 +8,14 @@ import threading
 import pytest
 from pydicom.dataset import Dataset
 from pynetdicom import evt
+from pynetdicom.association import Association
+from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.sop_class import CTImageStorage, StorageCommitmentPushModel
 
 from listener.part10 import silence_dicom_libraries
+from query.association import _Checkpoint
 from query.commitment import PUSH_MODEL, WELL_KNOWN_INSTANCE
-from query.committing import request_commitment
+from query.committing import _Reports, request_commitment
 from query.errors import PacsUnreachable, QueryFailed, ServiceNotOffered
 from query.files import dicom_files
 from query.send import send_files
@@ -24,10 +27,15 @@ US = "SAFELIGHT"
 
 @pytest.fixture
 def reporting(scripted_pacs):
-    """Function that starts a PACS which reports at once, on the association of the request."""
+    """Function that starts a PACS which reports on the association of the request, after it.
+
+    It returns the settings of the PACS, and a function that returns the statuses of our responses.
+    """
     threads = []
 
     def start(failed):
+        requests, statuses = [], []
+
         def report(association, request):
             information = Dataset()
             information.TransactionUID = request.TransactionUID
@@ -37,16 +45,34 @@ def reporting(scripted_pacs):
                 item.FailureReason = reason
             if failed:
                 information.FailedSOPSequence = references[: len(failed)]
-            association.send_n_event_report(
+            status, _ = association.send_n_event_report(
                 information, 2 if failed else 1, PUSH_MODEL, WELL_KNOWN_INSTANCE
             )
+            statuses.append(status.get("Status"))
 
         def act(event):
-            threads.append(threading.Timer(0.2, report, (event.assoc, event.action_information)))
-            threads[-1].start()
+            requests.append(event.action_information)
             return 0x0000, None
 
-        return scripted_pacs({evt.EVT_N_ACTION: act}, roles=[StorageCommitmentPushModel])
+        def answered(event):
+            if isinstance(event.pdu, P_DATA_TF) and requests:
+                threads.append(threading.Thread(target=report, args=(event.assoc, requests.pop())))
+                threads[-1].start()
+
+        def use_our_checkpoint(event):
+            event.assoc._reactor_checkpoint = _Checkpoint(event.assoc)
+
+        def responses():
+            for thread in threads:
+                thread.join()
+            return statuses
+
+        handlers = {
+            evt.EVT_N_ACTION: act,
+            evt.EVT_PDU_SENT: answered,
+            evt.EVT_CONN_OPEN: use_our_checkpoint,
+        }
+        return scripted_pacs(handlers, roles=[StorageCommitmentPushModel]), responses
 
     yield start
     for thread in threads:
@@ -56,10 +82,34 @@ def reporting(scripted_pacs):
 def test_a_report_on_the_same_association_says_what_is_kept_and_what_is_not(reporting, build_study):
     files, _ = dicom_files(build_study({"CT": 3}).folder)
     uids = [file.SOPInstanceUID for file in files]
-    told = request_commitment(reporting([0x0112]), files, calling_ae=US, wait_seconds=10)
+    pacs, _ = reporting([0x0112])
+    told = request_commitment(pacs, files, calling_ae=US, wait_seconds=10)
     assert told.committed == set(uids[1:])
     assert told.failed == {uids[0]: "it has no such instance"}
     assert told.unanswered == set()
+
+
+def test_a_report_is_answered_before_the_association_is_released(
+    reporting, build_study, monkeypatch
+):
+    released = threading.Event()
+    take, release = _Reports.take, Association.release
+
+    def take_and_be_preempted(reports, event):
+        response = take(reports, event)
+        released.wait(0.3)  # whoever waits for the report has it, and goes on
+        return response
+
+    def release_and_tell(association):
+        release(association)
+        released.set()
+
+    monkeypatch.setattr(_Reports, "take", take_and_be_preempted)
+    monkeypatch.setattr(Association, "release", release_and_tell)
+    pacs, responses = reporting([])
+    files, _ = dicom_files(build_study({"CT": 1}).folder)
+    request_commitment(pacs, files, calling_ae=US, wait_seconds=10)
+    assert responses() == [0x0000]
 
 
 def test_without_a_report_nothing_is_called_committed(scripted_pacs, build_study):

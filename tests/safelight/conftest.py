@@ -16,7 +16,7 @@ from ledger.writer import LedgerWriter
 from safelight.config import load_config
 from safelight.pipeline import Pipeline
 
-SECONDS = 60
+SECONDS = 150
 ALL = ("queued", "running", "done", "dead", "superseded", "cancelled")
 
 

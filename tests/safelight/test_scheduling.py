@@ -3,6 +3,7 @@
 Not covered: a daemon around it, which is tests/acceptance/test_crash.py.
 """
 
+import os
 import signal
 import subprocess
 import threading
@@ -13,7 +14,6 @@ import psutil
 import pytest
 
 from ledger.reader import LedgerReader
-from ledger.writer import LedgerWriter
 from safelight import scheduling
 from safelight.requests import Request, Requests
 
@@ -37,13 +37,17 @@ def is_working(config):
 
 
 def test_a_worker_that_crashes_each_time_costs_three_tries_and_the_next_job_runs(
-    config, land, run, slowly, monkeypatch
+    config, land, run, monkeypatch
 ):
     monkeypatch.setattr(scheduling, "_RETRY_SECONDS", 0.1)
-    land(60, 512, 512)
-    with crashing(config) as crashed:
+    requests = Requests(config.storage.requests)
+    requests.leave(Request("pause"))
+    uid = land()
+    run(lambda reader: bool(reader.jobs(("queued",))))
+    requests.leave(Request("resume"))
+    with crashing_readers(next(config.storage.spool.rglob(f"{uid}.0.dcm"))) as crashed:
         (dead,) = run(lambda reader: bool(reader.jobs(("dead",))))
-    assert crashed == [1, 2, 3]
+    assert len(crashed) == 3
     assert (dead.tries, dead.error) == (3, "the worker ended by SIGSEGV")
     assert list(config.storage.results.iterdir()) == []
     land()
@@ -51,29 +55,31 @@ def test_a_worker_that_crashes_each_time_costs_three_tries_and_the_next_job_runs
 
 
 @contextmanager
-def crashing(config):
-    """Crash the worker of each try as soon as it is at work; yields the tries that were."""
+def crashing_readers(instance):
+    """Crash each worker that opens an instance, which waits there; yields the workers."""
     crashed, over = [], threading.Event()
-    LedgerWriter(config.storage.ledger).close()
+    instance.unlink()
+    os.mkfifo(instance)
 
-    def watch():
-        reader = LedgerReader(config.storage.ledger)
-        while not over.wait(0.02):
-            running = reader.jobs(("running",))
-            if running and running[0].tries > len(crashed) and is_working(config):
+    def crash():
+        while True:
+            with instance.open("wb"):  # it has a reader now
+                if over.is_set():
+                    return
                 found = list(workers())
                 for worker in found:
                     worker.send_signal(signal.SIGSEGV)
-                crashed.extend([running[0].tries] if found else [])  # else it is not forked yet
-        reader.close()
+                psutil.wait_procs(found)
+                crashed.extend(found)
 
-    thread = threading.Thread(target=watch)
+    thread = threading.Thread(target=crash)
     thread.start()
     try:
         yield crashed
     finally:
         over.set()
-        thread.join()
+        with instance.open("rb"):
+            thread.join()
 
 
 def workers():

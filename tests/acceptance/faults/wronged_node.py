@@ -113,7 +113,7 @@ class Node:
             row = self.series_of(series_instance_uid)
             return row is not None and row.state in ("done", "kept", "dropped", "attention")
 
-        wait_until(ended, f"series {series_instance_uid} to end", 60)
+        wait_until(ended, f"series {series_instance_uid} to end", 150)
         return self.series_of(series_instance_uid)
 
     def processes(self):
@@ -204,7 +204,7 @@ def _peak_mib(process):
     return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
 
 
-def wait_until(condition, what, seconds=20):
+def wait_until(condition, what, seconds=60):
     """Poll a condition until it holds; raise at the deadline."""
     deadline = time.monotonic() + seconds
     while not condition():
