@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,13 +22,12 @@ SELECT id, at, rules, texts FROM (
 _LATEST = """
 SELECT id, revision FROM series WHERE closed_at IS NOT NULL ORDER BY closed_at DESC LIMIT ?
 """
-_MATCHES = f"""
-SELECT json_extract(reason.value, '$.rule') AS rule, count(*) AS matched
+_MATCHED = f"""
+SELECT json_extract(reason.value, '$.rule')
 FROM ({_LATEST}) AS latest
 JOIN decisions ON series_id = latest.id AND decisions.revision = latest.revision,
     json_each(reasons) AS reason
 WHERE json_extract(reason.value, '$.verdict') = 'yes'
-GROUP BY 1
 """
 
 
@@ -67,6 +67,14 @@ class RuleReader:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+
+    def in_force(self) -> RuleVersion | None:
+        """The rules in force, as they were read last; None while none are."""
+        row = self._connection.execute(
+            "SELECT id, at, rules, texts FROM rule_loads WHERE problem IS NULL"
+            " ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+        return None if row is None else _version(*row)
 
     def versions(self, limit: int = 50) -> tuple[RuleVersion, ...]:
         """The rules that came into force, the latest first; the first is in force."""
@@ -108,15 +116,16 @@ class RuleReader:
         """How many of the series that closed last each rule matched."""
         counted = f"SELECT count(*) FROM ({_LATEST})"
         (series,) = self._connection.execute(counted, [_LATELY]).fetchone()
-        found = self._connection.execute(_MATCHES, [_LATELY]).fetchall()
-        return Matches(series, dict(found))
+        found = self._connection.execute(_MATCHED, [_LATELY])
+        return Matches(series, Counter(rule for (rule,) in found))
 
     def _versions(self, which: str, values: Sequence[Any]) -> tuple[RuleVersion, ...]:
         rows = self._connection.execute(f"{_VERSIONS} {which}", values)
-        return tuple(
-            RuleVersion(number, at, rules, tuple(RuleText(*text) for text in json.loads(texts)))
-            for number, at, rules, texts in rows
-        )
+        return tuple(_version(*row) for row in rows)
+
+
+def _version(number: int, at: str, rules: int, texts: str) -> RuleVersion:
+    return RuleVersion(number, at, rules, tuple(RuleText(*text) for text in json.loads(texts)))
 
 
 def one_text(texts: Iterable[RuleText]) -> str:

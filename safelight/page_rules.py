@@ -6,16 +6,13 @@ They are written into the file that `[rules] file` names, else into one in the d
 import hashlib
 import os
 import threading
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ledger.cases import Case
 from ledger.errors import LedgerError
-from ledger.reader import LedgerReader
 from ledger.rule_reader import one_text
 from listener.durable import write_durably
 from rules.errors import RuleError
@@ -25,36 +22,15 @@ from rules.texts import RuleText
 from safelight import job_commands
 from safelight.config import Config
 from safelight.errors import ConfigError, SafelightError
+from safelight.page_replay import replay
 from safelight.receivers import require_receivers
 from safelight.requests import Request
-from safelight.rule_trials import (
-    GROUPS,
-    Group,
-    Replayed,
-    cases_of,
-    reading,
-    replayed,
-    said_of,
-    see,
-    what_rules_say,
-)
+from safelight.rule_trials import cases_of, name_of, reading, said_of, see, what_rules_say
 from safelight.rules_file import in_force, page_rules, read_texts, rules_of, rules_path
 from web_status.errors import ActionRefused
-from web_status.rule_desk import (
-    Change,
-    Differing,
-    Flaw,
-    Replay,
-    RulesChanged,
-    SaidRule,
-    Standing,
-    Told,
-    Trial,
-)
+from web_status.rule_desk import Flaw, Replay, RulesChanged, SaidRule, Standing, Told, Trial
 
 _DRAFT = "draft"
-_LISTED = 50
-_REPLAY_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -94,7 +70,7 @@ class PageRules:
             with reading(self.config) as reader:
                 (case,) = cases_of(reader, str(series))
             with said_of(f"series {series}: its first instance"):
-                return Trial(series, _name(case), self._told(case, draft), self._told(case, now))
+                return Trial(series, name_of(case), self._told(case, draft), self._told(case, now))
         except (LedgerError, SafelightError) as error:
             raise ActionRefused(str(error)) from error
 
@@ -104,8 +80,7 @@ class PageRules:
         if not self._replaying.acquire(blocking=False):
             raise ActionRefused("another replay is running; try again when it has ended")
         try:
-            with reading(self.config) as reader:
-                return self._replay(reader, rules, days)
+            return replay(self.config, rules, days)
         except LedgerError as error:
             raise ActionRefused(str(error)) from error
         finally:
@@ -150,10 +125,10 @@ class PageRules:
         """The rules in force, as the ledger has them."""
         try:
             with reading(self.config) as reader:
-                versions = reader.rules.versions(limit=1)
+                found = reader.rules.in_force()
         except LedgerError as error:
             raise ActionRefused(str(error)) from error
-        return versions[0].texts if versions else ()
+        return () if found is None else found.texts
 
     def _file_text(self) -> str:
         try:
@@ -166,20 +141,6 @@ class PageRules:
         said = tuple(SaidRule(one.reason, one.note) for one in every)
         return Told(decision.outcome, decision.summary, said)
 
-    def _replay(self, reader: LedgerReader, rules: Sequence[Rule], days: int) -> Replay:
-        """Look at the latest first, as long as it may take."""
-        begin = datetime.now(UTC) - timedelta(days=days)
-        numbers = reader.cases.closed_since(begin.isoformat(timespec="milliseconds"))
-        deadline = time.monotonic() + _REPLAY_SECONDS
-        found: list[Replayed] = []
-        for one in replayed(self.config, reader, reversed(numbers), rules):
-            found.append(one)
-            if time.monotonic() > deadline:
-                break
-        unchanged = sum(not one.is_changed for one in found)
-        changes = (_change(group, found) for group in GROUPS)
-        return Replay(days, len(found), len(numbers), unchanged, tuple(filter(None, changes)))
-
     def _require(self, text: str, mark: str, standing: Standing) -> None:
         if standing.obstacle:
             raise ActionRefused(standing.obstacle)
@@ -189,7 +150,8 @@ class PageRules:
             raise ActionRefused("these rules are in force already")
         flaw = self.flaw(text)
         if flaw is not None:
-            raise ActionRefused(f'rule "{flaw.rule}": {flaw.key}: {flaw.problem}')
+            where = f'rule "{flaw.rule}": {flaw.key}: ' if flaw.rule else ""
+            raise ActionRefused(f"{where}{flaw.problem}")
 
     def _write(self, content: bytes) -> None:
         """Put them into their file, whole; who may read it stays."""
@@ -231,20 +193,3 @@ def _rules(texts: Sequence[RuleText]) -> tuple[Rule, ...]:
         return rules_of(texts)
     except RuleError as error:
         raise ActionRefused(str(error)) from error
-
-
-def _change(group: Group, found: Sequence[Replayed]) -> Change | None:
-    those = [one for one in found if group.holds(one)]
-    if not those:
-        return None
-    return Change(group.name, len(those), tuple(map(_differing, those[:_LISTED])))
-
-
-def _differing(one: Replayed) -> Differing:
-    after = "cannot be read" if one.decision is None else one.decision.summary
-    return Differing(one.case.series.id, _name(one.case), one.case.summary or "", after)
-
-
-def _name(case: Case) -> str:
-    number = "" if case.series_number is None else f"{case.series_number} "
-    return f"{number}{case.description or 'without description'}"

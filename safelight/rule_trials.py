@@ -75,6 +75,12 @@ def cases_of(reader: LedgerReader, target: str) -> Sequence[Case]:
     return [reader.cases.case(series_id) for series_id in found]
 
 
+def name_of(case: Case) -> str:
+    """What a series is called: its number and description."""
+    number = "" if case.series_number is None else f"{case.series_number} "
+    return f"{number}{case.description or 'without description'}"
+
+
 def see(config: Config, case: Case, rules: Sequence[Rule]) -> SeriesFacts:
     """What `rules` see of a series of the ledger.
 

@@ -1,11 +1,9 @@
 """The rules in force, as their page shows them."""
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from ledger.reader import LedgerReader
 from ledger.rule_reader import Matches
-from rules.texts import RuleText
 from web_status.node import RulesState
 from web_status.rule_words import RulesShown
 
@@ -31,11 +29,6 @@ class InForce:
 
 def rules_in_force(reader: LedgerReader) -> InForce:
     """What the ledger says of them."""
-    versions = reader.rules.versions(limit=1)
-    shown = _read(versions[0].texts) if versions else RulesShown()
+    version = reader.rules.in_force()
+    shown = RulesShown() if version is None else RulesShown.of(version.texts)
     return InForce(RulesState(*reader.rules_in_force()), shown, reader.rules.matches())
-
-
-@lru_cache(maxsize=1)
-def _read(texts: tuple[RuleText, ...]) -> RulesShown:
-    return RulesShown.of(texts)

@@ -175,7 +175,7 @@ QUESTIONS = {
     "an output": lambda r: r.output(7),
     "the first page": lambda r: gather(r, 1, {}),
     "what rules matched": lambda r: r.rules.matches(),
-    "the versions of the rules": lambda r: r.rules.versions(),
+    "the rules in force": lambda r: r.rules.in_force(),
     "the retrieve lists": all_lists,
     "a retrieve list": lambda r: list_page(r, 7, {}),
 }

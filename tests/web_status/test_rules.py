@@ -276,8 +276,8 @@ def test_versions_tell_who_put_them_in_force_and_what_they_changed(load, ask, pa
     versions = ask("/rules/versions", method="GET")
     assert re.findall(r'href="/rules/versions/(\d)"', versions.text) == ["3", "1"]
     told = text_of(versions)
-    assert re.search(r"in force ada 3 What it changed", told)
-    assert re.search(r"the file, which was read then 3 What it changed Undo", told)
+    assert re.search(r"in force ada 3 rules What it changed", told)
+    assert re.search(r"the file, which was read then 3 rules What it changed Undo", told)
     third = ask("/rules/versions/3", method="GET")
     assert '<span class="removed">-priority = 7' in third.text
     assert '<span class="added">+priority = 8' in third.text

@@ -58,7 +58,8 @@ function tell(words) {
   document.getElementById("notices").replaceChildren(line);
 }
 
-const LOST = "The draft could not be sent, and is not kept. Is the connection there?";
+const LOST = "The draft could not be sent, and is not kept: the connection is gone, or your login has"
+  + " ended. Copy it before you load the page again.";
 
 function check() {
   send(draft.action, ["notices", "checked", "changes"]).catch((error) => tell(error.message || LOST));

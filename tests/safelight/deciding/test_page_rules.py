@@ -212,7 +212,7 @@ def test_a_replay_counts_and_lists_what_would_differ(desk):
 
 
 def test_a_replay_that_takes_too_long_says_how_far_it_came(desk, monkeypatch):
-    monkeypatch.setattr("safelight.page_rules._REPLAY_SECONDS", 0.0)
+    monkeypatch.setattr("safelight.page_replay._SECONDS", 0.0)
     replay = desk.replay(DROP + CHECK, 7)
     assert (replay.looked_at, replay.of) == (1, 2)
     assert replay.changes[0].series[0].series == 2  # the latest first
