@@ -87,13 +87,14 @@ def see(config: Config, case: Case, rules: Sequence[Rule]) -> SeriesFacts:
     Raises
     ------
     NoSuchSeries
-        It has not been closed yet.
+        It has not been closed yet, or its instances were deleted.
     UnreadableInstance, OSError
         Its first instance cannot be read.
     """
     series = case.series
     if not series.sop_instance_uids:
-        raise NoSuchSeries(f"series {series.id} has not been closed yet")
+        why = "has no instances any more" if series.revision else "has not been closed yet"
+        raise NoSuchSeries(f"series {series.id} {why}")
     folder = config.storage.spool / "instances" / Path(*series.key)
     return see_series(case, folder / f"{series.sop_instance_uids[0]}.dcm", rules)
 
@@ -146,7 +147,7 @@ def replayed(
 def _replay(config: Config, case: Case, rules: Sequence[Rule]) -> Replayed:
     try:
         seen = see(config, case, rules)
-    except (UnreadableInstance, OSError):
+    except (NoSuchSeries, UnreadableInstance, OSError):
         return Replayed(case, None, frozenset())
     decision = decide(seen, rules, case.ended_rules)
     jobs = (new_job(case.series, rule, seen) for rule in decision.rules)

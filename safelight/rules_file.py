@@ -1,6 +1,7 @@
 """Finds the site's rules: its file or folder, those made on the page, or those that ship."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from processor.registry import KINDS
@@ -16,7 +17,10 @@ def rules_path(config: Config) -> Path:
     if config.rules.file is not None:
         return config.rules.file
     made = page_rules(config)
-    return made if made.exists() else DEFAULT_RULES
+    with suppress(PermissionError):  # which is told when they are read
+        if not made.exists():
+            return DEFAULT_RULES
+    return made
 
 
 def page_rules(config: Config) -> Path:

@@ -211,6 +211,17 @@ def test_a_replay_counts_and_lists_what_would_differ(desk):
     assert (one.series, one.before, one.after) == (2, "Check -> qc", "No CT: not wanted")
 
 
+def test_a_series_whose_instances_were_deleted_as_a_rule_says_can_be_told_nothing_of(started, desk):
+    for job in started.claim():
+        started.end(job)
+    (due, _) = started.ledger.retention.instances_due({"Check": "9999"})
+    started.ledger.retention.end(started.ledger.retention.begin(due))
+    replay = desk.replay(CHECK, 7)
+    assert [(one.kind, one.count) for one in replay.changes] == [("unread", 1)]
+    with pytest.raises(ActionRefused, match=f"series {due.series_id} has no instances any more"):
+        desk.try_on(CHECK, due.series_id)
+
+
 def test_a_replay_that_takes_too_long_says_how_far_it_came(desk, monkeypatch):
     monkeypatch.setattr("safelight.page_replay._SECONDS", 0.0)
     replay = desk.replay(DROP + CHECK, 7)
