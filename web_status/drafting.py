@@ -231,7 +231,7 @@ async def _page(
         "flaw": flaw,
         "offered": await _offered(request),
         "days": _DAYS,
-        **_compared(standing, draft, flaw),
+        **await asyncio.to_thread(_compared, standing, draft, flaw),
     }
     return render("draft.html", request, values, status)
 

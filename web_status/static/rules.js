@@ -7,6 +7,8 @@ const gutter = draft.querySelector(".gutter");
 const TYPING_PAUSE_MS = 400;
 let typing = 0;
 let latest = 0;
+let queue = Promise.resolve();
+let waiting = 0;
 
 draft.querySelector(".without-script").hidden = true;
 gutter.hidden = false;
@@ -32,9 +34,17 @@ function follow() {
   gutter.scrollTop = text.scrollTop;
 }
 
-// Send the draft as a button would; what comes is the page, of which `ids` are taken.
-async function send(action, ids) {
+// One after another, so that no older text is kept over a newer one.
+function send(action, ids) {
   const mine = ++latest;
+  const sent = queue.then(() => (mine === latest ? post(action, ids, mine) : undefined));
+  waiting += 1;
+  queue = sent.catch(() => {}).then(() => { waiting -= 1; });
+  return sent;
+}
+
+// Send the draft as a button would; what comes is the page, of which `ids` are taken.
+async function post(action, ids, mine) {
   const answer = await fetch(action, {
     method: "POST",
     body: new FormData(draft),
@@ -76,7 +86,13 @@ draft.addEventListener("submit", async (event) => {
   clearTimeout(typing);
   latest += 1; // what is on its way is out of date
   const button = event.submitter;
-  if (!button?.dataset.wait) return;
+  if (!button?.dataset.wait) {
+    if (waiting) {
+      event.preventDefault();
+      queue.then(() => draft.requestSubmit(button));
+    }
+    return;
+  }
   event.preventDefault();
   const words = button.textContent;
   button.textContent = button.dataset.wait;
@@ -100,3 +116,4 @@ document.getElementById("series").addEventListener("keydown", (event) => {
 });
 
 drawGutter();
+if (text.value !== text.defaultValue) check(); // typed before this ran
