@@ -29,6 +29,7 @@ from ledger.rows import (
     SeriesRow,
     StepRow,
 )
+from ledger.rule_reader import RuleReader
 from ledger.sender_reader import SenderReader
 from ledger.tallies import Tallies, tallies_of
 
@@ -87,6 +88,7 @@ class LedgerReader:
         self._connection = open_for_reading(path)
         self.retrieves = RetrieveReader(self._connection)
         self.senders = SenderReader(self._connection)
+        self.rules = RuleReader(self._connection)
 
     def close(self) -> None:
         """Close the connection."""

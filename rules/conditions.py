@@ -44,7 +44,7 @@ class Test:
 
     def __str__(self) -> str:
         """The test as a person would say it."""
-        return f"{PHRASES[self.operator]} {_quoted(self.operand)}"
+        return f"{PHRASES[self.operator]} {quoted(self.operand)}"
 
 
 @dataclass(frozen=True)
@@ -241,7 +241,12 @@ PHRASES: Mapping[str, str] = {
 }
 
 
-def _quoted(operand: object) -> str:
+def quoted(operand: object) -> str:
+    """An operand as TOML writes it.
+
+    >>> quoted(["MR", 2.0])
+    '["MR", 2]'
+    """
     if isinstance(operand, list):
-        return "[" + ", ".join(_quoted(item) for item in operand) + "]"
+        return "[" + ", ".join(quoted(item) for item in operand) + "]"
     return f'"{operand}"' if isinstance(operand, str) else f"{operand:g}"

@@ -17,6 +17,7 @@ from safelight.ledger_opening import open_ledger
 from safelight.log_files import latest_lines
 from safelight.page_actions import PageActions
 from safelight.page_node import NodeCondition, about, network_of
+from safelight.page_rules import PageRules
 from safelight.pipeline import Pipeline
 from safelight.retrieve_progress import how_far
 from safelight.uploading import WRITER
@@ -86,6 +87,7 @@ def _web_context(config: Config) -> WebContext:
         identity=f"{config.dicom.ae_title} @ {config.dicom.host}:{config.dicom.port}",
         version=__version__,
         actions=PageActions(config),
+        rules=PageRules(config),
         settings=config.web,
         network=network_of(config),
         about=about(config),

@@ -49,7 +49,6 @@ class Deciding:
 
     def __init__(self, config: Config, ledger: LedgerWriter, spool: Spool) -> None:
         self._config = config
-        self._path = rules_path(config)
         self._ledger = ledger
         self._spool = spool
         self._rules: tuple[Rule, ...] = ()
@@ -66,7 +65,7 @@ class Deciding:
         Rules that cannot be read leave those before in force; the log and the ledger say so.
         """
         try:
-            self._take(read_texts(self._path))
+            self._take(read_texts(rules_path(self._config)))
         except (RuleError, ConfigError) as error:
             self._refuse(error)
             return False
@@ -102,7 +101,7 @@ class Deciding:
     def _take_first_rules(self) -> None:
         """Take the site's rules; where they were broken meanwhile, those in force before."""
         try:
-            self._take(read_texts(self._path))
+            self._take(read_texts(rules_path(self._config)))
         except (RuleError, ConfigError) as error:
             before = self._ledger.rule_loads.latest_texts()
             if not before:

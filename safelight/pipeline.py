@@ -134,6 +134,8 @@ class Pipeline:
         for path, request in self._requests.pending():
             if request.is_about_retrieves:
                 self._retrieving.obey(request)
+            elif request.what == "reload":
+                self._deciding.reload()
             else:
                 self._scheduling.obey(request)
             self._requests.answer(path)

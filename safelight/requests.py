@@ -27,11 +27,19 @@ class Request:
     """One request: ``resend`` and ``cancel`` name a job, ``pause`` and ``resume`` a processor.
 
     The empty processor stands for everything. ``retrieve`` has the order of a retrieve list,
-    ``retrieve_cancel`` and ``retrieve_again`` name one by its number.
+    ``retrieve_cancel`` and ``retrieve_again`` name one by its number. ``reload`` has the rules
+    read again.
     """
 
     what: Literal[
-        "resend", "cancel", "pause", "resume", "retrieve", "retrieve_cancel", "retrieve_again"
+        "resend",
+        "cancel",
+        "pause",
+        "resume",
+        "reload",
+        "retrieve",
+        "retrieve_cancel",
+        "retrieve_again",
     ]
     job: int = 0
     processor: str = ""

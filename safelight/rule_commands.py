@@ -2,37 +2,31 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 
-from ledger.cases import Case
-from ledger.reader import LedgerReader
-from listener.errors import UnreadableInstance
-from rules.decide import decide, judge
-from rules.model import Decision, Rule, RuleReason, SeriesFacts
+from rules.model import Rule, RuleReason, SeriesFacts
 from safelight.config import Config
-from safelight.deciding import new_job
-from safelight.errors import SafelightError
 from safelight.receivers import receivers_of, require_receivers
+from safelight.rule_trials import (
+    GROUPS,
+    Replayed,
+    cases_of,
+    reading,
+    replayed,
+    said_of,
+    see,
+    what_rules_say,
+)
 from safelight.rules_file import in_force, read_texts, rules_of, rules_path
-from safelight.seeing import see_file, see_series
+from safelight.seeing import see_file
 
 _PERIOD = re.compile(r"(\d+)([hdw])")
 _HOURS = {"h": 1, "d": 24, "w": 7 * 24}
 _EXAMPLES = 10
-
-
-class NoSuchSeries(SafelightError, LookupError):
-    """The ledger has no such series; the message says what was looked for."""
-
-
-class InstanceUnreadable(SafelightError):
-    """The instance that rules look at cannot be read; the message says which and why."""
 
 
 def check(config: Config, path: Path | None) -> None:
@@ -84,36 +78,23 @@ def explain(config: Config, target: str, path: Path | None) -> None:
     rules = rules_of(read_texts(path or rules_path(config)))
     if Path(target).is_file():
         click.echo(f"{target}, as if it were all of its series and study")
-        with _said_of(target):
+        with said_of(target):
             seen = see_file(Path(target), rules)
         _explain(seen, rules, frozenset())
         return
-    with _reading(config) as reader:
-        for case in _cases_of(reader, target):
+    with reading(config) as reader:
+        for case in cases_of(reader, target):
             number = "" if case.series_number is None else f"{case.series_number} "
             click.echo(f'series {case.series.id}: {number}"{case.description}"')
-            with _said_of(f"series {case.series.id}: its first instance"):
-                seen = _see(config, case, rules)
+            with said_of(f"series {case.series.id}: its first instance"):
+                seen = see(config, case, rules)
             _explain(seen, rules, case.ended_rules)
 
 
-@contextmanager
-def _said_of(what: str) -> Iterator[None]:
-    """Have an error of reading say what was to be read."""
-    try:
-        yield
-    except UnreadableInstance as error:
-        raise InstanceUnreadable(f"{what}: {error}") from error
-    except OSError as error:
-        raise InstanceUnreadable(f"{what}: {error.strerror}") from error
-
-
 def _explain(seen: SeriesFacts, rules: Sequence[Rule], ended: frozenset[str]) -> None:
-    decision = decide(seen, in_force(rules), ended)
-    asked = {reason.rule: reason for reason in decision.reasons}
-    for rule in rules:
-        note = "" if rule.name in asked else " (not asked)" if rule.enabled else " (not enabled)"
-        _print_reason(asked.get(rule.name) or judge(seen, rule), note)
+    decision, every = what_rules_say(seen, rules, ended)
+    for said in every:
+        _print_reason(said.reason, f" ({said.note})" if said.note else "")
     click.echo(f"-> {decision.outcome}: {decision.summary}")
     for rule in decision.rules:
         if rule.destination is not None:
@@ -127,57 +108,6 @@ def _print_reason(reason: RuleReason, note: str) -> None:
     click.echo(f"{verdict:<8}{reason.rule}{note}")
     for condition in reason.conditions:
         click.echo(f"    {condition.verdict:<8}{condition.text}")
-
-
-@contextmanager
-def _reading(config: Config) -> Iterator[LedgerReader]:
-    reader = LedgerReader(config.storage.ledger)
-    try:
-        yield reader
-    finally:
-        reader.close()
-
-
-def _cases_of(reader: LedgerReader, target: str) -> Sequence[Case]:
-    found = (int(target),) if target.isdecimal() else reader.cases.of_uid(target)
-    if not found:
-        raise NoSuchSeries(f"no file and no series in the ledger: {target}")
-    return [reader.cases.case(series_id) for series_id in found]
-
-
-def _see(config: Config, case: Case, rules: Sequence[Rule]) -> SeriesFacts:
-    """What `rules` see of a series of the ledger."""
-    series = case.series
-    if not series.sop_instance_uids:
-        raise NoSuchSeries(f"series {series.id} has not been closed yet")
-    folder = config.storage.spool / "instances" / Path(*series.key)
-    return see_series(case, folder / f"{series.sop_instance_uids[0]}.dcm", rules)
-
-
-@dataclass(frozen=True)
-class Replayed:
-    """What a draft says of a series that was decided before, with the keys of its jobs.
-
-    `decision` is None where the series cannot be read any more.
-    """
-
-    case: Case
-    decision: Decision | None
-    job_keys: frozenset[str]
-
-    @property
-    def now(self) -> str:
-        """What the draft makes of it."""
-        return "cannot be read" if self.decision is None else self.decision.outcome
-
-    @property
-    def is_changed(self) -> bool:
-        """Whether the draft says something else than was recorded."""
-        if self.decision is None or self.now != self.case.outcome:
-            return True
-        if self.now == "process":
-            return self.job_keys != self.case.job_keys
-        return self.decision.summary != self.case.summary
 
 
 def replay(config: Config, since: str, path: Path) -> None:
@@ -199,15 +129,15 @@ def replay(config: Config, since: str, path: Path) -> None:
     """
     begin = datetime.now(UTC) - period(since)
     rules = in_force(rules_of(read_texts(path)))
-    with _reading(config) as reader:
+    with reading(config) as reader:
         numbers = reader.cases.closed_since(begin.isoformat(timespec="milliseconds"))
-        replayed = [_replay(config, reader.cases.case(number), rules) for number in numbers]
-    click.echo(f"{len(replayed)} series were closed since {begin.astimezone():%Y-%m-%d %H:%M}")
-    for words, belongs in _GROUPS:
-        group = [one for one in replayed if belongs(one)]
-        click.echo(f"{len(group):>6}  {words}")
-        _print_examples(group)
-    unchanged = sum(not one.is_changed for one in replayed)
+        every = list(replayed(config, reader, numbers, rules))
+    click.echo(f"{len(every)} series were closed since {begin.astimezone():%Y-%m-%d %H:%M}")
+    for group in GROUPS:
+        found = [one for one in every if group.holds(one)]
+        click.echo(f"{len(found):>6}  {group.words}")
+        _print_examples(found)
+    unchanged = sum(not one.is_changed for one in every)
     click.echo(f"{unchanged:>6}  unchanged")
 
 
@@ -221,34 +151,6 @@ def period(text: str) -> timedelta:
     if match is None:
         raise click.UsageError(f"--since {text}: expected hours, days or weeks: 12h, 30d, 2w")
     return timedelta(hours=int(match[1]) * _HOURS[match[2]])
-
-
-def _replay(config: Config, case: Case, rules: Sequence[Rule]) -> Replayed:
-    try:
-        seen = _see(config, case, rules)
-    except (UnreadableInstance, OSError):
-        return Replayed(case, None, frozenset())
-    decision = decide(seen, rules, case.ended_rules)
-    jobs = (new_job(case.series, rule, seen) for rule in decision.rules)
-    return Replayed(case, decision, frozenset(job.key for job in jobs))
-
-
-def _becomes(outcome: str) -> Callable[[Replayed], bool]:
-    return lambda one: one.is_changed and one.now == outcome and one.case.outcome != outcome
-
-
-_GROUPS: tuple[tuple[str, Callable[[Replayed], bool]], ...] = (
-    ("would have been dropped", _becomes("drop")),
-    ("would have been held", _becomes("hold")),
-    ("would have been kept, with nothing made of them", _becomes("keep")),
-    ("would have been processed and were not", _becomes("process")),
-    (
-        "would have come to the same, by other rules, options or reasons",
-        lambda one: one.is_changed and one.now == one.case.outcome,
-    ),
-    ("would still wait", _becomes("wait")),
-    ("cannot be told: their first instance is gone or unreadable", lambda one: not one.decision),
-)
 
 
 def _print_examples(group: Sequence[Replayed]) -> None:

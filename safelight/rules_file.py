@@ -1,6 +1,7 @@
-"""Finds the rules in force: the site's file or folder, or those that ship with Safelight."""
+"""Finds the site's rules: its file or folder, those made on the page, or those that ship."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from processor.registry import KINDS
@@ -13,7 +14,18 @@ from safelight.errors import ConfigError
 
 def rules_path(config: Config) -> Path:
     """Where the rules are read from."""
-    return config.rules.file or DEFAULT_RULES
+    if config.rules.file is not None:
+        return config.rules.file
+    made = page_rules(config)
+    with suppress(PermissionError):  # which is told when they are read
+        if not made.exists():
+            return DEFAULT_RULES
+    return made
+
+
+def page_rules(config: Config) -> Path:
+    """Where the page keeps the rules that are made on it, unless the site names a file."""
+    return config.storage.data / "rules" / "rules.toml"
 
 
 def read_texts(path: Path) -> tuple[RuleText, ...]:

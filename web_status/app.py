@@ -11,6 +11,7 @@ from web_status.certificates import certificate_watched
 from web_status.choosing import add_choosing
 from web_status.context import CONTEXT, WebContext
 from web_status.downloads import add_downloads
+from web_status.drafting import add_drafting
 from web_status.ledger_thread import LEDGER, LedgerThread
 from web_status.live import HUB, events, hub_running, let_clients_go
 from web_status.login import add_login
@@ -18,6 +19,7 @@ from web_status.metrics import add_metrics
 from web_status.ordering import add_ordering
 from web_status.pages import add_pages
 from web_status.rendering import set_up_templates
+from web_status.rule_versions import add_rule_versions
 from web_status.security import BODY_BYTES_MAX, add_security_headers, friendly_errors, guard
 from web_status.serving import require_users, tls_context
 from web_status.settings import WebSettings
@@ -57,6 +59,8 @@ def make_app(context: WebContext) -> web.Application:
     add_viewer(app)
     add_ordering(app)
     add_uploads(app)
+    add_drafting(app)
+    add_rule_versions(app)
     add_login(app)
     add_choosing(app)
     add_metrics(app)

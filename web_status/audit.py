@@ -5,6 +5,7 @@ It names people who use the page, never patients: a target is a UID, a number or
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,3 +53,13 @@ class AuditTrail:
             append_private(self._path, line.encode() + b"\n")
         except OSError as error:
             logger.error("audit trail: not written (%s): %s", error.strerror, line)  # noqa: TRY400
+
+    def users_of(self, action: str) -> Mapping[str, str]:
+        """Who did something, by what it was done to; less where the trail was begun anew."""
+        marked = json.dumps(action).encode()
+        try:
+            with self._path.open("rb") as lines:
+                deeds = [json.loads(line) for line in lines if marked in line]
+        except FileNotFoundError:
+            return {}
+        return {deed["target"]: deed["user"] for deed in deeds if deed["action"] == action}

@@ -10,6 +10,7 @@ from ledger.reader import LedgerReader
 from web_status.asking import Actions
 from web_status.network import Network
 from web_status.node import About, Condition, Kept
+from web_status.rule_desk import RuleDesk
 from web_status.settings import WebSettings
 
 Progress = Mapping[str, tuple[str, float]]
@@ -40,6 +41,8 @@ class WebContext:
         The version of Safelight.
     actions
         Does what is asked for on the page.
+    rules
+        Tries rules out, and puts them in force.
     settings
         The ``[web]`` table. A request's Host header must name one of its `allowed_hosts`: a page
         elsewhere could have its own name resolve to this machine (DNS rebinding).
@@ -62,6 +65,7 @@ class WebContext:
     identity: str
     version: str
     actions: Actions
+    rules: RuleDesk
     settings: WebSettings = field(default_factory=WebSettings)
     network: Network = field(default_factory=Network)
     about: About = field(default_factory=About)

@@ -19,6 +19,7 @@ def add_pages(app: web.Application) -> None:
     app.router.add_get("/alarms", _alarms)
     app.router.add_get("/network", _network)
     app.router.add_get("/system", _system)
+    app.router.add_get("/rules", _rules)
     app.router.add_get("/uploads", _uploads)
     app.router.add_get("/retrieves", _retrieves)
     app.router.add_get(r"/retrieves/{number:\d{1,18}}", _retrieve)
@@ -40,6 +41,10 @@ async def _network(request: web.Request) -> web.Response:
 
 async def _system(request: web.Request) -> web.Response:
     return await _page(request, Topic("system", 1))
+
+
+async def _rules(request: web.Request) -> web.Response:
+    return await _page(request, Topic("rules", 1))
 
 
 async def _uploads(request: web.Request) -> web.Response:

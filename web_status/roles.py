@@ -56,7 +56,8 @@ class Needs:
         Whether a request shows that somebody is there. Pages ask by themselves for updates and
         pictures; that must not keep a session alive.
     is_upload
-        Whether it takes files, as ``multipart/form-data`` of the size that ``[web]`` allows.
+        Whether it takes files or long texts, as ``multipart/form-data`` of the size that
+        ``[web]`` allows.
     """
 
     role: Role
@@ -90,6 +91,18 @@ ROUTES: Mapping[tuple[str, str], Needs] = MappingProxyType(
         ("GET", "/retrieves/{number}"): Needs(Role.VIEWER),
         ("POST", "/retrieves/{number}/again"): Needs(Role.OPERATOR),
         ("POST", "/retrieves/{number}/cancel"): Needs(Role.OPERATOR),
+        ("GET", "/rules"): Needs(Role.VIEWER),
+        ("GET", "/rules/draft"): Needs(Role.ADMIN),
+        ("POST", "/rules/draft"): Needs(Role.ADMIN, is_upload=True),
+        ("POST", "/rules/draft/discard"): Needs(Role.ADMIN, is_upload=True),
+        ("POST", "/rules/draft/file"): Needs(Role.ADMIN, is_upload=True),
+        ("POST", "/rules/draft/rebase"): Needs(Role.ADMIN, is_upload=True),
+        ("POST", "/rules/draft/replay"): Needs(Role.ADMIN, is_upload=True),
+        ("POST", "/rules/draft/try"): Needs(Role.ADMIN, is_upload=True),
+        ("POST", "/rules/force"): Needs(Role.ADMIN, is_upload=True),
+        ("GET", "/rules/versions"): Needs(Role.ADMIN),
+        ("GET", "/rules/versions/{number}"): Needs(Role.ADMIN),
+        ("POST", "/rules/versions/{number}/force"): Needs(Role.ADMIN),
         ("GET", "/search"): Needs(Role.OPERATOR),
         ("POST", "/search"): Needs(Role.OPERATOR),
         ("GET", "/series/{number}"): Needs(Role.VIEWER),

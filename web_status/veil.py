@@ -15,6 +15,7 @@ from typing import Any
 from ledger.retrieve_records import RetrievedSeries
 from ledger.rows import OutputRow, SeriesRow
 from web_status.details import Table
+from web_status.rule_words import ShownRule
 from web_status.views import Fragment, View
 
 HIDDEN = "(hidden)"
@@ -27,11 +28,9 @@ _FREE_TEXT = frozenset(
     | {"text"}
 )
 _LOOKED_UP = frozenset({"verdict"})  # templates look these up; they are words of ours
-_ABOUT_PEOPLE = re.compile(
-    r"\b(\w*(?:Patient|Person|Physician|Operator|Responsible|BirthDate|Address|Telephone)\w*)"
-    r" = .*",
-    re.DOTALL,
-)
+_PEOPLE = r"\w*(?:Patient|Person|Physician|Operator|Responsible|BirthDate|Address|Telephone)\w*"
+_NAME_OF_PEOPLE = re.compile(rf"\b{_PEOPLE}")
+_ABOUT_PEOPLE = re.compile(rf"\b({_PEOPLE}) = .*", re.DOTALL)
 _SEPARATORS = re.compile(r"[\s^=,]+")
 
 
@@ -88,6 +87,8 @@ class _Hiding:
                 return replace(record, path=nameless(record))
             case RetrievedSeries():  # whose patient is not known here, so the text cannot be judged
                 return replace(record, SeriesDescription=record.SeriesDescription and HIDDEN)
+            case ShownRule():
+                return record.hiding(_is_about_people, HIDDEN)
             case Table(headings, rows):
                 return Table(headings, tuple(tuple(map(self._text, row)) for row in rows))
         return replace(record, **{name: self._field(name, x) for name, x in _fields(record)})
@@ -123,6 +124,10 @@ def _names(value: Any) -> Iterator[str]:
     elif isinstance(value, tuple | list):
         for each in value:
             yield from _names(each)
+
+
+def _is_about_people(name: str) -> bool:
+    return _NAME_OF_PEOPLE.search(name) is not None
 
 
 def _fields(record: Any) -> Iterator[tuple[str, Any]]:

@@ -27,6 +27,7 @@ from web_status.network import Peers, peers_of, silences
 from web_status.node import Condition, Queue, RulesState, queue_of
 from web_status.now import EMPTY, PAGE_SIZE, Now, Running, gather, running_jobs
 from web_status.retrieves import ListPage, ShownList, all_lists, list_page
+from web_status.rules_in_force import InForce, rules_in_force
 
 Kind = Literal[
     "now",
@@ -38,6 +39,7 @@ Kind = Literal[
     "network",
     "uploads",
     "system",
+    "rules",
 ]
 _FULL = 0.9
 _LISTED = 50
@@ -131,7 +133,7 @@ def view_of(reader: LedgerReader, topic: Topic, context: WebContext, progress: P
     return _VIEWS[topic.kind](look)
 
 
-def view_without_ledger(topic: Topic, context: WebContext) -> View:
+def view_without_ledger(topic: Topic, context: WebContext) -> View:  # noqa: PLR0911 - one a kind
     """The page while there is no ledger: whatever it would list is empty.
 
     Raises
@@ -151,6 +153,8 @@ def view_without_ledger(topic: Topic, context: WebContext) -> View:
             return _network_view(state, peers_of(None, context.network, context.kept.echoes))
         case "uploads":
             return _uploads_view(state, context)
+        case "rules":
+            return _rules_view(state, InForce())
         case "system":
             return _system_view(state, Queue(), RulesState(), context)
     raise NotInLedger(f"no {topic.kind} {topic.number}")
@@ -276,6 +280,10 @@ def _uploads_view(state: Fragment, context: WebContext) -> View:
     )
 
 
+def _rules_view(state: Fragment, found: InForce) -> View:
+    return View(msgid("Rules"), (state, Fragment("rules", "_rules.html", {"found": found})))
+
+
 def _system_view(state: Fragment, queue: Queue, rules: RulesState, context: WebContext) -> View:
     kept = context.kept
     balance = {"check": kept.check, "is_checking": kept.is_checking}
@@ -331,6 +339,7 @@ _VIEWS: Mapping[Kind, Callable[[_Look], View]] = MappingProxyType(
             RulesState(*look.reader.rules_in_force()),
             look.context,
         ),
+        "rules": lambda look: _rules_view(look.state, rules_in_force(look.reader)),
         "uploads": lambda look: _uploads_view(look.state, look.context),
         "study": lambda look: _study_view(look.reader, look.topic, look.state, look.progress),
         "series": lambda look: _series_view(look.reader, look.topic, look.state, look.progress),

@@ -174,6 +174,8 @@ QUESTIONS = {
     "the queue": queue_of,
     "an output": lambda r: r.output(7),
     "the first page": lambda r: gather(r, 1, {}),
+    "what rules matched": lambda r: r.rules.matches(),
+    "the rules in force": lambda r: r.rules.in_force(),
     "the retrieve lists": all_lists,
     "a retrieve list": lambda r: list_page(r, 7, {}),
 }

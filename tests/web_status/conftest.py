@@ -37,6 +37,8 @@ from listener.watcher import Findings
 from processor.model import JobResult, Output, StepResult
 from processor.report import ReportedStudy, write_report
 from rules.model import Decision, Reason, Rule, RuleReason, Step
+from safelight.config import load_config
+from safelight.page_rules import PageRules
 from web_status import passwords
 from web_status.app import WebContext, make_app, serve
 from web_status.archive import FoundStudies, FoundStudy, PlannedSeries, Sought, Wanted
@@ -338,6 +340,7 @@ def context(tmp_path: Path) -> WebContext:
     """A node whose ledger does not exist yet."""
     (tmp_path / "results").mkdir()
     progress: dict[str, tuple[str, float]] = {}
+    (tmp_path / "safelight.toml").write_text(f'[storage]\ndata = "{tmp_path}"\n')
     return WebContext(
         ledger=tmp_path / "ledger.sqlite",
         results=tmp_path / "results",
@@ -346,6 +349,7 @@ def context(tmp_path: Path) -> WebContext:
         identity="SAFELIGHT @ 0.0.0.0:11112",
         version="0.1.0",
         actions=Asked(),
+        rules=PageRules(load_config(tmp_path / "safelight.toml", {})),
         network=Network(
             (
                 Pacs("main", "PACS1", "10.1.2.3:104", "C-MOVE from it"),

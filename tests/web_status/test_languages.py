@@ -25,6 +25,8 @@ STILL_ENGLISH = {
     *("_head.html", "_jobs.html", "_decision.html", "_details.html", "_history.html"),
     *("_refusals.html", "_quarantine.html", "_senders.html", "now.html", "study.html"),
     *("series.html", "alarms.html", "viewer.html", "viewer.js"),
+    *("_conditions.html", "_diff.html", "_reasons.html", "_rules.html", "draft.html", "rules.html"),
+    *("version.html", "versions.html", "rules.js"),
 }
 """Not translated yet."""
 

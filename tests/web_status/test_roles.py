@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from ledger.retrieve_records import RetrieveOrder
+from rules.texts import RuleText
 from web_status import app as page_app
 from web_status import roles
 from web_status.app import make_app
@@ -43,6 +44,18 @@ OPEN_TO = {
     ("GET", "/retrieves/1"): 1,
     ("POST", "/retrieves/1/again"): 2,
     ("POST", "/retrieves/1/cancel"): 2,
+    ("GET", "/rules"): 1,
+    ("GET", "/rules/draft"): 3,
+    ("POST", "/rules/draft"): 3,
+    ("POST", "/rules/draft/discard"): 3,
+    ("POST", "/rules/draft/file"): 3,
+    ("POST", "/rules/draft/rebase"): 3,
+    ("POST", "/rules/draft/replay"): 3,
+    ("POST", "/rules/draft/try"): 3,
+    ("POST", "/rules/force"): 3,
+    ("GET", "/rules/versions"): 3,
+    ("GET", "/rules/versions/1"): 3,
+    ("POST", "/rules/versions/1/force"): 3,
     ("GET", "/search"): 2,
     ("POST", "/search"): 2,
     ("GET", "/series/1"): 1,
@@ -70,6 +83,14 @@ PASSED = {
     ("POST", "/retrieves/file"): (415,),
     ("POST", "/retrieves/1/again"): (303,),
     ("POST", "/retrieves/1/cancel"): (303,),
+    ("POST", "/rules/draft"): (415,),
+    ("POST", "/rules/draft/discard"): (415,),
+    ("POST", "/rules/draft/file"): (415,),
+    ("POST", "/rules/draft/rebase"): (415,),
+    ("POST", "/rules/draft/replay"): (415,),
+    ("POST", "/rules/draft/try"): (415,),
+    ("POST", "/rules/force"): (415,),
+    ("POST", "/rules/versions/1/force"): (409,),  # the form names other rules than are in force
     ("POST", "/system/check"): (303,),
     ("POST", "/system/pause"): (303,),
     ("POST", "/system/resume"): (303,),
@@ -115,6 +136,7 @@ def test_each_route_of_the_table_is_tried_below():
 def test_each_route_lets_in_whom_it_should_by_any_method(page, chronicle, users, log_in, who):
     chronicle.workbook(chronicle.whole_series(1), b"x")
     chronicle._ledger.retrieves.add(RetrieveOrder("key", "main", ("A1",)))
+    chronicle._ledger.rule_loads.record(0, (RuleText("rules.toml", ""),))
     headers: dict[str, str] = {}
     for path, method in product(PATHS, METHODS):
         if (who, method) == ("nobody", "POST") and path in ("/login", "/language"):
@@ -164,8 +186,8 @@ def add_unlisted(app: web.Application) -> None:
         return web.Response(text="secret")
 
     app.router.add_route("*", "/unlisted", answer)
-    app.router.add_get("/rules", answer)
-    app.router.add_post("/rules", answer)
+    app.router.add_get("/another", answer)
+    app.router.add_post("/another", answer)
 
 
 def test_a_route_that_is_not_in_the_table_is_refused_to_everybody(serve_page, request, log_in):
@@ -182,31 +204,33 @@ def test_a_route_that_is_not_in_the_table_is_refused_to_everybody(serve_page, re
 
 
 def test_the_first_role_that_is_high_enough_gets_in(serve_page, users, log_in, monkeypatch):
-    asked = {("GET", "/rules"): Needs(Role.OPERATOR), ("POST", "/rules"): Needs(Role.ADMIN)}
+    asked = {("GET", "/another"): Needs(Role.OPERATOR), ("POST", "/another"): Needs(Role.ADMIN)}
     monkeypatch.setattr(roles, "ROUTES", {**ROUTES, **asked})
     page = serve_page(add_unlisted)
     found = {
-        who: [page.get("/rules", method, **log_in(page, who)).status for method in ("GET", "POST")]
+        who: [
+            page.get("/another", method, **log_in(page, who)).status for method in ("GET", "POST")
+        ]
         for who in ("victor", "olga", "ada")
     }
     assert found == {"victor": [403, 403], "olga": [200, 403], "ada": [200, 200]}
 
 
 def test_a_change_needs_the_token_of_its_page_in_every_role(serve_page, users, log_in, monkeypatch):
-    monkeypatch.setattr(roles, "ROUTES", {**ROUTES, ("POST", "/rules"): Needs(Role.VIEWER)})
+    monkeypatch.setattr(roles, "ROUTES", {**ROUTES, ("POST", "/another"): Needs(Role.VIEWER)})
     page = serve_page(add_unlisted)
     stranger = log_in(page, "ada")["X-CSRF-Token"]
     for who in ("victor", "olga", "ada"):
         headers = log_in(page, who)
-        assert page.get("/rules", "POST", **headers).status == 200
+        assert page.get("/another", "POST", **headers).status == 200
         for token in ("", "0" * 64, stranger, "é"):
             forged = {**headers, "X-CSRF-Token": token.encode("utf-8").decode("latin-1")}
-            assert page.get("/rules", "POST", **forged).status == 403
+            assert page.get("/another", "POST", **forged).status == 403
 
 
 def test_on_this_machine_without_users_everybody_is_an_administrator(serve_page, monkeypatch):
-    asked = {("GET", "/rules"): Needs(Role.ADMIN), ("POST", "/rules"): Needs(Role.ADMIN)}
+    asked = {("GET", "/another"): Needs(Role.ADMIN), ("POST", "/another"): Needs(Role.ADMIN)}
     monkeypatch.setattr(roles, "ROUTES", {**ROUTES, **asked})
     page = serve_page(add_unlisted)
-    assert page.get("/rules").status == 200
-    assert page.get("/rules", "POST").status == 403  # not without a token, even so
+    assert page.get("/another").status == 200
+    assert page.get("/another", "POST").status == 403  # not without a token, even so

@@ -5,7 +5,7 @@ from click import UsageError
 
 from rules.errors import RuleError
 from safelight.cli import cli
-from safelight.rule_commands import InstanceUnreadable, NoSuchSeries
+from safelight.rule_trials import InstanceUnreadable, NoSuchSeries
 
 RULES = """
 [[rule]]
