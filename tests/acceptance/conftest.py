@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +64,15 @@ class Daemon:
         )
         return self.series()
 
+    def wait_for_series(self, series_uid, seconds=150):
+        """Wait until a series has ended, and return it."""
+        self.wait_until(
+            lambda: (row := self.series().get(series_uid)) is not None and row.state in ENDED,
+            f"series {series_uid} to end",
+            seconds,
+        )
+        return self.series()[series_uid]
+
     def outputs(self, row, kind):
         """The published files of one kind of a series' current revision, as paths."""
         reader = self.reader()
@@ -108,10 +118,23 @@ class Daemon:
 @pytest.fixture
 def daemon(tmp_path, free_port, wait_until):
     """Factory: ``daemon(toml="...")`` starts one; the same `name` again uses the same folders."""
+    with _daemons(tmp_path, free_port, wait_until) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def lasting_daemon(tmp_path_factory, free_port, wait_until):
+    """A daemon for all tests of a module that look at nothing but the series they send."""
+    with _daemons(tmp_path_factory.mktemp("lasting"), free_port, wait_until) as start:
+        yield start()
+
+
+@contextmanager
+def _daemons(parent, free_port, wait_until):
     running = []
 
     def start(toml="", name="site", quiet=0.5, port=None, dicom=""):
-        folder = tmp_path / name
+        folder = parent / name
         folder.mkdir(exist_ok=True)
         port, web = port or free_port(), f"127.0.0.1:{free_port()}"
         config = folder / "safelight.toml"
@@ -134,11 +157,13 @@ def daemon(tmp_path, free_port, wait_until):
         assert line.startswith("DICOM"), (folder / "log").read_text()[-2000:]
         return Daemon(process, config, folder / "data", port, web, wait_until)
 
-    yield start
-    for process in running:
-        if process.poll() is None:
-            process.terminate()
-            process.wait(60)
+    try:
+        yield start
+    finally:
+        for process in running:
+            if process.poll() is None:
+                process.terminate()
+                process.wait(60)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
@@ -27,10 +28,9 @@ def safelight(*arguments, cwd=None, env=None):
     )
 
 
-def test_a_truncated_file_is_kept_and_said_not_to_be_convertible(daemon):
-    node = daemon()
-    assert node.run_sender(get_testdata_file("MR_truncated.dcm")).returncode == 0
-    (row,) = node.wait_for_ended(1).values()
+def test_a_truncated_file_is_kept_and_said_not_to_be_convertible(lasting_daemon):
+    node = lasting_daemon
+    row = sent(node, get_testdata_file("MR_truncated.dcm"))
     assert row.instances == 1
     assert "truncated" in row.results["convert"]
     assert "cannot convert because" in row.results["convert"]
@@ -38,23 +38,26 @@ def test_a_truncated_file_is_kept_and_said_not_to_be_convertible(daemon):
 
 
 @pytest.mark.parametrize("name", ["test-SR.dcm", "waveform_ecg.dcm"])
-def test_an_object_without_pixels_is_no_error(daemon, name):
-    node = daemon()
-    assert node.run_sender(get_testdata_file(name)).returncode == 0
-    (row,) = node.wait_for_ended(1).values()
+def test_an_object_without_pixels_is_no_error(lasting_daemon, name):
+    row = sent(lasting_daemon, get_testdata_file(name))
     assert row.state == "done"
     assert "no volume in this object" in row.results["convert"]
 
 
-def test_a_file_whose_meta_names_another_instance_is_sent_as_what_its_dataset_says(daemon):
-    node = daemon()
-    assert node.run_sender(get_testdata_file("rtplan.dcm")).returncode == 0
-    (row,) = node.wait_for_ended(1).values()
-    assert row.Modality == "RTPLAN"
+def test_a_file_whose_meta_names_another_instance_is_sent_as_what_its_dataset_says(
+    lasting_daemon,
+):
+    assert sent(lasting_daemon, get_testdata_file("rtplan.dcm")).Modality == "RTPLAN"
 
 
-def test_an_unknown_sop_class_is_refused_by_name_and_the_rest_is_taken(daemon, stack):
-    node = daemon()
+def sent(node, path):
+    """Send a file that is of a series of its own; return the series when it has ended."""
+    assert node.run_sender(path).returncode == 0
+    return node.wait_for_series(dcmread(path, stop_before_pixels=True).SeriesInstanceUID)
+
+
+def test_an_unknown_sop_class_is_refused_by_name_and_the_rest_is_taken(lasting_daemon, stack):
+    node = lasting_daemon
     files = stack(slices=3)
     stack(slices=1, SOPClassUID="1.2.3.4.5", series_uid="1.2.826.9")
     result = node.run_sender(files[0].parent.parent)
@@ -63,13 +66,14 @@ def test_an_unknown_sop_class_is_refused_by_name_and_the_rest_is_taken(daemon, s
     assert "does not take SOP class 1.2.3.4.5" in result.stderr
 
 
-def test_bytes_that_are_not_dicom_on_the_port_do_not_disturb_others(daemon, stack, storescu):
-    node = daemon()
+def test_bytes_that_are_not_dicom_on_the_port_do_not_disturb_others(
+    lasting_daemon, stack, storescu
+):
+    node, uid = lasting_daemon, generate_uid()
     with socket.create_connection(("127.0.0.1", node.port)) as peer:
         peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 10)
-        storescu(stack()[0].parent, port=node.port, called="SAFELIGHT")
-    (row,) = node.wait_for_ended(1).values()
-    assert row.state == "done"
+        storescu(stack(series_uid=uid)[0].parent, port=node.port, called="SAFELIGHT")
+    assert node.wait_for_series(uid).state == "done"
 
 
 def test_a_second_version_of_an_instance_is_acknowledged_and_set_aside(daemon, stack, storescu):

@@ -14,6 +14,8 @@ from pydicom.uid import CTImageStorage
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification
 
+from safelight.cli import main
+
 pytestmark = pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 
 ACCEPT = """
@@ -195,15 +197,20 @@ def test_a_rule_that_does_not_ask_for_tls_opens_both_ports(open_site, pki, secur
 
 @pytest.mark.parametrize("key", ["certificate", "private_key", "authorities"])
 @pytest.mark.parametrize("damage", ["missing", "not PEM"])
-def test_a_file_that_cannot_be_used_is_named_with_its_key(tmp_path, pki, key, damage):
+def test_a_file_that_cannot_be_used_is_named_with_its_key(
+    tmp_path, pki, capsys, monkeypatch, key, damage
+):
     files = {"certificate": pki.rsa.certificate, "private_key": pki.rsa.key}
     files[key] = tmp_path / "damaged.pem"
     if damage == "not PEM":
         files[key].write_text("-----BEGIN NOTHING-----\n")
-    result = run_with(tmp_path, files, "config", "check")
-    assert result.returncode == 2
-    assert f"[dicom.tls] {key}: {files[key]}" in result.stderr
-    assert len(result.stderr.splitlines()) == 1
+    monkeypatch.setattr(sys, "argv", command_with(tmp_path, files, "config", "check"))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert f"[dicom.tls] {key}: {files[key]}" in told
+    assert len(told.splitlines()) == 1
 
 
 def test_without_a_usable_certificate_nothing_is_served(tmp_path, pki):
@@ -266,8 +273,13 @@ def echoed(site, context):
 
 
 def run_with(folder, files, *command):
-    """Run a command of Safelight with these files of ``[dicom.tls]``."""
+    """Run a command of Safelight in a process of its own."""
+    line = [sys.executable, "-m", *command_with(folder, files, *command)]
+    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
+
+
+def command_with(folder, files, *command):
+    """A command of Safelight with these files of ``[dicom.tls]``."""
     config = folder / "safelight.toml"
     config.write_text("[dicom.tls]\n" + "".join(f'{k} = "{v}"\n' for k, v in files.items()))
-    line = [sys.executable, "-m", "safelight", *command, "--config", str(config)]
-    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
+    return ["safelight", *command, "--config", str(config)]
