@@ -10,9 +10,10 @@ import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import aiohttp_jinja2
-from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp import BodyPartReader, MultipartReader, hdrs, web
 from aiohttp.typedefs import Handler
 from markupsafe import Markup
 
@@ -22,7 +23,8 @@ from web_status.errors import BadToken, NamesHidden, NotAllowed, NotLoggedIn, Us
 from web_status.roles import Role, needs_of
 from web_status.sessions import Sessions, is_id, new_id
 from web_status.throttle import Throttle
-from web_status.users import User, UsersFile
+from web_status.tokens import Token, is_secret
+from web_status.users import UsersFile
 
 logger = logging.getLogger(__name__)
 
@@ -34,15 +36,24 @@ _TOKEN_BYTES = 256
 _FORM_SECONDS = 20.0
 _FIELD = Markup('<input type="hidden" name="{}" value="{}">')
 _READING = ("GET", "HEAD")
+_API = "/api/"
+_BEARER = "bearer "
 
 
 @dataclass(frozen=True)
 class Person:
-    """Who is asking; the name is empty where nobody needs to log in."""
+    """Who is asking; the name is empty where nobody needs to log in.
+
+    Attributes
+    ----------
+    token
+        The name of the token with which a program asks for them; empty for a browser.
+    """
 
     name: str
     role: Role
     sees_names: bool
+    token: str = ""
 
 
 EVERYBODY = Person("", Role.ADMIN, sees_names=True)
@@ -68,6 +79,7 @@ class Door:
         self._is_public = settings.is_public
         self._viewers_see_names = settings.viewers_see_names
         self._secret = secrets.token_bytes(32)
+        self._noted: dict[str, str] = {}
 
     def visitor(self, request: web.Request) -> str | None:
         """What the cookie of a request says; None without a proper one."""
@@ -85,6 +97,8 @@ class Door:
         users = self.users.all()
         if not users and not self._is_public:
             return EVERYBODY
+        if is_of_programs(request) and hdrs.AUTHORIZATION in request.headers:
+            return self._with_token(request.headers[hdrs.AUTHORIZATION])
         visitor = self.visitor(request)
         known = visitor and self.sessions.find(visitor, is_use=is_use)
         if not (visitor and known):
@@ -93,12 +107,33 @@ class Door:
         if user is None or user.password_hash != known.password_hash:
             self.sessions.end(visitor)
             return None
-        return self.as_person(user)
+        return self._person(user.name, user.role)
 
-    def as_person(self, user: User) -> Person:
-        """A user, as what they may do now."""
-        sees_names = user.role > Role.VIEWER or self._viewers_see_names
-        return Person(user.name, user.role, sees_names)
+    def _with_token(self, authorization: str) -> Person | None:
+        """For whom a program asks; a token may never do more than its user may now."""
+        secret = authorization[len(_BEARER) :].strip()
+        if authorization[: len(_BEARER)].lower() != _BEARER or not is_secret(secret):
+            return None
+        found = self.users.by_secret(secret)
+        if found is None:
+            return None
+        user, token = found
+        self._note_use(token)
+        return self._person(user.name, min(user.role, token.role), token.name)
+
+    def _person(self, name: str, role: Role, token: str = "") -> Person:
+        return Person(name, role, role > Role.VIEWER or self._viewers_see_names, token)
+
+    def _note_use(self, token: Token) -> None:
+        """Have the day of its last use in the file: one write a day, or one try at it."""
+        today = datetime.now(UTC).date().isoformat()
+        if today in (token.used, self._noted.get(token.digest)):
+            return
+        self._noted[token.digest] = today
+        try:
+            self.users.note_use(token.digest, today)
+        except UsersUnreadable as error:
+            logger.warning("%s", error)  # it names a file of ours, and no patient
 
     def token(self, visitor: str) -> str:
         """The token that shows that a request to change something comes from a page of ours."""
@@ -115,6 +150,11 @@ _NEW_VISITOR = web.RequestKey("new visitor", str)
 def person_of(request: web.Request) -> Person | None:
     """Who sent the request; None for who is not logged in."""
     return request.get(PERSON)
+
+
+def is_of_programs(request: web.Request) -> bool:
+    """Whether a request is to the interface for programs, whose answers are JSON."""
+    return request.path.startswith(_API)
 
 
 def is_veiled(request: web.Request) -> bool:
@@ -134,7 +174,8 @@ async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
     NotAllowed
         The role is too low, or the route is not in the table.
     BadToken
-        It would change something, and does not carry the token of its page.
+        It would change something, and does not carry the token of its page. A program that has a
+        token of its own needs none: no browser sends that by itself.
     """
     needs = needs_of(request)
     door = request.app[DOOR]
@@ -153,7 +194,7 @@ async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
             raise NotAllowed
         if needs.names and not person.sees_names:
             raise NamesHidden
-    if request.method not in _READING:
+    if request.method not in _READING and not (person and person.token):
         await _require_token(request, is_upload=needs is not None and needs.is_upload)
     return await handler(request)
 
@@ -188,7 +229,8 @@ async def record(
     """
     person = person_of(request)
     name = user if user is not None else person.name if person is not None else ""
-    deed = Deed(action, name, target, address_of(request))
+    token = person.token if person is not None else ""
+    deed = Deed(action, name, target, address_of(request), token)
     await asyncio.to_thread(request.app[DOOR].audit.record, deed)
 
 

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from web_status.access import DOOR, Door, admit, keep_visitor
 from web_status.actions import add_actions
+from web_status.api.routes import add_api
 from web_status.certificates import certificate_watched
 from web_status.context import CONTEXT, WebContext
 from web_status.downloads import add_downloads
@@ -58,6 +59,7 @@ def make_app(context: WebContext) -> web.Application:
     add_uploads(app)
     add_login(app)
     add_metrics(app)
+    add_api(app)
     app.router.add_get("/events", events, allow_head=False)
     app.router.add_get("/healthz", _health)
     app.router.add_static("/static", _STATIC, follow_symlinks=False)

@@ -13,7 +13,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from ledger.errors import NotInLedger
-from web_status.access import render
+from web_status.access import is_of_programs, render
+from web_status.api.problems import problem
 from web_status.context import CONTEXT
 from web_status.errors import (
     ActionRefused,
@@ -56,6 +57,11 @@ _HEADERS = (
 
 # RFC 9110 15.5.2 has every 401 name a scheme; browsers know none of this name and show the page.
 _ASK = {"WWW-Authenticate": 'Form realm="Safelight"'}
+
+_ASK_FOR_TOKEN = {"WWW-Authenticate": 'Bearer realm="Safelight"'}
+_PROGRAM_TEXT = (
+    "Log in, or send a token: Authorization: Bearer safelight_... (safelight user token makes one)."
+)
 
 _TEXTS = {
     HTTPStatus.BAD_REQUEST: "What was asked for cannot be read.",
@@ -150,12 +156,19 @@ def _failure_page(request: web.Request, error: Exception) -> web.Response:
 
 def _error_page(request: web.Request, status: int, text: str = "") -> web.Response:
     known = HTTPStatus(status)
-    shown = {"title": known.phrase, "text": text or _TEXTS.get(known, _GENERAL_TEXT)}
+    text = text or _TEXTS.get(known, _GENERAL_TEXT)
+    if is_of_programs(request):
+        return problem(status, text)
+    shown = {"title": known.phrase, "text": text}
     return render("error.html", request, shown, status)
 
 
 def _login_first(request: web.Request, error: NotLoggedIn | TooManyTries) -> web.Response:
     """The form to log in, where a person reads the answer; it leads on to what was asked for."""
+    if isinstance(error, NotLoggedIn) and is_of_programs(request):
+        answer = problem(HTTPStatus.UNAUTHORIZED, _PROGRAM_TEXT)
+        answer.headers.update(_ASK_FOR_TOKEN)
+        return answer
     if isinstance(error, TooManyTries):
         page = login_page(request, "/", "throttled", HTTPStatus.TOO_MANY_REQUESTS)
         page.headers["Retry-After"] = str(math.ceil(error.seconds))
