@@ -8,12 +8,14 @@ import hashlib
 import hmac
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import aiohttp_jinja2
 from aiohttp import BodyPartReader, MultipartReader, hdrs, web
+from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.typedefs import Handler
 from markupsafe import Markup
 
@@ -255,8 +257,8 @@ async def _require_token(request: web.Request, *, is_upload: bool) -> None:
 
 async def _first_field(request: web.Request) -> str:
     """What the first field of a form with files holds, if it is the token; the rest waits."""
-    reader = request[MULTIPART] = await request.multipart()
-    async with asyncio.timeout(_FORM_SECONDS):
+    async with in_time(_FORM_SECONDS):
+        reader = request[MULTIPART] = await request.multipart()
         part = await reader.next()
         if not isinstance(part, BodyPartReader) or part.name != TOKEN_FIELD:
             return ""
@@ -268,14 +270,31 @@ async def form_of(request: web.Request) -> Mapping[str, object]:
 
     Raises
     ------
+    HTTPRequestTimeout, HTTPBadRequest
+        As `in_time` says.
+    """
+    async with in_time(_FORM_SECONDS):
+        return await request.post()
+
+
+@asynccontextmanager
+async def in_time(seconds: float) -> AsyncIterator[None]:
+    """Read what a client sends, for so long at most.
+
+    Raises
+    ------
     HTTPRequestTimeout
         It does not come.
+    HTTPBadRequest
+        It is not what its headers say.
     """
     try:
-        async with asyncio.timeout(_FORM_SECONDS):
-            return await request.post()
+        async with asyncio.timeout(seconds):
+            yield
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
+    except (ValueError, LookupError, BadHttpMessage, web.RequestPayloadError):
+        raise web.HTTPBadRequest from None
 
 
 def token_of(request: web.Request) -> str:

@@ -93,6 +93,7 @@ async def serve(app: web.Application, settings: WebSettings) -> web.AppRunner:
         keepalive_timeout=_KEEP_ALIVE_SECONDS,
         shutdown_timeout=_SHUTDOWN_SECONDS,
         lingering_time=_LINGERING_SECONDS,
+        auto_decompress=False,  # a compressed body is refused, so nothing of it is unpacked
     )
     await runner.setup()
     try:

@@ -10,7 +10,7 @@ from aiohttp import BodyPartReader, web
 from multidict import MultiMapping
 
 from web_status import deeds
-from web_status.access import MULTIPART, TOKEN_FIELD, form_of, render
+from web_status.access import MULTIPART, TOKEN_FIELD, form_of, in_time, record, render
 from web_status.archive import Sought, Wanted
 from web_status.context import CONTEXT
 from web_status.errors import ActionRefused
@@ -58,12 +58,14 @@ async def given_list(request: web.Request) -> tuple[str, tuple[str, ...]]:
         raise web.HTTPUnsupportedMediaType
     name, content = await _given_file(request)
     actions = request.app[CONTEXT].actions
-    return name, await asyncio.to_thread(actions.read_list, name, content)
+    numbers = await asyncio.to_thread(actions.read_list, name, content)
+    await record(request, "list read", f"{len(numbers)} accession numbers")
+    return name, numbers
 
 
 async def _given_file(request: web.Request) -> tuple[str, bytes]:
-    reader = request.get(MULTIPART) or await request.multipart()
-    async with asyncio.timeout(_SECONDS):
+    async with in_time(_SECONDS):
+        reader = request.get(MULTIPART) or await request.multipart()
         while (part := await reader.next()) is not None:
             if isinstance(part, BodyPartReader) and part.filename and part.name != TOKEN_FIELD:
                 return part.filename, await _content(part)

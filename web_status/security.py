@@ -194,13 +194,13 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let only proper requests pass.
 
     Refused are forged hosts (421), what another site sends to change something (403), and
-    bodies that are large or compressed (413).
+    bodies that are large or compressed (413). A browser tells by two headers where a request comes
+    from; a program sends neither.
     """
     hosts = request.app[CONTEXT].settings.allowed_hosts
     if _host_name(f"//{request.headers.get('Host', '')}") not in hosts:
         raise web.HTTPMisdirectedRequest
-    origin = request.headers.get("Origin")
-    if request.method not in ("GET", "HEAD") and origin and _host_name(origin) not in hosts:
+    if request.method not in ("GET", "HEAD") and _is_from_elsewhere(request, hosts):
         raise web.HTTPForbidden
     needs, length = needs_of(request), request.content_length or 0
     is_upload = needs is not None and needs.is_upload
@@ -208,6 +208,13 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     if length > limit or "Content-Encoding" in request.headers:
         raise web.HTTPRequestEntityTooLarge(limit, length)
     return await handler(request)
+
+
+def _is_from_elsewhere(request: web.Request, hosts: frozenset[str]) -> bool:
+    origin = request.headers.get("Origin")
+    if origin and _host_name(origin) not in hosts:
+        return True
+    return request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none")
 
 
 def _host_name(url: str) -> str:

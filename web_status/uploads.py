@@ -15,7 +15,7 @@ from pathlib import Path
 from aiohttp import BodyPartReader, MultipartReader, web
 
 from listener.journal import now
-from web_status.access import MULTIPART, TOKEN_FIELD, person_of, record
+from web_status.access import MULTIPART, TOKEN_FIELD, in_time, person_of, record
 from web_status.context import CONTEXT, WebContext
 from web_status.errors import ActionRefused, NoRoom
 from web_status.node import Upload
@@ -93,7 +93,8 @@ async def take_files(request: web.Request) -> Upload:
     context = request.app[CONTEXT]
     if not request.content_type.startswith("multipart/"):
         raise web.HTTPUnsupportedMediaType
-    reader = request.get(MULTIPART) or await request.multipart()
+    async with in_time(_SILENCE_SECONDS):
+        reader = request.get(MULTIPART) or await request.multipart()
     intake = _Intake(_folder(context) / new_id(), context.settings.upload_bytes_max)
     await asyncio.to_thread(partial(intake.folder.mkdir, mode=0o700, parents=True))
     try:
@@ -121,7 +122,7 @@ def _kept(request: web.Request, intake: _Intake) -> Upload:
 
 async def _receive(reader: MultipartReader, intake: _Intake, context: WebContext) -> None:
     while True:
-        async with asyncio.timeout(_SILENCE_SECONDS):
+        async with in_time(_SILENCE_SECONDS):
             part = await reader.next()
         if part is None and not intake.given:
             raise ActionRefused("no file was chosen")
@@ -140,7 +141,7 @@ async def _receive_file(part: BodyPartReader, intake: _Intake, context: WebConte
     file = await asyncio.to_thread(path.open, "xb")
     try:
         while True:
-            async with asyncio.timeout(_SILENCE_SECONDS):
+            async with in_time(_SILENCE_SECONDS):
                 chunk = await part.read_chunk(_CHUNK_BYTES)
             if not chunk:
                 break

@@ -119,7 +119,7 @@ def _request_body(operation: Operation, refs: _Refs) -> _Json:
         required = any(field.is_required() for field in operation.body.model_fields.values())
         schema = refs[operation.body, "validation"]
         return {"required": required, "content": {"application/json": {"schema": schema}}}
-    file = {"type": "string", "contentMediaType": "application/octet-stream"}
+    file = {"contentMediaType": "application/octet-stream"}
     form = {"type": "object", "properties": {"files": {"type": "array", "items": file}}}
     return {"required": True, "content": {"multipart/form-data": {"schema": form}}}
 

@@ -1,6 +1,5 @@
 """One thing that programs can ask for: what it takes, what it answers, and its route."""
 
-import asyncio
 import inspect
 import re
 from collections.abc import Awaitable, Callable
@@ -12,6 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ValidationError
 
+from web_status.access import in_time
 from web_status.api.problems import Fault, problem
 from web_status.roles import ROUTES, Needs
 
@@ -77,7 +77,7 @@ class Operation:
     def canonical(self) -> str:
         """The path without patterns, as the table of roles and the description have it.
 
-        >>> Operation("GET", "/jobs/{number:[0-9]{1,18}}", asyncio.sleep).canonical
+        >>> Operation("GET", "/jobs/{number:[0-9]{1,18}}", print).canonical
         '/api/v1/jobs/{number}'
         """
         return PREFIX + _PATTERN.sub("", self.path)
@@ -146,11 +146,8 @@ async def _json(request: web.Request) -> bytes:
     HTTPUnsupportedMediaType, HTTPRequestTimeout
         It is of another type, or does not come.
     """
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            body = await request.read()
-    except TimeoutError:
-        raise web.HTTPRequestTimeout from None
+    async with in_time(_BODY_SECONDS):
+        body = await request.read()
     if body and request.content_type != _JSON:
         raise web.HTTPUnsupportedMediaType
     return body or b"{}"
