@@ -99,8 +99,9 @@ class Door:
         users = self.users.all()
         if not users and not self._is_public:
             return EVERYBODY
-        if is_of_programs(request) and hdrs.AUTHORIZATION in request.headers:
-            return self._with_token(request.headers[hdrs.AUTHORIZATION])
+        secret = _secret_of(request)
+        if secret is not None:
+            return self._with_token(secret)
         visitor = self.visitor(request)
         known = visitor and self.sessions.find(visitor, is_use=is_use)
         if not (visitor and known):
@@ -111,12 +112,9 @@ class Door:
             return None
         return self._person(user.name, user.role)
 
-    def _with_token(self, authorization: str) -> Person | None:
+    def _with_token(self, secret: str) -> Person | None:
         """For whom a program asks; a token may never do more than its user may now."""
-        secret = authorization[len(_BEARER) :].strip()
-        if authorization[: len(_BEARER)].lower() != _BEARER or not is_secret(secret):
-            return None
-        found = self.users.by_secret(secret)
+        found = self.users.by_secret(secret) if is_secret(secret) else None
         if found is None:
             return None
         user, token = found
@@ -152,6 +150,13 @@ _NEW_VISITOR = web.RequestKey("new visitor", str)
 def person_of(request: web.Request) -> Person | None:
     """Who sent the request; None for who is not logged in."""
     return request.get(PERSON)
+
+
+def _secret_of(request: web.Request) -> str | None:
+    """The secret of the token that a program sends; None without one, and on pages."""
+    given = request.headers.get(hdrs.AUTHORIZATION, "")
+    is_token = given[: len(_BEARER)].lower() == _BEARER and is_of_programs(request)
+    return given[len(_BEARER) :].strip() if is_token else None
 
 
 def is_of_programs(request: web.Request) -> bool:

@@ -35,8 +35,8 @@ from web_status.roles import needs_of
 
 logger = logging.getLogger(__name__)
 
-BODY_BYTES_MAX = 1 << 16
-"""The largest request body; forms are small."""
+BODY_BYTES_MAX = 1 << 18
+"""The largest request body that is no upload: 5,000 accession numbers of 16 characters, encoded."""
 
 _CONTENT_SECURITY_POLICY = "; ".join(
     (

@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+from urllib.parse import urlencode
 
 import pytest
 
@@ -11,7 +12,7 @@ from web_status.api import operation
 from web_status.api.operation import PREFIX
 from web_status.api.problems import PROBLEM_TYPE
 from web_status.api.retrieves import RetrieveAsked
-from web_status.archive import Sought, Wanted
+from web_status.archive import ACCESSIONS_MAX, Sought, Wanted
 from web_status.roles import Role
 from web_status.security import BODY_BYTES_MAX
 
@@ -91,7 +92,7 @@ def test_names_are_hidden_from_viewers_wherever_they_are(page, users, program, t
 
 
 def test_what_is_asked_for_reaches_the_daemon_as_from_the_page(program, context):
-    asked = {"accessions": ["001", "A2"], "pacs": "main", "modalities": ["CT", "MR"], "least": 3}
+    asked = {"accessions": ["001", "A2"], "pacs": "main", "modalities": ["CT", "MR"], "least": 3.0}
     ordered = program("olga", "POST", "/retrieves", asked)
     assert (ordered.status, ordered.json) == (201, {"number": 1})
     found = program("olga", "POST", "/search", {"patient_name": "DOE*", "modality": "MR"})
@@ -128,6 +129,16 @@ def test_an_accession_number_is_one_and_not_a_list(program, context, accession):
     assert told.status == 422
     assert told.json["errors"][0]["where"] == "accessions.1"
     assert context.actions.deeds == []
+
+
+def test_the_longest_list_is_taken_from_programs_and_from_the_page(page, log_in, program, context):
+    numbers = [f"{number:016d}" for number in range(ACCESSIONS_MAX)]
+    assert program("olga", "POST", "/retrieves", {"accessions": numbers}).status == 201
+    typed = urlencode({"accessions": "\r\n".join(numbers)}).encode()
+    sent = {"Content_Type": "application/x-www-form-urlencoded", **log_in(page, "olga")}
+    assert page.get("/retrieves", "POST", typed, **sent).status == 303
+    first, second = (wanted.accessions.split() for _, wanted in context.actions.deeds)
+    assert first == second == numbers
 
 
 def test_what_is_not_given_is_as_an_empty_field_of_the_page():
@@ -177,6 +188,7 @@ def test_a_wrong_token_is_not_made_up_for_by_a_cookie(page, users, log_in):
     ada = log_in(page, "ada")
     assert page.get(f"{PREFIX}/state", **ada).status == 200
     assert page.get(f"{PREFIX}/state", Authorization="Bearer wrong", **ada).status == 401
+    assert page.get(f"{PREFIX}/state", Authorization="Basic of-a-proxy", **ada).status == 200
 
 
 def test_a_token_may_never_do_more_than_its_user_may_now(page, users, program):

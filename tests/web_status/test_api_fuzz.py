@@ -17,12 +17,16 @@ _SECONDS = 300
 
 
 @pytest.mark.skipif(not SCHEMATHESIS.exists(), reason="`make fuzz-api` installs it")
-def test_no_request_made_up_from_the_description_meets_a_failure(page, users, tell_everything):
+def test_no_request_made_up_from_the_description_meets_a_failure(
+    page, users, tell_everything, tmp_path
+):
     tell_everything()
     secret = users.add_token("ada", "fuzz")
     command = [
         *(SCHEMATHESIS, "run", f"{page.url}{PREFIX}/openapi.json"),
         *("--header", f"Authorization: Bearer {secret}", "--max-time", str(_SECONDS)),
+        # It sends forms whose fields have names that no form can carry, and calls them good.
+        *("--exclude-checks", "positive_data_acceptance"),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-20_000:]

@@ -4,7 +4,9 @@ Not covered: requests made up from the description (`make fuzz-api`).
 """
 
 import json
+import re
 from http import HTTPStatus
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -86,6 +88,12 @@ def test_the_description_is_served_and_has_a_page(program):
     page = program("victor", "GET", "/").body.decode()
     for operation in OPERATIONS:
         assert f"{operation.method} {operation.canonical}<" in page
+
+
+def test_the_documentation_has_everything_that_can_be_asked_about():
+    words = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    for operation in OPERATIONS:
+        assert re.search(rf"/{operation.tag}\b", words), operation.tag
 
 
 def test_no_patient_is_looked_for_in_an_address():

@@ -15,6 +15,7 @@ from web_status import roles
 from web_status.app import make_app
 from web_status.node import Upload
 from web_status.roles import ROUTES, Needs, Role
+from web_status.security import BODY_BYTES_MAX
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 WHO = {"nobody": 0, "victor": 1, "olga": 2, "ada": 3}
@@ -192,14 +193,14 @@ def test_no_role_makes_up_for_a_forged_host_another_site_or_a_body_too_large(
     serve_page, chronicle, users, log_in, monkeypatch, who
 ):
     monkeypatch.setattr(page_app, "_LINGERING_SECONDS", 0.1)  # no body comes here
-    page = serve_page(upload_bytes_max=65_536)
+    page = serve_page(upload_bytes_max=BODY_BYTES_MAX)
     chronicle.workbook(chronicle.whole_series(1), b"x")
     headers = {} if who == "nobody" else log_in(page, who)
     wrongs = (
         ({"Host": "evil.example"}, 421, METHODS),
         ({"Origin": "http://evil.example"}, 403, METHODS[2:]),
         ({"Content-Encoding": "gzip"}, 413, METHODS),
-        ({"Content-Length": "65537"}, 413, METHODS),
+        ({"Content-Length": str(BODY_BYTES_MAX + 1)}, 413, METHODS),
     )
     for wrong, refused, methods in wrongs:
         for path, method in product(PATHS, methods):

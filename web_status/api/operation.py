@@ -5,7 +5,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -54,7 +54,7 @@ class Operation:
         Statuses of refusals beside those that the rest tells: see `web_status.api.openapi`.
     """
 
-    method: str
+    method: Literal["GET", "POST"]
     path: str
     handler: Callable[..., Awaitable[Any]]
     answers: type[BaseModel] | Files | None = None

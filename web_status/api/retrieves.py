@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Annotated, Literal
 
 from aiohttp import web
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from ledger.reader import LedgerReader
 from ledger.retrieve_records import RetrieveState
@@ -19,6 +19,11 @@ from web_status.retrieves import ShownItem, ShownList, all_lists, items_in_order
 
 _Text = Annotated[str, Field(max_length=200)]
 _Accession = Annotated[str, Field(pattern=r"^[^\s,;]+$", max_length=64)]
+
+
+def _whole(value: object) -> object:
+    """A number of JSON as it is meant: 3.0 is an integer there."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class SearchAsked(Asked):
@@ -71,7 +76,7 @@ class RetrieveAsked(Asked):
     """How it comes; as the configuration says where empty."""
     modalities: Annotated[tuple[_Text, ...], Field(max_length=50)] = ()
     """Series of others are left out; none are where this is empty."""
-    least: Annotated[int, Field(ge=1, lt=10**6)] | None = None
+    least: Annotated[int, BeforeValidator(_whole), Field(ge=1, lt=10**6)] | None = None
     """Series with fewer instances are left out."""
     no_derived: bool = False
     """Whether derived series and scouts are left out."""

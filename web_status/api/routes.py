@@ -23,10 +23,8 @@ OPERATIONS: tuple[Operation, ...] = (
 def add_api(app: web.Application) -> None:
     """Add the routes."""
     for operation in OPERATIONS:
-        path = PREFIX + operation.path
-        app.router.add_route(operation.method, path, handler_of(operation))
-        if operation.method == "GET":
-            app.router.add_route("HEAD", path, handler_of(operation))
+        add = app.router.add_get if operation.method == "GET" else app.router.add_post
+        add(PREFIX + operation.path, handler_of(operation))
     app.router.add_get(f"{PREFIX}/openapi.json", _description)
     app.router.add_get(f"{PREFIX}/", _page)
 
