@@ -87,7 +87,7 @@ def test_the_description_is_served_and_has_a_page(program):
     assert served.json == json.loads(json.dumps(DESCRIBED))
     page = program("victor", "GET", "/").body.decode()
     for operation in OPERATIONS:
-        assert f"{operation.method} {operation.canonical}<" in page
+        assert f"{operation.method} {operation.canonical.removeprefix(PREFIX)}<" in page
 
 
 def test_the_documentation_has_everything_that_can_be_asked_about():
