@@ -110,6 +110,14 @@ fuzz: $(VENV)/.test  ## Send the receiver 100,000 mutated PDUs in each state (ha
 	export SAFELIGHT_SWEEP=full
 	$(call step,pytest tests/sweeps/test_pdu_fuzz.py)
 
+$(VENV)/fuzz/bin/schemathesis: $(VENV)/.test
+	"$(VENV)/bin/python" -m venv $(VENV)/fuzz
+	$(VENV)/fuzz/bin/python -m pip install --quiet 'schemathesis>=4.32,<5'
+
+.PHONY: fuzz-api
+fuzz-api: $(VENV)/fuzz/bin/schemathesis  ## Ask the page what its OpenAPI description allows, and not (6 minutes).
+	$(call step,pytest --timeout 1800 tests/web_status/test_api_fuzz.py)
+
 .PHONY: schedules
 schedules: $(VENV)/.test  ## Deliver series in 1,000 orders to the watcher and compare what it closes (minutes).
 	export SAFELIGHT_SWEEP=full

@@ -207,17 +207,23 @@ class LedgerReader:
         """The jobs of a series, the newest first."""
         return self._jobs("WHERE series_id = ? ORDER BY id DESC", [series_id])
 
-    def jobs(self, states: Sequence[str], *, limit: int = 50) -> tuple[JobRow, ...]:
+    def jobs(
+        self, states: Sequence[str], *, limit: int = 50, offset: int = 0
+    ) -> tuple[JobRow, ...]:
         """Jobs in one of `states`, those that began last first."""
         marks = ", ".join("?" for _ in states)
         return self._jobs(
-            f"WHERE state IN ({marks}) ORDER BY coalesce(started_at, queued_at) DESC LIMIT ?",
-            [*states, limit],
+            f"WHERE state IN ({marks}) ORDER BY coalesce(started_at, queued_at) DESC, id DESC"
+            " LIMIT ? OFFSET ?",
+            [*states, limit, offset],
         )
 
-    def count_jobs(self, state: str) -> int:
-        """How many jobs are in a state."""
-        row = self._connection.execute("SELECT count(*) FROM jobs WHERE state = ?", [state])
+    def count_jobs(self, *states: str) -> int:
+        """How many jobs are in one of `states`."""
+        marks = ", ".join("?" for _ in states)
+        row = self._connection.execute(
+            f"SELECT count(*) FROM jobs WHERE state IN ({marks})", states
+        )
         return int(row.fetchone()[0])
 
     def job(self, job_id: int) -> JobRow:

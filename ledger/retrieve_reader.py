@@ -146,9 +146,13 @@ class RetrieveReader:
         """Close the connection."""
         self._connection.close()
 
-    def lists(self, *, limit: int = 20) -> tuple[RetrieveListRow, ...]:
+    def lists(self, *, limit: int = 20, offset: int = 0) -> tuple[RetrieveListRow, ...]:
         """The latest lists, the newest first."""
-        return self._lists("ORDER BY id DESC LIMIT ?", [limit])
+        return self._lists("ORDER BY id DESC LIMIT ? OFFSET ?", [limit, offset])
+
+    def count_lists(self) -> int:
+        """How many lists there are."""
+        return int(self._connection.execute("SELECT count(*) FROM retrieve_lists").fetchone()[0])
 
     def one_list(self, list_id: int) -> RetrieveListRow:
         """One list.
@@ -170,9 +174,15 @@ class RetrieveReader:
             raise NotInLedger("no such retrieve list")
         return found[0]
 
-    def items(self, list_id: int) -> tuple[RetrieveItemRow, ...]:
-        """The accession numbers of a list, in its order."""
-        rows = self._connection.execute(f"{_ITEMS} WHERE list_id = ? ORDER BY item.id", [list_id])
+    def items(
+        self, list_id: int, *, limit: int = -1, offset: int = 0
+    ) -> tuple[RetrieveItemRow, ...]:
+        """The accession numbers of a list, in its order; all of them without a limit."""
+        rows = self._connection.execute(
+            f"{_ITEMS} WHERE item.id IN (SELECT id FROM retrieve_items WHERE list_id = ?"
+            " ORDER BY id LIMIT ? OFFSET ?) ORDER BY item.id",
+            [list_id, limit, offset],
+        )
         return tuple(RetrieveItemRow(**dict(row)) for row in rows)
 
     def telling_items(self, list_id: int, *, limit: int) -> tuple[RetrieveItemRow, ...]:

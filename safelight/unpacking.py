@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile, ZipInfo, is_zipfile
 from zlib import error as DeflateError  # noqa: N812 - zlib has it in lower case
@@ -10,6 +11,9 @@ from zlib import error as DeflateError  # noqa: N812 - zlib has it in lower case
 from safelight.errors import SafelightError
 
 MOST_FILES = 200_000
+RATIO_MAX = 200
+EASY_BYTES = 1 << 30
+"""As much may come out of any ZIP, and of a larger one `RATIO_MAX` times its size."""
 _CHUNK = 1 << 20
 _ENCRYPTED = 0x1
 
@@ -44,17 +48,19 @@ def unpack(archive: Path, folder: Path, *, reserve_bytes: int) -> int:
     Raises
     ------
     UnusableArchive
-        It is damaged, encrypted, has too many files, or is too large for the disk.
+        It is damaged, encrypted, has too many files, or is too large for the disk or for a ZIP
+        of its size.
     OSError
         A file cannot be written.
     """
-    room = shutil.disk_usage(folder).free - reserve_bytes
+    easy = max(EASY_BYTES, RATIO_MAX * archive.stat().st_size)
+    budget = _Budget(shutil.disk_usage(folder).free - reserve_bytes, easy)
     with _reading():
         opened = ZipFile(archive)
     with opened:
         members = _members(opened)
         for number, member in enumerate(members):
-            room = _extract(opened, member, folder / f"{number:06d}", room)
+            _extract(opened, member, folder / f"{number:06d}", budget)
     return len(members)
 
 
@@ -76,15 +82,30 @@ def _members(archive: ZipFile) -> list[ZipInfo]:
     return members
 
 
-def _extract(archive: ZipFile, member: ZipInfo, path: Path, room: int) -> int:
-    """Write one file; return what room is left."""
+@dataclass
+class _Budget:
+    """How many bytes may still come out of an archive: for the disk, and for its size."""
+
+    disk: int
+    easy: int
+
+    def spend(self, count: int) -> None:
+        self.disk -= count
+        self.easy -= count
+        if self.disk < 0:
+            raise UnusableArchive("unpacked, the ZIP is larger than the disk has room for")
+        if self.easy < 0:
+            raise UnusableArchive(
+                f"unpacked, the ZIP is more than {RATIO_MAX} times its size, as no images are"
+            )
+
+
+def _extract(archive: ZipFile, member: ZipInfo, path: Path, budget: _Budget) -> None:
+    """Write one file."""
     with path.open("xb") as target:
         for chunk in _chunks(archive, member):
-            room -= len(chunk)
-            if room < 0:
-                raise UnusableArchive("unpacked, the ZIP is larger than the disk has room for")
+            budget.spend(len(chunk))
             target.write(chunk)
-    return room
 
 
 def _chunks(archive: ZipFile, member: ZipInfo) -> Iterator[bytes]:

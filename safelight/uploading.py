@@ -1,6 +1,7 @@
 """Takes in files that people give, by the door through which C-STORE brings them."""
 
 import logging
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,6 +89,7 @@ def _files(given: Sequence[Given], reserve: int, tally: _Tally) -> Iterator[Give
             unpack(one.path, folder, reserve_bytes=reserve)
         except UnusableArchive as problem:
             tally.refuse(one.name, str(problem))
+            shutil.rmtree(folder)
             continue
         one.path.unlink()
         for number, path in enumerate(sorted(folder.iterdir()), start=1):

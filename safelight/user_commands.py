@@ -106,6 +106,55 @@ def list_users(file: Path | None, *, as_json: bool) -> None:
         click.echo("there are no users; safelight user add NAME --role admin makes the first")
 
 
+@user.command("token")
+@config_option
+@click.argument("name")
+@click.argument("called")
+@click.option("--role", type=_ROLES, help="What it may do at most; the user's role by default.")
+def token(file: Path | None, name: str, called: str, role: str | None) -> None:
+    """Make a token CALLED so, with which a program acts for the user NAME; it is shown once."""
+    from web_status.roles import Role
+
+    config = configuration(file)
+    secret = _users(config).add_token(name, called, Role.named(role) if role else None)
+    _record(config, f"token {called} made", name)
+    click.echo(secret)
+    click.echo("keep it now: it is not shown again", err=True)
+
+
+@user.command("tokens")
+@config_option
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_tokens(file: Path | None, name: str, *, as_json: bool) -> None:
+    """List the tokens of the user NAME, with the day each was last used."""
+    tokens = _users(configuration(file)).known(name).tokens
+    rows = [
+        {"name": each.name, "role": str(each.role), "since": each.since, "used": each.used}
+        for each in tokens
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        used = row["used"] or "never"
+        click.echo(f"{row['name']:<24}{row['role']:<10}since {row['since']}, last used {used}")
+    if not rows:
+        click.echo(f"{name} has no tokens; safelight user token {name} CALLED makes one")
+
+
+@user.command("revoke")
+@config_option
+@click.argument("name")
+@click.argument("called")
+def revoke(file: Path | None, name: str, called: str) -> None:
+    """Take the token CALLED so from the user NAME; it is worth nothing at once."""
+    config = configuration(file)
+    _users(config).revoke_token(name, called)
+    _record(config, f"token {called} revoked", name)
+    click.echo(f"{name} has no token {called} any more")
+
+
 def _users(config: "Config") -> "UsersFile":
     from web_status.users import UsersFile
 

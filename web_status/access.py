@@ -8,10 +8,13 @@ import hashlib
 import hmac
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp import BodyPartReader, MultipartReader, hdrs, web
+from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.typedefs import Handler
 from markupsafe import Markup
 
@@ -23,7 +26,8 @@ from web_status.rendering import page_of
 from web_status.roles import Role, can_be_read, needs_of
 from web_status.sessions import Sessions, is_id, new_id
 from web_status.throttle import Throttle
-from web_status.users import User, UsersFile
+from web_status.tokens import Token, is_secret
+from web_status.users import UsersFile
 
 logger = logging.getLogger(__name__)
 
@@ -35,15 +39,24 @@ _TOKEN_BYTES = 256
 _FORM_SECONDS = 20.0
 _FIELD = Markup('<input type="hidden" name="{}" value="{}">')
 _READING = ("GET", "HEAD")
+_API = "/api/"
+_BEARER = "bearer "
 
 
 @dataclass(frozen=True)
 class Person:
-    """Who is asking; the name is empty where nobody needs to log in."""
+    """Who is asking; the name is empty where nobody needs to log in.
+
+    Attributes
+    ----------
+    token
+        The name of the token with which a program asks for them; empty for a browser.
+    """
 
     name: str
     role: Role
     sees_names: bool
+    token: str = ""
 
 
 EVERYBODY = Person("", Role.ADMIN, sees_names=True)
@@ -69,6 +82,7 @@ class Door:
         self._is_public = settings.is_public
         self._viewers_see_names = settings.viewers_see_names
         self._secret = secrets.token_bytes(32)
+        self._noted: dict[str, str] = {}
 
     def visitor(self, request: web.Request) -> str | None:
         """What the cookie of a request says; None without a proper one."""
@@ -86,6 +100,9 @@ class Door:
         users = self.users.all()
         if not users and not self._is_public:
             return EVERYBODY
+        secret = _secret_of(request)
+        if secret is not None:
+            return self._with_token(secret)
         visitor = self.visitor(request)
         known = visitor and self.sessions.find(visitor, is_use=is_use)
         if not (visitor and known):
@@ -94,12 +111,30 @@ class Door:
         if user is None or user.password_hash != known.password_hash:
             self.sessions.end(visitor)
             return None
-        return self.as_person(user)
+        return self._person(user.name, user.role)
 
-    def as_person(self, user: User) -> Person:
-        """A user, as what they may do now."""
-        sees_names = user.role > Role.VIEWER or self._viewers_see_names
-        return Person(user.name, user.role, sees_names)
+    def _with_token(self, secret: str) -> Person | None:
+        """For whom a program asks; a token may never do more than its user may now."""
+        found = self.users.by_secret(secret) if is_secret(secret) else None
+        if found is None:
+            return None
+        user, token = found
+        self._note_use(token)
+        return self._person(user.name, min(user.role, token.role), token.name)
+
+    def _person(self, name: str, role: Role, token: str = "") -> Person:
+        return Person(name, role, role > Role.VIEWER or self._viewers_see_names, token)
+
+    def _note_use(self, token: Token) -> None:
+        """Have the day of its last use in the file: one write a day, or one try at it."""
+        today = datetime.now(UTC).date().isoformat()
+        if today in (token.used, self._noted.get(token.digest)):
+            return
+        self._noted[token.digest] = today
+        try:
+            self.users.note_use(token.digest, today)
+        except UsersUnreadable as error:
+            logger.warning("%s", error)  # it names a file of ours, and no patient
 
     def token(self, visitor: str) -> str:
         """The token that shows that a request to change something comes from a page of ours."""
@@ -116,6 +151,18 @@ _NEW_VISITOR = web.RequestKey("new visitor", str)
 def person_of(request: web.Request) -> Person | None:
     """Who sent the request; None for who is not logged in."""
     return request.get(PERSON)
+
+
+def _secret_of(request: web.Request) -> str | None:
+    """The secret of the token that a program sends; None without one, and on pages."""
+    given = request.headers.get(hdrs.AUTHORIZATION, "")
+    is_token = given[: len(_BEARER)].lower() == _BEARER and is_of_programs(request)
+    return given[len(_BEARER) :].strip() if is_token else None
+
+
+def is_of_programs(request: web.Request) -> bool:
+    """Whether a request is to the interface for programs, whose answers are JSON."""
+    return request.path.startswith(_API)
 
 
 def is_veiled(request: web.Request) -> bool:
@@ -135,7 +182,8 @@ async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
     NotAllowed
         The role is too low, or the route is not in the table.
     BadToken
-        It would change something, and does not carry the token of its page.
+        It would change something, and does not carry the token of its page. A program that has a
+        token of its own needs none: no browser sends that by itself.
     """
     needs = needs_of(request)
     door = request.app[DOOR]
@@ -154,7 +202,7 @@ async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
             raise NotAllowed
         if needs.names and not person.sees_names:
             raise NamesHidden
-    if request.method not in _READING:
+    if request.method not in _READING and not (person and person.token):
         await _require_token(request, is_upload=needs is not None and needs.is_upload)
     return await handler(request)
 
@@ -189,7 +237,8 @@ async def record(
     """
     person = person_of(request)
     name = user if user is not None else person.name if person is not None else ""
-    deed = Deed(action, name, target, address_of(request))
+    token = person.token if person is not None else ""
+    deed = Deed(action, name, target, address_of(request), token)
     await asyncio.to_thread(request.app[DOOR].audit.record, deed)
 
 
@@ -214,8 +263,8 @@ async def _require_token(request: web.Request, *, is_upload: bool) -> None:
 
 async def _first_field(request: web.Request) -> str:
     """What the first field of a form with files holds, if it is the token; the rest waits."""
-    reader = request[MULTIPART] = await request.multipart()
-    async with asyncio.timeout(_FORM_SECONDS):
+    async with in_time(_FORM_SECONDS):
+        reader = request[MULTIPART] = await request.multipart()
         part = await reader.next()
         if not isinstance(part, BodyPartReader) or part.name != TOKEN_FIELD:
             return ""
@@ -227,14 +276,31 @@ async def form_of(request: web.Request) -> Mapping[str, object]:
 
     Raises
     ------
+    HTTPRequestTimeout, HTTPBadRequest
+        As `in_time` says.
+    """
+    async with in_time(_FORM_SECONDS):
+        return await request.post()
+
+
+@asynccontextmanager
+async def in_time(seconds: float) -> AsyncIterator[None]:
+    """Read what a client sends, for so long at most.
+
+    Raises
+    ------
     HTTPRequestTimeout
         It does not come.
+    HTTPBadRequest
+        It is not what its headers say.
     """
     try:
-        async with asyncio.timeout(_FORM_SECONDS):
-            return await request.post()
+        async with asyncio.timeout(seconds):
+            yield
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
+    except (ValueError, LookupError, BadHttpMessage, web.RequestPayloadError):
+        raise web.HTTPBadRequest from None
 
 
 def token_of(request: web.Request) -> str:

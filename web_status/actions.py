@@ -1,24 +1,16 @@
-"""What a person starts or stops from the page: the daemon does it, and the audit trail has it.
+"""What a person starts or stops from the page: the routes of the buttons.
 
 Forms are posted without JavaScript. Buttons stand in parts of a page that change by themselves;
 they belong to one empty form of the page, which has the token.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
-from functools import partial
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from aiohttp import web
 
-from listener.journal import now
-from web_status.access import form_of, record
-from web_status.context import CONTEXT, WebContext
-from web_status.errors import ActionRefused
-from web_status.node import Check
-from web_status.threads import in_own_thread
-
-_CHECKS = web.AppKey("checks", set[asyncio.Task[None]])
+from web_status import deeds
+from web_status.access import form_of
 
 
 def add_actions(app: web.Application) -> None:
@@ -32,87 +24,52 @@ def add_actions(app: web.Application) -> None:
     app.router.add_post("/system/check", _check)
     app.router.add_post("/system/pause", _pause)
     app.router.add_post("/system/resume", _resume)
-    app.cleanup_ctx.append(_checks_ended)
+    app.cleanup_ctx.append(deeds.checks_kept)
 
 
 async def _resend(request: web.Request) -> web.Response:
-    job = int(request.match_info["number"])
-    await asyncio.to_thread(request.app[CONTEXT].actions.resend, job)
-    await record(request, "job sent again", str(job))
+    await deeds.resend_job(request, _number(request))
     return _back(request)
 
 
 async def _cancel(request: web.Request) -> web.Response:
-    job = int(request.match_info["number"])
-    await asyncio.to_thread(request.app[CONTEXT].actions.cancel, job)
-    await record(request, "job cancelled", str(job))
+    await deeds.cancel_job(request, _number(request))
     return _back(request)
 
 
 async def _again(request: web.Request) -> web.Response:
-    number = int(request.match_info["number"])
-    await asyncio.to_thread(request.app[CONTEXT].actions.retrieve_again, number)
-    await record(request, "retrieve tried again", f"list {number}")
-    return _see(f"/retrieves/{number}")
+    await deeds.retrieve_again(request, _number(request))
+    return _see(f"/retrieves/{_number(request)}")
 
 
 async def _cancel_list(request: web.Request) -> web.Response:
-    number = int(request.match_info["number"])
-    await asyncio.to_thread(request.app[CONTEXT].actions.retrieve_cancel, number)
-    await record(request, "retrieve cancelled", f"list {number}")
-    return _see(f"/retrieves/{number}")
+    await deeds.cancel_retrieve(request, _number(request))
+    return _see(f"/retrieves/{_number(request)}")
 
 
 async def _echo(request: web.Request) -> web.Response:
-    """Ask the PACS of this place in the configuration, from 1, whether it is there."""
-    context = request.app[CONTEXT]
-    place = int(request.match_info["number"])
-    if not 1 <= place <= len(context.network.pacs):
-        raise web.HTTPNotFound
-    name = context.network.pacs[place - 1].name
-    context.kept.echoes[name] = await in_own_thread(partial(context.actions.echo, name))
-    await record(request, "echo sent", name)
+    await deeds.echo_pacs(request, _number(request))
     return _see("/network#pacs")
 
 
 async def _check(request: web.Request) -> web.Response:
     """Begin to check that nothing is lost; the page shows when it has ended."""
-    context = request.app[CONTEXT]
-    if not context.kept.is_checking:
-        context.kept.is_checking = True
-        request.app[_CHECKS].add(asyncio.create_task(_checked(context), name="check"))
-        await record(request, "ledger checked")
+    await deeds.begin_check(request)
     return _see("/system#balance")
 
 
-async def _checked(context: WebContext) -> None:
-    try:
-        context.kept.check = await in_own_thread(context.actions.check)
-    except ActionRefused as refusal:
-        context.kept.check = Check(now(), False, (str(refusal),))
-    finally:
-        context.kept.is_checking = False
-
-
-async def _checks_ended(app: web.Application) -> AsyncIterator[None]:
-    """Hold on to the checks while the application runs."""
-    app[_CHECKS] = set()
-    yield
-    for task in app[_CHECKS]:
-        task.cancel()
-
-
 async def _pause(request: web.Request) -> web.Response:
-    await asyncio.to_thread(request.app[CONTEXT].actions.pause, "")
-    await record(request, "processing paused")
+    await deeds.pause(request, "")
     return _see("/system#queue")
 
 
 async def _resume(request: web.Request) -> web.Response:
-    processor = _text(await form_of(request), "processor")
-    await asyncio.to_thread(request.app[CONTEXT].actions.resume, processor)
-    await record(request, "processing resumed", processor)
+    await deeds.resume(request, _text(await form_of(request), "processor"))
     return _see("/system#queue")
+
+
+def _number(request: web.Request) -> int:
+    return int(request.match_info["number"])
 
 
 def _text(given: Mapping[str, object], name: str) -> str:

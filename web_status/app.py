@@ -7,6 +7,7 @@ from aiohttp import web
 
 from web_status.access import DOOR, Door, admit, keep_visitor
 from web_status.actions import add_actions
+from web_status.api.routes import add_api
 from web_status.certificates import certificate_watched
 from web_status.choosing import add_choosing
 from web_status.context import CONTEXT, WebContext
@@ -64,6 +65,7 @@ def make_app(context: WebContext) -> web.Application:
     add_login(app)
     add_choosing(app)
     add_metrics(app)
+    add_api(app)
     app.router.add_get("/events", events, allow_head=False)
     app.router.add_get("/healthz", _health)
     app.router.add_static("/static", _STATIC, follow_symlinks=False)
@@ -97,6 +99,7 @@ async def serve(app: web.Application, settings: WebSettings) -> web.AppRunner:
         keepalive_timeout=_KEEP_ALIVE_SECONDS,
         shutdown_timeout=_SHUTDOWN_SECONDS,
         lingering_time=_LINGERING_SECONDS,
+        auto_decompress=False,  # a compressed body is refused, so nothing of it is unpacked
     )
     await runner.setup()
     try:

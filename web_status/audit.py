@@ -31,12 +31,15 @@ class Deed:
         UID, number or user it was done to; empty where there is none.
     address
         Where the request came from; empty for the command line.
+    token
+        The name of the user's token with which a program did it; empty for a person.
     """
 
     action: str
     user: str = ""
     target: str = ""
     address: str = ""
+    token: str = ""
 
 
 class AuditTrail:

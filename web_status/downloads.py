@@ -23,12 +23,13 @@ _TYPES = {
 
 def add_downloads(app: web.Application) -> None:
     """Add the routes of the downloads. Their addresses are numbers: names may tell of patients."""
-    app.router.add_get(r"/outputs/{number:\d{1,18}}", _output)
-    app.router.add_get(r"/studies/{number:\d{1,18}}/workbook", _workbook)
-    app.router.add_get(r"/studies/{number:\d{1,18}}/report", _report)
+    app.router.add_get(r"/outputs/{number:\d{1,18}}", output_file)
+    app.router.add_get(r"/studies/{number:\d{1,18}}/workbook", workbook_file)
+    app.router.add_get(r"/studies/{number:\d{1,18}}/report", report_file)
 
 
-async def _output(request: web.Request) -> web.StreamResponse:
+async def output_file(request: web.Request) -> web.StreamResponse:
+    """A published file; under a neutral name where names of patients are hidden."""
     number = int(request.match_info["number"])
     try:
         output = await request.app[LEDGER].ask(lambda reader: reader.output(number))
@@ -44,11 +45,12 @@ async def _output(request: web.Request) -> web.StreamResponse:
     return _file(path, inline=inline, name=name)
 
 
-async def _workbook(request: web.Request) -> web.StreamResponse:
+async def workbook_file(request: web.Request) -> web.StreamResponse:
+    """The metadata workbook of a study."""
     return _file(await _workbook_path(request), inline=False)
 
 
-async def _report(request: web.Request) -> web.StreamResponse:
+async def report_file(request: web.Request) -> web.StreamResponse:
     """The report, which lies beside the workbook and is made with it, as a page."""
     path = (await _workbook_path(request)).with_name(REPORT_FILE)
     if not path.is_file():

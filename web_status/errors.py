@@ -37,6 +37,14 @@ class UserExists(WebError, ValueError):
     """There is a user of that name already."""
 
 
+class UnknownToken(WebError, LookupError):
+    """The user has no token of that name."""
+
+
+class RoleTooHigh(WebError, ValueError):
+    """A token would be allowed more than its user."""
+
+
 class BadUserName(WebError, ValueError):
     """What was given cannot be the name of a user."""
 

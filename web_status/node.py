@@ -52,6 +52,8 @@ class Upload:
 
     Attributes
     ----------
+    number
+        From 1 since the daemon started.
     at, by
         When, and who it was; empty where nobody logs in.
     files, bytes
@@ -64,6 +66,7 @@ class Upload:
         Why they were not judged to the end.
     """
 
+    number: int
     at: str
     by: str
     files: int

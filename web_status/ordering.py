@@ -4,18 +4,17 @@ in no address and no log.
 
 import asyncio
 from collections.abc import Mapping
-from functools import partial
 from http import HTTPStatus
 
 from aiohttp import BodyPartReader, web
 from multidict import MultiMapping
 
-from web_status.access import MULTIPART, TOKEN_FIELD, form_of, record, render
+from web_status import deeds
+from web_status.access import MULTIPART, TOKEN_FIELD, form_of, in_time, record, render
 from web_status.archive import Sought, Wanted
 from web_status.context import CONTEXT
 from web_status.errors import ActionRefused
 from web_status.languages import msgid
-from web_status.threads import in_own_thread
 
 _LIST_BYTES_MAX = 4 << 20
 _SECONDS = 30.0
@@ -32,32 +31,42 @@ def add_ordering(app: web.Application) -> None:
 
 
 async def _order(request: web.Request) -> web.Response:
-    wanted = _wanted(await form_of(request))
-    number = await asyncio.to_thread(request.app[CONTEXT].actions.retrieve, wanted)
-    await record(request, "retrieve ordered", f"list {number}")
+    number = await deeds.order_retrieve(request, _wanted(await form_of(request)))
     return web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": f"/retrieves/{number}"})
 
 
 async def _plan(request: web.Request) -> web.Response:
     """Say what would be fetched, and what is left out."""
     wanted = _wanted(await form_of(request))
-    plan = await in_own_thread(partial(request.app[CONTEXT].actions.plan, wanted))
-    await record(request, "retrieve tried out")
-    return _form_page(request, wanted, plan=plan)
+    return _form_page(request, wanted, plan=await deeds.plan_retrieve(request, wanted))
 
 
 async def _read_file(request: web.Request) -> web.Response:
     """Fill the form with the accession numbers of a file."""
-    if request.content_type != "multipart/form-data":
-        raise web.HTTPUnsupportedMediaType
-    name, content = await _given_file(request)
-    numbers = await asyncio.to_thread(request.app[CONTEXT].actions.read_list, name, content)
+    name, numbers = await given_list(request)
     return _form_page(request, Wanted("\n".join(numbers), name[:100]))
 
 
+async def given_list(request: web.Request) -> tuple[str, tuple[str, ...]]:
+    """What the file of a form is called, and the accession numbers in it.
+
+    Raises
+    ------
+    HTTPUnsupportedMediaType, HTTPRequestEntityTooLarge, ActionRefused
+        It is no form, the file is too large, or there are no accession numbers in it.
+    """
+    if request.content_type != "multipart/form-data":
+        raise web.HTTPUnsupportedMediaType
+    name, content = await _given_file(request)
+    actions = request.app[CONTEXT].actions
+    numbers = await asyncio.to_thread(actions.read_list, name, content)
+    await record(request, "list read", f"{len(numbers)} accession numbers")
+    return name, numbers
+
+
 async def _given_file(request: web.Request) -> tuple[str, bytes]:
-    reader = request.get(MULTIPART) or await request.multipart()
-    async with asyncio.timeout(_SECONDS):
+    async with in_time(_SECONDS):
+        reader = request.get(MULTIPART) or await request.multipart()
         while (part := await reader.next()) is not None:
             if isinstance(part, BodyPartReader) and part.filename and part.name != TOKEN_FIELD:
                 return part.filename, await _content(part)
@@ -80,9 +89,7 @@ async def _search_form(request: web.Request) -> web.Response:
 async def _search(request: web.Request) -> web.Response:
     given = await form_of(request)
     sought = Sought(**{name: _text(given, name) for name in Sought.__dataclass_fields__})
-    found = await in_own_thread(partial(request.app[CONTEXT].actions.search, sought))
-    await record(request, "PACS searched")
-    return _search_page(request, sought, found=found)
+    return _search_page(request, sought, found=await deeds.search_pacs(request, sought))
 
 
 def _search_page(request: web.Request, sought: Sought, **found: object) -> web.Response:

@@ -1,6 +1,6 @@
 """What the pages tell of retrieve lists: all of them, one, and what runs now."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ledger.reader import LedgerReader
@@ -95,9 +95,12 @@ def running_retrieves(reader: LedgerReader, progress: Progress) -> tuple[Fetchin
     return tuple(found[:_RUNNING_SHOWN])
 
 
-def all_lists(reader: LedgerReader) -> tuple[ShownList, ...]:
+def all_lists(
+    reader: LedgerReader, *, limit: int = LISTS_SHOWN, offset: int = 0
+) -> tuple[ShownList, ...]:
     """The latest lists."""
-    return tuple(_shown(reader, row) for row in reader.retrieves.lists(limit=LISTS_SHOWN))
+    rows = reader.retrieves.lists(limit=limit, offset=offset)
+    return tuple(_shown(reader, row) for row in rows)
 
 
 def list_page(reader: LedgerReader, list_id: int, progress: Progress) -> ListPage:
@@ -108,11 +111,30 @@ def list_page(reader: LedgerReader, list_id: int, progress: Progress) -> ListPag
     NotInLedger
         There is no list of this number.
     """
-    head = _shown(reader, reader.retrieves.one_list(list_id))
+    head = one_list(reader, list_id)
     rows = reader.retrieves.telling_items(list_id, limit=ITEMS_SHOWN)
-    studies = reader.retrieves.studies([row.id for row in rows])
-    items = tuple(_item(reader, row, studies, progress) for row in rows)
+    items = _items(reader, rows, progress)
     return ListPage(head, items, head.total - len(items))
+
+
+def one_list(reader: LedgerReader, list_id: int) -> ShownList:
+    """One list without its accession numbers; raises as `list_page`."""
+    return _shown(reader, reader.retrieves.one_list(list_id))
+
+
+def items_in_order(
+    reader: LedgerReader, list_id: int, progress: Progress, *, limit: int, offset: int
+) -> tuple[ShownItem, ...]:
+    """A part of the accession numbers of a list, in its order."""
+    rows = reader.retrieves.items(list_id, limit=limit, offset=offset)
+    return _items(reader, rows, progress)
+
+
+def _items(
+    reader: LedgerReader, rows: Sequence[RetrieveItemRow], progress: Progress
+) -> tuple[ShownItem, ...]:
+    studies = reader.retrieves.studies([row.id for row in rows])
+    return tuple(_item(reader, row, studies, progress) for row in rows)
 
 
 def _item(

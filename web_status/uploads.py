@@ -15,7 +15,7 @@ from pathlib import Path
 from aiohttp import BodyPartReader, MultipartReader, web
 
 from listener.journal import now
-from web_status.access import MULTIPART, TOKEN_FIELD, person_of, record
+from web_status.access import MULTIPART, TOKEN_FIELD, in_time, person_of, record
 from web_status.context import CONTEXT, WebContext
 from web_status.errors import ActionRefused, NoRoom
 from web_status.node import Upload
@@ -70,11 +70,31 @@ def _folder(context: WebContext) -> Path:
 
 
 async def _upload(request: web.Request) -> web.Response:
-    """Take the files of a form, and have them judged; the page shows what becomes of them."""
+    """Take the files of a form; the page shows what becomes of them."""
+    await take_files(request)
+    return web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": "/uploads"})
+
+
+async def take_files(request: web.Request) -> Upload:
+    """Take the files of a form, and have them judged.
+
+    Returns
+    -------
+    Upload
+        It goes on changing until all are judged.
+
+    Raises
+    ------
+    HTTPUnsupportedMediaType, HTTPRequestEntityTooLarge, HTTPBadRequest
+        It is no form, is larger than is allowed, or is damaged.
+    ActionRefused, NoRoom
+        There is no file in it, or the disk has no room.
+    """
     context = request.app[CONTEXT]
     if not request.content_type.startswith("multipart/"):
         raise web.HTTPUnsupportedMediaType
-    reader = request.get(MULTIPART) or await request.multipart()
+    async with in_time(_SILENCE_SECONDS):
+        reader = request.get(MULTIPART) or await request.multipart()
     intake = _Intake(_folder(context) / new_id(), context.settings.upload_bytes_max)
     await asyncio.to_thread(partial(intake.folder.mkdir, mode=0o700, parents=True))
     try:
@@ -82,20 +102,27 @@ async def _upload(request: web.Request) -> web.Response:
     except BaseException:
         await asyncio.to_thread(shutil.rmtree, intake.folder, ignore_errors=True)
         raise
-    person = person_of(request)
-    upload = Upload(now(), person.name if person else "", len(intake.given), intake.bytes)
-    context.kept.uploads.insert(0, upload)
-    del context.kept.uploads[_UPLOADS_KEPT:]
+    upload = _kept(request, intake)
     task = asyncio.create_task(_take_in(request.app, intake, upload), name="upload")
     request.app[_TASKS].add(task)
     task.add_done_callback(request.app[_TASKS].discard)
     await record(request, "files uploaded", f"{len(intake.given)} files")
-    return web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": "/uploads"})
+    return upload
+
+
+def _kept(request: web.Request, intake: _Intake) -> Upload:
+    """The upload, from now on among those that are shown."""
+    uploads, person = request.app[CONTEXT].kept.uploads, person_of(request)
+    number = uploads[0].number + 1 if uploads else 1
+    by = person.name if person else ""
+    uploads.insert(0, Upload(number, now(), by, len(intake.given), intake.bytes))
+    del uploads[_UPLOADS_KEPT:]
+    return uploads[0]
 
 
 async def _receive(reader: MultipartReader, intake: _Intake, context: WebContext) -> None:
     while True:
-        async with asyncio.timeout(_SILENCE_SECONDS):
+        async with in_time(_SILENCE_SECONDS):
             part = await reader.next()
         if part is None and not intake.given:
             raise ActionRefused("no file was chosen")
@@ -114,7 +141,7 @@ async def _receive_file(part: BodyPartReader, intake: _Intake, context: WebConte
     file = await asyncio.to_thread(path.open, "xb")
     try:
         while True:
-            async with asyncio.timeout(_SILENCE_SECONDS):
+            async with in_time(_SILENCE_SECONDS):
                 chunk = await part.read_chunk(_CHUNK_BYTES)
             if not chunk:
                 break

@@ -12,10 +12,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from web_status.errors import BadUserName, UnknownUser, UserExists, UsersUnreadable
+from web_status.errors import (
+    BadUserName,
+    RoleTooHigh,
+    UnknownToken,
+    UnknownUser,
+    UserExists,
+    UsersUnreadable,
+)
 from web_status.passwords import hash_of
 from web_status.private_files import write_private
 from web_status.roles import Role
+from web_status.tokens import Token, digest_of, new_secret
 
 USERS_NAME = "users.json"
 _VERSION = 1
@@ -35,12 +43,15 @@ class User:
         Argon2id, as ``argon2`` encodes it.
     since
         When the user was added, ISO 8601 in UTC.
+    tokens
+        With which programs act for the user.
     """
 
     name: str
     role: Role
     password_hash: str = field(repr=False)
     since: str
+    tokens: tuple[Token, ...] = ()
 
     def __post_init__(self) -> None:
         _check_name(self.name)
@@ -98,8 +109,7 @@ class UsersFile:
             As `check_free` says, or the password is too short.
         """
         self.check_free(name)
-        since = datetime.now(UTC).isoformat(timespec="seconds")
-        user = User(name, role, hash_of(password), since)
+        user = User(name, role, hash_of(password), _now())
         with self._changing() as users:
             _check_free(users, name)
             users[name] = user
@@ -146,6 +156,69 @@ class UsersFile:
         """
         with self._changing() as users:
             users[name] = replace(_known(users, name), role=role)
+
+    def by_secret(self, secret: str) -> tuple[User, Token] | None:
+        """Whose token has this secret; None for nobody's."""
+        digest = digest_of(secret)
+        for user in self.all().values():
+            for token in user.tokens:
+                if token.digest == digest:
+                    return user, token
+        return None
+
+    def add_token(self, name: str, called: str, role: Role | None = None) -> str:
+        """Make a token for a user and return its secret, which nobody can tell again.
+
+        Parameters
+        ----------
+        name, called
+            The user, and what the token is called.
+        role
+            What it may do at most; the role of the user where it is not given.
+
+        Raises
+        ------
+        UnknownUser, RoleTooHigh, BadUserName, UserExists
+            There is none of that name, the user may do less, `called` is no name, or is taken.
+        """
+        _check_name(called)
+        secret = new_secret()
+        with self._changing() as users:
+            user = _known(users, name)
+            if role is not None and role > user.role:
+                raise RoleTooHigh(f"{name} is {user.role}: a token cannot be {role}")
+            if any(token.name == called for token in user.tokens):
+                raise UserExists(f"{name} has a token {called} already")
+            token = Token(called, role or user.role, digest_of(secret), _now())
+            users[name] = replace(user, tokens=(*user.tokens, token))
+        return secret
+
+    def revoke_token(self, name: str, called: str) -> None:
+        """Take a token away; it is worth nothing from the next request on.
+
+        Raises
+        ------
+        UnknownUser, UnknownToken
+            There is none of that name.
+        """
+        with self._changing() as users:
+            user = _known(users, name)
+            kept = tuple(token for token in user.tokens if token.name != called)
+            if kept == user.tokens:
+                raise UnknownToken(
+                    f"{name} has no token {called}; safelight user tokens {name} shows them"
+                )
+            users[name] = replace(user, tokens=kept)
+
+    def note_use(self, digest: str, day: str) -> None:
+        """Note the day on which a token was used."""
+        with self._changing() as users:
+            for user in list(users.values()):
+                tokens = tuple(
+                    replace(token, used=day) if token.digest == digest else token
+                    for token in user.tokens
+                )
+                users[user.name] = replace(user, tokens=tokens)
 
     @contextmanager
     def _changing(self) -> Iterator[dict[str, User]]:
@@ -201,13 +274,29 @@ def _known(users: Mapping[str, User], name: str) -> User:
     return users[name]
 
 
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def _encode(users: Mapping[str, User]) -> bytes:
-    listed = [asdict(user) | {"role": str(user.role)} for user in users.values()]
+    listed = [_item(user) | {"tokens": [*map(_item, user.tokens)]} for user in users.values()]
     return json.dumps({"version": _VERSION, "users": listed}, indent=2).encode() + b"\n"
+
+
+def _item(record: User | Token) -> dict[str, Any]:
+    return asdict(record) | {"role": str(record.role)}
 
 
 def _decode(document: Any) -> dict[str, User]:
     if document["version"] != _VERSION:
         raise ValueError("another version")
-    users = [User(**{**item, "role": Role.named(item["role"])}) for item in document["users"]]
+    users = [_user(item) for item in document["users"]]
     return {user.name: user for user in users}
+
+
+def _user(item: dict[str, Any]) -> User:
+    """A user as the file has it; one that was written before there were tokens has none."""
+    tokens = tuple(
+        Token(**{**token, "role": Role.named(token["role"])}) for token in item.get("tokens", ())
+    )
+    return User(**{**item, "role": Role.named(item["role"]), "tokens": tokens})

@@ -10,13 +10,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from ledger.retrieve_records import RetrievedSeries
-from ledger.rows import OutputRow, SeriesRow
+from ledger.rows import JobRow, OutputRow, SeriesRow
 from web_status.details import Table
 from web_status.rule_words import ShownRule
 from web_status.views import Fragment, View
+
+_Value = TypeVar("_Value")
 
 HIDDEN = "(hidden)"
 
@@ -43,6 +45,12 @@ def veil(view: View) -> View:
             _veiled(part, frozenset(_names(part.values)) or everybody) for part in view.fragments
         ),
     )
+
+
+def without_names(value: _Value) -> _Value:
+    """Records, in tuples and mappings, without the names of the patients that are in them."""
+    hidden: _Value = _Hiding(frozenset(_names(value))).inside(value)
+    return hidden
 
 
 def nameless(output: OutputRow) -> str:
@@ -76,13 +84,18 @@ class _Hiding:
             case Mapping():
                 return {key: self._item(key, each) for key, each in value.items()}
             case tuple() | list():
-                return type(value)(self.inside(each) for each in value)
+                return type(value)(map(self._member, value))
             case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
                 return self._record(value)
         return value
 
+    def _member(self, value: Any) -> Any:
+        return self._text(value) if isinstance(value, str) else self.inside(value)
+
     def _record(self, record: Any) -> Any:
         match record:
+            case JobRow(folder=str()):  # named after the series, as no file that is served
+                return self._record(replace(record, folder=None))
             case OutputRow():
                 return replace(record, path=nameless(record))
             case RetrievedSeries():  # whose patient is not known here, so the text cannot be judged

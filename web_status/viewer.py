@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections.abc import AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from aiohttp import web
@@ -17,8 +17,7 @@ from web_status.downloads import file_below
 from web_status.languages import msgid
 from web_status.ledger_thread import LEDGER
 from web_status.slices import Plane, Window, drawn, planes_of, slice_values, window_of
-from web_status.veil import veil
-from web_status.views import Fragment, View
+from web_status.veil import without_names
 from web_status.volumes import OpenVolume, Volumes
 
 VIEWABLE = ("nifti", "npz")
@@ -32,16 +31,26 @@ PRESETS = {
     )
 }
 """Modality to the windows that are offered: name, centre, width."""
-_VALUE_MAX = 1e9
+VALUE_MAX = 1e9
 
 _VOLUMES = web.AppKey("volumes", Volumes)
+
+
+@dataclass(frozen=True)
+class SeenVolume:
+    """What there is to see of a volume: its planes, how many phases, and windows to offer."""
+
+    planes: tuple[Plane, ...]
+    phases: int
+    colour: bool
+    presets: tuple[tuple[str, int, int], ...]
 
 
 def add_viewer(app: web.Application) -> None:
     """Add the routes."""
     app.router.add_get(r"/outputs/{number:\d{1,18}}/viewer", _viewer)
     path = r"/outputs/{number:\d{1,18}}/slices/{plane:[a-z]{1,10}}/{index:\d{1,9}}"
-    app.router.add_get(path, _slice)
+    app.router.add_get(path, slice_picture)
     app.cleanup_ctx.append(_volumes_kept)
 
 
@@ -53,21 +62,33 @@ async def _volumes_kept(app: web.Application) -> AsyncIterator[None]:
 async def _viewer(request: web.Request) -> web.Response:
     """The page; what it shows is asked for slice by slice."""
     output, row = await _found(request)
-    volume = await _open(request, output)
-    planes = await asyncio.to_thread(planes_of, volume.layout)
-    shown = {
-        "planes": [asdict(plane) for plane in planes],
-        "phases": volume.layout.shape[3],
-        "colour": volume.layout.dtype.fields is not None,
-        "presets": PRESETS.get(row.Modality, ()),
-        "slices": f"/outputs/{output.id}/slices",
-    }
+    seen = await _seen(request, output, row)
+    shown = {**asdict(seen), "slices": f"/outputs/{output.id}/slices"}
+    row = without_names(row) if is_veiled(request) else row
     title = {"title": msgid("Series %(number)s"), "number": row.id}
-    values = {**title, "row": _veiled(request, row), "volume": shown}
+    values = {**title, "row": row, "volume": shown}
     return render("viewer.html", request, values)
 
 
-async def _slice(request: web.Request) -> web.Response:
+async def volume_of(request: web.Request) -> SeenVolume:
+    """What there is to see of a volume.
+
+    Raises
+    ------
+    NotInLedger, NotViewable
+        There is no such output, it is no volume, or it cannot be shown.
+    """
+    return await _seen(request, *await _found(request))
+
+
+async def _seen(request: web.Request, output: OutputRow, row: SeriesRow) -> SeenVolume:
+    layout = (await _open(request, output)).layout
+    planes = await asyncio.to_thread(planes_of, layout)
+    is_colour = layout.dtype.fields is not None
+    return SeenVolume(tuple(planes), layout.shape[3], is_colour, PRESETS.get(row.Modality, ()))
+
+
+async def slice_picture(request: web.Request) -> web.Response:
     """One slice as JPEG; the headers tell in which window."""
     output, _ = await _found(request)
     volume = await _open(request, output)
@@ -131,14 +152,7 @@ def _asked_window(request: web.Request) -> Window | None:
         centre, width = (float(text or "") for text in given)
     except ValueError:
         raise web.HTTPBadRequest from None
-    is_sane = math.isfinite(centre) and abs(centre) < _VALUE_MAX and 0 < width < _VALUE_MAX
+    is_sane = math.isfinite(centre) and abs(centre) < VALUE_MAX and 0 < width < VALUE_MAX
     if not is_sane:
         raise web.HTTPBadRequest
     return Window(centre, width)
-
-
-def _veiled(request: web.Request, row: SeriesRow) -> object:
-    """The series, without who the patient is where that is hidden."""
-    if not is_veiled(request):
-        return row
-    return veil(View("", (Fragment("", "", {"row": row}),))).fragments[0].values["row"]

@@ -14,7 +14,7 @@ import pytest
 from openpyxl import load_workbook
 from pydicom import dcmread
 
-from safelight import Client
+from safelight import Client, unpacking
 from safelight.client import NothingToProcess
 from safelight.unpacking import UnusableArchive, unpack
 
@@ -170,6 +170,28 @@ def test_a_zip_that_is_larger_than_the_disk_is_given_up_in_time(zipped, tmp_path
         unpack(path, tmp_path / "to", reserve_bytes=free - 10_000_000)
 
     assert (tmp_path / "to" / "000000").stat().st_size < 20_000_000
+
+
+def test_a_zip_bomb_is_given_up_by_what_comes_out_of_it(zipped, tmp_path, monkeypatch):
+    monkeypatch.setattr(unpacking, "EASY_BYTES", 5_000_000)
+    path = zipped(
+        {f"zeros{n}": bytes(10_000_000) for n in range(2)}, compression=zipfile.ZIP_DEFLATED
+    )
+    (tmp_path / "to").mkdir()
+
+    with pytest.raises(UnusableArchive, match="more than 200 times its size"):
+        unpack(path, tmp_path / "to", reserve_bytes=0)
+
+    written = sum(each.stat().st_size for each in (tmp_path / "to").iterdir())
+    assert written <= max(5_000_000, 200 * path.stat().st_size)
+
+
+def test_a_zip_of_too_many_files_is_not_begun(zipped, tmp_path, monkeypatch):
+    monkeypatch.setattr(unpacking, "MOST_FILES", 2)
+    (tmp_path / "to").mkdir()
+    with pytest.raises(UnusableArchive, match="the ZIP has 3 files, more than 2"):
+        unpack(zipped(dict.fromkeys("abc", b"x")), tmp_path / "to", reserve_bytes=0)
+    assert list((tmp_path / "to").iterdir()) == []
 
 
 def test_what_cannot_be_processed_is_said(client, tmp_path):

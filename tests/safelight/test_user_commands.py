@@ -65,6 +65,25 @@ def test_a_user_goes_through_life(safelight, tmp_path):
     assert all("at the command line" in line["user"] for line in audit)
 
 
+def test_a_token_is_shown_once_listed_and_revoked(safelight, tmp_path):
+    safelight("user", "add", "ada", "--role", "admin")
+    assert "ada has no tokens" in safelight("user", "tokens", "ada").text
+    made = safelight("user", "token", "ada", "export", "--role", "viewer").text
+    secret = made.splitlines()[0]
+    assert secret.startswith("safelight_")
+    assert "it is not shown again" in made
+    listed = safelight("user", "tokens", "ada").text
+    assert listed.startswith("export")
+    assert "last used never" in listed
+    (row,) = json.loads(safelight("user", "tokens", "ada", "--json").text)
+    assert (row["name"], row["role"], row["used"]) == ("export", "viewer", "")
+    assert safelight("user", "revoke", "ada", "export").text == "ada has no token export any more\n"
+    audit = (tmp_path / "data/audit.log").read_text()
+    assert "token export made" in audit
+    assert "token export revoked" in audit
+    assert secret not in listed + audit
+
+
 @pytest.mark.parametrize(
     ("arguments", "given", "said"),
     [
@@ -75,6 +94,9 @@ def test_a_user_goes_through_life(safelight, tmp_path):
         (["add", "ada"], PASSWORD, "Missing option '--role'"),
         (["password", "eve"], PASSWORD, "there is no user eve"),
         (["remove", "eve"], "", "there is no user eve"),
+        (["token", "eve", "export"], "", "there is no user eve"),
+        (["tokens", "eve"], "", "there is no user eve"),
+        (["revoke", "eve", "export"], "", "there is no user eve"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_line(safelight, tmp_path, arguments, given, said):

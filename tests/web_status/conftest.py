@@ -8,6 +8,7 @@ import dataclasses
 import gzip
 import hashlib
 import http.client
+import json
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import urlencode
 
 import nibabel as nib
@@ -26,6 +28,7 @@ from argon2 import PasswordHasher
 from PIL import Image
 
 from ledger.records import ClaimedJob, ClosedSeries, NewJob
+from ledger.retrieve_records import RetrieveOrder
 from ledger.writer import LedgerWriter
 from listener.header import Header
 from listener.identity import Identity
@@ -40,6 +43,7 @@ from rules.model import Decision, Reason, Rule, RuleReason, Step
 from safelight.config import load_config
 from safelight.page_rules import PageRules
 from web_status import passwords
+from web_status.api.operation import PREFIX
 from web_status.app import WebContext, make_app, serve
 from web_status.archive import FoundStudies, FoundStudy, PlannedSeries, Sought, Wanted
 from web_status.errors import ActionRefused
@@ -77,6 +81,10 @@ class Answer:
     @property
     def text(self) -> str:
         return self.body.decode()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
 
 
 class Asked:
@@ -475,3 +483,42 @@ def chronicle(context: WebContext) -> Iterator[Chronicle]:
     """The hand that writes the ledger, which exists from now on."""
     with LedgerWriter(context.ledger) as ledger:
         yield Chronicle(ledger, context.results)
+
+
+@pytest.fixture
+def tell_everything(chronicle):
+    """Function that writes a bit of everything into the ledger."""
+
+    def tell() -> None:
+        chronicle.event("accepted")
+        chronicle.whole_series(4)  # series 1, job 1, outputs 1 and 2
+        closed = chronicle.whole_series(1, series="1.2.4", SeriesDescription="JANE sagittal")
+        chronicle.workbook(closed, b"x")
+        chronicle.arrive(series="1.2.5")
+        chronicle.decide(chronicle.close(series="1.2.5"))
+        chronicle.bury(chronicle.claim(), "no converter takes DOE")
+        chronicle.arrive(series="1.2.6")
+        chronicle.decide(chronicle.close(series="1.2.6"), outcome="hold")
+        chronicle.arrive(series="1.2.7")
+        chronicle._ledger.retrieves.add(RetrieveOrder("key", "main", ("A1", "A2"), name="knees"))
+
+    return tell
+
+
+@pytest.fixture
+def program(page, users):
+    """Function that asks as a program with a token of a user; without one, as nobody."""
+    secrets: dict[str, str] = {}
+
+    def ask(user: str | None, method: str, path: str, body: object = None, **headers) -> Answer:
+        if user is not None:
+            if user not in secrets:
+                secrets[user] = users.add_token(user, "test")
+            headers.setdefault("Authorization", f"Bearer {secrets[user]}")
+        raw = body
+        if body is not None and not isinstance(body, bytes):
+            raw = json.dumps(body).encode()
+            headers.setdefault("Content_Type", "application/json")
+        return page.get(PREFIX + path, method, raw, **headers)
+
+    return ask

@@ -26,7 +26,7 @@ STILL_ENGLISH = {
     *("_refusals.html", "_quarantine.html", "_senders.html", "now.html", "study.html"),
     *("series.html", "alarms.html", "viewer.html", "viewer.js"),
     *("_conditions.html", "_diff.html", "_reasons.html", "_rules.html", "draft.html", "rules.html"),
-    *("version.html", "versions.html", "rules.js"),
+    *("version.html", "versions.html", "rules.js", "api.html"),
 }
 """Not translated yet."""
 

@@ -14,7 +14,9 @@ from rules.texts import RuleText
 from web_status import app as page_app
 from web_status import roles
 from web_status.app import make_app
+from web_status.node import Upload
 from web_status.roles import ROUTES, Needs, Role
+from web_status.security import BODY_BYTES_MAX
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 WHO = {"nobody": 0, "victor": 1, "olga": 2, "ada": 3}
@@ -23,6 +25,50 @@ WHO = {"nobody": 0, "victor": 1, "olga": 2, "ada": 3}
 OPEN_TO = {
     ("GET", "/"): 1,
     ("GET", "/alarms"): 1,
+    ("GET", "/api/v1/"): 1,
+    ("GET", "/api/v1/alarms"): 1,
+    ("GET", "/api/v1/jobs"): 1,
+    ("GET", "/api/v1/jobs/1"): 1,
+    ("POST", "/api/v1/jobs/1/cancel"): 2,
+    ("POST", "/api/v1/jobs/1/resend"): 2,
+    ("GET", "/api/v1/now"): 1,
+    ("GET", "/api/v1/openapi.json"): 1,
+    ("GET", "/api/v1/outputs/1"): 1,
+    ("GET", "/api/v1/outputs/1/file"): 1,
+    ("GET", "/api/v1/outputs/1/slices/axial/0"): 1,
+    ("GET", "/api/v1/outputs/1/volume"): 1,
+    ("GET", "/api/v1/pacs"): 1,
+    ("POST", "/api/v1/pacs/1/echo"): 2,
+    ("GET", "/api/v1/retrieves"): 1,
+    ("POST", "/api/v1/retrieves"): 2,
+    ("POST", "/api/v1/retrieves/file"): 2,
+    ("POST", "/api/v1/retrieves/plan"): 2,
+    ("GET", "/api/v1/retrieves/1"): 1,
+    ("POST", "/api/v1/retrieves/1/again"): 2,
+    ("POST", "/api/v1/retrieves/1/cancel"): 2,
+    ("GET", "/api/v1/retrieves/1/report"): 1,
+    ("POST", "/api/v1/search"): 2,
+    ("GET", "/api/v1/senders"): 1,
+    ("GET", "/api/v1/series"): 1,
+    ("GET", "/api/v1/series/1"): 1,
+    ("GET", "/api/v1/series/1/decision"): 1,
+    ("GET", "/api/v1/series/1/history"): 1,
+    ("GET", "/api/v1/series/1/jobs"): 1,
+    ("GET", "/api/v1/session"): 1,
+    ("GET", "/api/v1/state"): 1,
+    ("GET", "/api/v1/studies/1"): 1,
+    ("GET", "/api/v1/studies/1/report"): 2,
+    ("GET", "/api/v1/studies/1/workbook"): 2,
+    ("GET", "/api/v1/system/about"): 3,
+    ("GET", "/api/v1/system/check"): 3,
+    ("POST", "/api/v1/system/check"): 3,
+    ("GET", "/api/v1/system/log"): 3,
+    ("POST", "/api/v1/system/pause"): 3,
+    ("GET", "/api/v1/system/queue"): 3,
+    ("POST", "/api/v1/system/resume"): 3,
+    ("GET", "/api/v1/uploads"): 2,
+    ("POST", "/api/v1/uploads"): 2,
+    ("GET", "/api/v1/uploads/1"): 2,
     ("GET", "/events?kind=now&number=1"): 1,
     ("GET", "/healthz"): 0,
     ("POST", "/jobs/1/cancel"): 2,
@@ -95,6 +141,17 @@ PASSED = {
     ("POST", "/system/pause"): (303,),
     ("POST", "/system/resume"): (303,),
     ("POST", "/uploads"): (415,),
+    ("POST", "/api/v1/jobs/1/cancel"): (204,),
+    ("POST", "/api/v1/jobs/1/resend"): (204,),
+    ("POST", "/api/v1/retrieves"): (422,),
+    ("POST", "/api/v1/retrieves/file"): (415,),
+    ("POST", "/api/v1/retrieves/plan"): (422,),
+    ("POST", "/api/v1/retrieves/1/again"): (204,),
+    ("POST", "/api/v1/retrieves/1/cancel"): (204,),
+    ("POST", "/api/v1/system/check"): (202,),
+    ("POST", "/api/v1/system/pause"): (204,),
+    ("POST", "/api/v1/system/resume"): (204,),
+    ("POST", "/api/v1/uploads"): (415,),
     ("GET", "/login"): (200, 303),
     ("HEAD", "/login"): (200, 303),
 }
@@ -137,6 +194,7 @@ def test_each_route_lets_in_whom_it_should_by_any_method(page, chronicle, users,
     chronicle.workbook(chronicle.whole_series(1), b"x")
     chronicle._ledger.retrieves.add(RetrieveOrder("key", "main", ("A1",)))
     chronicle._ledger.rule_loads.record(0, (RuleText("rules.toml", ""),))
+    page.context.kept.uploads.append(Upload(1, "", "", 1, 1))
     headers: dict[str, str] = {}
     for path, method in product(PATHS, METHODS):
         if (who, method) == ("nobody", "POST") and path in ("/login", "/language"):
@@ -159,14 +217,14 @@ def test_no_role_makes_up_for_a_forged_host_another_site_or_a_body_too_large(
     serve_page, chronicle, users, log_in, monkeypatch, who
 ):
     monkeypatch.setattr(page_app, "_LINGERING_SECONDS", 0.1)  # no body comes here
-    page = serve_page(upload_bytes_max=65_536)
+    page = serve_page(upload_bytes_max=BODY_BYTES_MAX)
     chronicle.workbook(chronicle.whole_series(1), b"x")
     headers = {} if who == "nobody" else log_in(page, who)
     wrongs = (
         ({"Host": "evil.example"}, 421, METHODS),
         ({"Origin": "http://evil.example"}, 403, METHODS[2:]),
         ({"Content-Encoding": "gzip"}, 413, METHODS),
-        ({"Content-Length": "65537"}, 413, METHODS),
+        ({"Content-Length": str(BODY_BYTES_MAX + 1)}, 413, METHODS),
     )
     for wrong, refused, methods in wrongs:
         for path, method in product(PATHS, methods):

@@ -15,6 +15,8 @@ from web_status.audit import AuditTrail, Deed
 from web_status.errors import (
     BadPassword,
     BadUserName,
+    RoleTooHigh,
+    UnknownToken,
     UnknownUser,
     UserExists,
     UsersUnreadable,
@@ -61,6 +63,49 @@ def test_what_one_process_changes_another_sees_at_once(tmp_path, quick_hashes):
     assert not passwords.is_password(second.password_hash, PASSWORD)
     command.remove("ada")
     assert page.all() == {}
+
+
+def test_a_token_is_kept_as_a_digest_and_found_by_its_secret(tmp_path, quick_hashes):
+    page, command = UsersFile(tmp_path), UsersFile(tmp_path)
+    command.add("ada", Role.ADMIN, PASSWORD)
+    secrets = [command.add_token("ada", "export", Role.VIEWER), command.add_token("ada", "all")]
+    assert len({secret.removeprefix("safelight_") for secret in secrets}) == 2
+    assert not any(secret in (tmp_path / "users.json").read_text() for secret in secrets)
+    user, token = page.by_secret(secrets[0])
+    assert (user.name, token.name, token.role, token.used) == ("ada", "export", Role.VIEWER, "")
+    assert page.by_secret(secrets[1])[1].role is Role.ADMIN
+    assert page.by_secret(secrets[0][:-1]) is None
+    command.note_use(token.digest, "2026-11-28")
+    assert [each.used for each in page.all()["ada"].tokens] == ["2026-11-28", ""]
+    command.revoke_token("ada", "export")
+    assert page.by_secret(secrets[0]) is None
+    command.set_password("ada", PASSWORD + "2")
+    assert page.by_secret(secrets[1]) is not None
+    command.remove("ada")
+    assert page.by_secret(secrets[1]) is None
+
+
+def test_a_token_that_cannot_be_is_not_made(tmp_path, quick_hashes):
+    users = UsersFile(tmp_path)
+    users.add("victor", Role.VIEWER, PASSWORD)
+    users.add_token("victor", "export")
+    before = (tmp_path / "users.json").read_bytes()
+    with pytest.raises(RoleTooHigh, match="victor is viewer: a token cannot be operator"):
+        users.add_token("victor", "more", Role.OPERATOR)
+    with pytest.raises(UserExists, match="victor has a token export already"):
+        users.add_token("victor", "export")
+    with pytest.raises(BadUserName, match="expected a name"):
+        users.add_token("victor", "a b")
+    with pytest.raises(UnknownUser, match="there is no user eve"):
+        users.add_token("eve", "export")
+    with pytest.raises(UnknownToken, match="victor has no token other"):
+        users.revoke_token("victor", "other")
+    assert (tmp_path / "users.json").read_bytes() == before
+
+
+def test_a_file_from_before_there_were_tokens_is_read(tmp_path):
+    (tmp_path / "users.json").write_text(USERS)
+    assert UsersFile(tmp_path).all()["ada"].tokens == ()
 
 
 def add_ten(folder, first):

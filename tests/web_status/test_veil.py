@@ -5,16 +5,18 @@ Not covered: names that are burned into pixels, and nicknames, which nothing can
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ledger.reader import LedgerReader
 from ledger.retrieve_records import RetrievedSeries
 from ledger.rows import HistoryRow, SeriesRow
 from processor.model import Output, StepResult
 from rules.model import Reason, RuleReason
 from web_status.details import Entry, Table
-from web_status.veil import HIDDEN, NAMELESS_KINDS, veil
+from web_status.veil import HIDDEN, NAMELESS_KINDS, veil, without_names
 from web_status.views import Fragment, View
 
 NAMES = re.compile(r"doe|jane|P0042|0815", re.IGNORECASE)
@@ -206,3 +208,17 @@ def test_tables_of_details_are_cleared_by_cell():
         Entry("to", "/data/(hidden)"),
         Entry("files", table=Table(("file",), (("(hidden).nii", "2"),)), long=True),
     )
+
+
+def test_records_outside_of_a_page_are_cleared_of_the_names_among_them(chronicle, context):
+    chronicle.whole_series(1)
+    reader = LedgerReader(context.ledger)
+    try:
+        row, (job,) = reader.one_series(1), reader.jobs_of(1)
+    finally:
+        reader.close()
+    told = replace(job.steps[0], details={"files": ["a_DOE.nii", {"of": ("Jane", 7)}], "n": 1})
+    hidden, (found, _) = without_names((row, (replace(job, steps=(told,)), row)))
+    assert (hidden.PatientName, hidden.PatientID) == (HIDDEN, HIDDEN)
+    assert found.steps[0].details == {"files": [f"a_{HIDDEN}.nii", {"of": (HIDDEN, 7)}], "n": 1}
+    assert found.folder is None
