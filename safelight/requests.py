@@ -26,15 +26,23 @@ logger = logging.getLogger(__name__)
 class Request:
     """One request: ``resend`` and ``cancel`` name a job, ``pause`` and ``resume`` a processor.
 
-    The empty processor stands for everything. ``retrieve`` has the order of a retrieve list,
-    ``retrieve_cancel`` and ``retrieve_again`` name one by its number.
+    The empty processor stands for everything. ``decide_again`` names series. ``retrieve`` has the
+    order of a retrieve list, ``retrieve_cancel`` and ``retrieve_again`` name one by its number.
     """
 
     what: Literal[
-        "resend", "cancel", "pause", "resume", "retrieve", "retrieve_cancel", "retrieve_again"
+        "resend",
+        "cancel",
+        "pause",
+        "resume",
+        "decide_again",
+        "retrieve",
+        "retrieve_cancel",
+        "retrieve_again",
     ]
     job: int = 0
     processor: str = ""
+    series: tuple[int, ...] = ()
     order: RetrieveOrder | None = None
 
     @property

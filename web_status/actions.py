@@ -5,19 +5,25 @@ they belong to one empty form of the page, which has the token.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from http import HTTPStatus
 
 from aiohttp import web
 
+from ledger.rows import StudyRow
 from listener.journal import now
 from web_status.access import form_of, record
+from web_status.archive import Wanted
 from web_status.context import CONTEXT, WebContext
 from web_status.errors import ActionRefused
+from web_status.ledger_thread import LEDGER
 from web_status.node import Check
+from web_status.studies import study_of
 from web_status.threads import in_own_thread
 
+_BETWEEN = re.compile(r"[\s,;]")
 _CHECKS = web.AppKey("checks", set[asyncio.Task[None]])
 
 
@@ -26,6 +32,9 @@ def add_actions(app: web.Application) -> None:
     number = r"{number:\d{1,18}}"
     app.router.add_post(f"/jobs/{number}/resend", _resend)
     app.router.add_post(f"/jobs/{number}/cancel", _cancel)
+    app.router.add_post(f"/series/{number}/again", _decide_again)
+    app.router.add_post(f"/studies/{number}/again", _decide_study_again)
+    app.router.add_post(f"/studies/{number}/fetch", _fetch)
     app.router.add_post(f"/retrieves/{number}/again", _again)
     app.router.add_post(f"/retrieves/{number}/cancel", _cancel_list)
     app.router.add_post(f"/network/{number}/echo", _echo)
@@ -47,6 +56,53 @@ async def _cancel(request: web.Request) -> web.Response:
     await asyncio.to_thread(request.app[CONTEXT].actions.cancel, job)
     await record(request, "job cancelled", str(job))
     return _back(request)
+
+
+async def _decide_again(request: web.Request) -> web.Response:
+    series = int(request.match_info["number"])
+    await asyncio.to_thread(request.app[CONTEXT].actions.decide_again, (series,))
+    await record(request, "series processed again", str(series))
+    return _see(f"/series/{series}#jobs")
+
+
+async def _decide_study_again(request: web.Request) -> web.Response:
+    study = await study_of(request)
+    series = tuple(row.id for row in study.series)
+    await asyncio.to_thread(request.app[CONTEXT].actions.decide_again, series)
+    await record(request, "study processed again", str(study.id))
+    return _see(f"/studies/{study.id}")
+
+
+async def _fetch(request: web.Request) -> web.Response:
+    """Order what is missing of a study: a retrieve asks for nothing that is here."""
+    context = request.app[CONTEXT]
+    study = await study_of(request)
+    told = await request.app[LEDGER].ask(lambda _: context.told(study.StudyInstanceUID))
+    ae_title = "" if told is None else told.pacs
+    wanted = Wanted(
+        orderable(study),
+        f"study {study.id}",
+        next((one.name for one in context.network.pacs if one.ae_title == ae_title), ""),
+    )
+    number = await asyncio.to_thread(context.actions.retrieve, wanted)
+    await record(request, "missing instances ordered", f"study {study.id}, list {number}")
+    return _see(f"/retrieves/{number}")
+
+
+def orderable(study: StudyRow) -> str:
+    """The accession number of a study, by which a PACS is asked for it.
+
+    Raises
+    ------
+    ActionRefused
+        It has none, or one that a list would take for several.
+    """
+    number = study.AccessionNumber
+    if not number:
+        raise ActionRefused("the study has no accession number to ask a PACS by")
+    if _BETWEEN.search(number):
+        raise ActionRefused("spaces, commas or semicolons in its accession number part a list")
+    return number
 
 
 async def _again(request: web.Request) -> web.Response:

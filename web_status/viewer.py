@@ -5,6 +5,7 @@ import math
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
@@ -34,6 +35,8 @@ PRESETS = {
 _VALUE_MAX = 1e9
 
 _VOLUMES = web.AppKey("volumes", Volumes)
+_PLANES = web.AppKey("planes", WeakKeyDictionary[OpenVolume, tuple[Plane, ...]])
+"""Of the volumes that are open: to work them out takes longer than to draw a slice."""
 
 
 def add_viewer(app: web.Application) -> None:
@@ -46,6 +49,7 @@ def add_viewer(app: web.Application) -> None:
 
 async def _volumes_kept(app: web.Application) -> AsyncIterator[None]:
     app[_VOLUMES] = Volumes(app[CONTEXT].data / "viewer")
+    app[_PLANES] = WeakKeyDictionary()
     yield
 
 
@@ -53,7 +57,7 @@ async def _viewer(request: web.Request) -> web.Response:
     """The page; what it shows is asked for slice by slice."""
     output, row = await _found(request)
     volume = await _open(request, output)
-    planes = await asyncio.to_thread(planes_of, volume.layout)
+    planes = _planes(request, volume)
     shown = {
         "planes": [asdict(plane) for plane in planes],
         "phases": volume.layout.shape[3],
@@ -115,10 +119,17 @@ def _place(request: web.Request, volume: OpenVolume) -> tuple[Plane, int, int]:
     phase = request.query.get("phase", "0")
     if not (phase.isascii() and phase.isdecimal() and len(phase) <= 9):
         raise web.HTTPBadRequest
-    for plane in planes_of(volume.layout):
+    for plane in _planes(request, volume):
         if plane.name == name and index < plane.slices and int(phase) < volume.layout.shape[3]:
             return plane, index, int(phase)
     raise web.HTTPNotFound
+
+
+def _planes(request: web.Request, volume: OpenVolume) -> tuple[Plane, ...]:
+    known = request.app[_PLANES]
+    if volume not in known:
+        known[volume] = planes_of(volume.layout)
+    return known[volume]
 
 
 def _asked_window(request: web.Request) -> Window | None:

@@ -20,11 +20,14 @@ from ledger.rows import (
     RefusalRow,
     SeriesRow,
 )
+from web_status.alarms import alarms_of
+from web_status.completeness import shortfall
 from web_status.context import Progress, WebContext
 from web_status.details import entries
 from web_status.network import Peers, peers_of, silences
 from web_status.node import Condition, Queue, RulesState, queue_of
 from web_status.now import EMPTY, PAGE_SIZE, Now, Running, gather, running_jobs
+from web_status.quality import reasons_of
 from web_status.retrieves import ListPage, ShownList, all_lists, list_page
 
 Kind = Literal[
@@ -153,14 +156,25 @@ def view_without_ledger(topic: Topic, context: WebContext) -> View:
 
 
 def _state(reader: LedgerReader | None, context: WebContext) -> Fragment:
-    """The state line; the overview of no ledger is empty."""
+    """The state line with its alarms; the overview of no ledger is empty."""
+    overview = EMPTY.overview if reader is None else reader.overview()
+    condition = Condition() if reader is None else context.condition(reader)
+    silent = () if reader is None else silences(reader, context.network)
+    disk = disk_of(context.data)
+    is_full = disk is not None and disk.is_full
     values: dict[str, object] = {
-        "now": EMPTY.overview if reader is None else reader.overview(),
-        "disk": disk_of(context.data),
-        "condition": Condition() if reader is None else context.condition(reader),
-        "silent": () if reader is None else silences(reader, context.network),
+        "now": overview,
+        "disk": disk,
+        "condition": condition,
+        "silent": silent,
+        "alarms": alarms_of(overview, condition, silent, is_full=is_full),
     }
     return Fragment("state", "_state.html", values)
+
+
+def _alarms(state: Fragment) -> Fragment:
+    """What is wrong, with what to do about it; as the state line has it."""
+    return Fragment("alarms", "_alarms.html", {"alarms": state.values["alarms"]})
 
 
 @dataclass(frozen=True)
@@ -181,6 +195,7 @@ def _now_view(now: Now, topic: Topic, state: Fragment, context: WebContext) -> V
     receiver = {"ae_title": context.ae_title, "host": host, "port": port}
     fragments = (
         state,
+        _alarms(state),
         Fragment("moving", "_moving.html", {"now": now}),
         Fragment("attention", "_attention.html", {"now": now}),
         Fragment("welcome", "_welcome.html", {"empty": not total, "receiver": receiver}),
@@ -206,11 +221,16 @@ def _listed(rows: Iterable[SeriesRow]) -> dict[str, tuple[str, ...]]:
     return {"series": tuple(_row_id(row) for row in rows)}
 
 
-def _study_view(reader: LedgerReader, topic: Topic, state: Fragment, progress: Progress) -> View:
-    rows = reader.study_series(topic.number)
-    study = Fragment("study", "_study.html", {"study": rows[0], "rows": rows})
-    fragments = (state, study, *_rows(rows, running_jobs(reader, progress)))
-    return View(f"Study {topic.number}", fragments, _listed(rows))
+def _study_view(look: _Look) -> View:
+    study = look.reader.studies.one(look.number)
+    short = shortfall(look.reader, study, look.context.told(study.StudyInstanceUID))
+    fragments = (
+        look.state,
+        Fragment("study", "_study.html", {"study": study}),
+        Fragment("missing", "_missing.html", {"study": study, "short": short}),
+        *_rows(study.series, running_jobs(look.reader, look.progress)),
+    )
+    return View(f"Study {study.id}", fragments, _listed(study.series))
 
 
 @dataclass(frozen=True)
@@ -234,6 +254,7 @@ class Alarms:
 def _alarms_view(state: Fragment, alarms: Alarms) -> View:
     fragments = (
         state,
+        _alarms(state),
         Fragment("refusals", "_refusals.html", {"refusals": alarms.refusals}),
         Fragment("quarantine", "_quarantine.html", {"files": alarms.quarantine}),
         Fragment("senders", "_senders.html", {"senders": alarms.senders}),
@@ -290,6 +311,7 @@ def _series_view(reader: LedgerReader, topic: Topic, state: Fragment, progress: 
         state,
         Fragment("head", "_head.html", {"row": row}),
         Fragment("decision", "_decision.html", {"decision": reader.decision(row.id), "row": row}),
+        Fragment("revisions", "_revisions.html", {"revisions": reader.revisions(row.id)}),
         Fragment("jobs", "_jobs.html", {"row": row} | _jobs(reader.jobs_of(row.id), progress)),
         Fragment("history", "_history.html", {"history": reader.history(row.id)}),
     )
@@ -302,6 +324,12 @@ def _jobs(jobs: tuple[JobRow, ...], progress: Progress) -> dict[str, object]:
         "progress": {job.key: progress[job.key] for job in jobs if job.key in progress},
         "details": {
             (job.id, step.processor): entries(step.details) for job in jobs for step in job.steps
+        },
+        "reasons": {
+            job.id: reasons_of(step.details)
+            for job in jobs
+            for step in job.steps
+            if step.processor == "qc"
         },
     }
 
@@ -326,7 +354,7 @@ _VIEWS: Mapping[Kind, Callable[[_Look], View]] = MappingProxyType(
             look.context,
         ),
         "uploads": lambda look: _uploads_view(look.state, look.context),
-        "study": lambda look: _study_view(look.reader, look.topic, look.state, look.progress),
+        "study": _study_view,
         "series": lambda look: _series_view(look.reader, look.topic, look.state, look.progress),
     }
 )

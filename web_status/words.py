@@ -1,9 +1,10 @@
 """Puts what the ledger says into words, numbers with units and times. Pure."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from types import MappingProxyType
 
-from ledger.rows import SeriesRow
+from ledger.rows import AssociationRow, SeriesRow, StudyRow
 from processor.words import (
     GRADE_WORDS,
     KIND_WORDS,
@@ -47,6 +48,17 @@ JOB_TONES: Words = MappingProxyType(
         "cancelled": "calm",
     }
 )
+_EVIDENCE_WORDS: Words = MappingProxyType(
+    {
+        "listed": "listed by a PACS",
+        "counted": "counted by a PACS",
+        "moved": "as many as a C-MOVE sent",
+        "released": "the sender had finished",
+        "quiet": "only quiet",
+        "forced": "closed by time",
+    }
+)
+
 JOB_WORDS: Words = MappingProxyType({"dead": "given up"})
 
 
@@ -101,6 +113,34 @@ def seconds(number: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def pace(row: AssociationRow) -> str:
+    """How fast an association is, from its beginning to its latest instance; empty at first."""
+    if row.latest_at is None:
+        return ""
+    took = datetime.fromisoformat(row.latest_at) - datetime.fromisoformat(row.began_at)
+    lasted = took.total_seconds()
+    if lasted < 1:
+        return ""
+    return f"{row.stored / lasted:.3g} instances/s, {size(row.bytes / lasted)}/s on average"
+
+
+def time_left(number: float | None) -> str:
+    """How long something will take yet, as rough as it is known; empty for what is not.
+
+    >>> time_left(4), time_left(47), time_left(130), time_left(9000), time_left(None)
+    ('a few seconds left', 'about 50 s left', 'about 2 min left', 'about 2.5 h left', '')
+    """
+    if number is None:
+        return ""
+    if number < 10:
+        return "a few seconds left"
+    if number < 90:
+        return f"about {round(number / 10) * 10} s left"
+    if number < 5400:
+        return f"about {round(number / 60)} min left"
+    return f"about {number / 3600:.2g} h left"
+
+
 def utc(timestamp: str) -> str:
     """A ledger timestamp for a reader without JavaScript.
 
@@ -125,6 +165,27 @@ def completeness(row: SeriesRow) -> str:
     return f"{word}: {row.evidence}"
 
 
+def study_completeness(study: StudyRow) -> str:
+    """How sure it is that all of a study is here, and on what evidence."""
+    missing = sum(row.missing or 0 for row in study.series)
+    if study.is_arriving:
+        return "arriving"
+    if missing:
+        return f"incomplete: {count(missing, 'instance')} missing"
+    grade = study.complete_grade or "unknown"
+    word = GRADE_WORDS.get(grade, grade)
+    return f"{word}: {study.complete_evidence}" if study.complete_evidence else word
+
+
+def grade_words(grade: str) -> str:
+    """A grade, with what it means.
+
+    >>> grade_words("listed"), grade_words("quiet")
+    ('complete: listed by a PACS', 'probably complete: only quiet')
+    """
+    return f"{GRADE_WORDS[grade]}: {_EVIDENCE_WORDS[grade]}"
+
+
 def quality(row: SeriesRow) -> str:
     """Quality control in a word; empty where it has not run."""
     return row.results.get("qc", "").partition(";")[0]
@@ -146,9 +207,11 @@ FILTERS: Mapping[str, Callable[..., str]] = MappingProxyType(
         "completeness": completeness,
         "count": count,
         "dicom_date": dicom_date,
+        "grade_words": grade_words,
         "job_tone": labelled(JOB_TONES),
         "job_word": labelled(JOB_WORDS),
         "kind_word": labelled(KIND_WORDS),
+        "pace": pace,
         "percent": percent,
         "person_name": person_name,
         "processor_word": labelled(PROCESSOR_WORDS),
@@ -160,8 +223,10 @@ FILTERS: Mapping[str, Callable[..., str]] = MappingProxyType(
         "size": size,
         "state_tone": labelled(STATE_TONES),
         "state_word": labelled(STATE_WORDS),
+        "study_completeness": study_completeness,
         "step_tone": labelled(STEP_TONES),
         "step_word": labelled(STEP_WORDS),
+        "time_left": time_left,
         "utc": utc,
     }
 )

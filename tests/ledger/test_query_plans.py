@@ -8,6 +8,7 @@ import pytest
 
 from ledger.reader import LedgerReader
 from ledger.session import open_for_writing
+from ledger.study_reader import StudyFilter
 from web_status.node import queue_of
 from web_status.now import gather
 from web_status.retrieves import all_lists, list_page
@@ -159,6 +160,13 @@ QUESTIONS = {
     "an instance": lambda r: r.instance("1.9.777777"),
     "a series": lambda r: r.one_series(12_345),
     "a study": lambda r: r.study_series(100),
+    "studies": lambda r: r.studies.page(StudyFilter()),
+    "studies far back": lambda r: r.studies.page(StudyFilter(), before=700),
+    "newer studies": lambda r: r.studies.page(StudyFilter(), after=700),
+    "one study": lambda r: r.studies.one(100),
+    "the revisions of a series": lambda r: r.revisions(7),
+    "the instances of a series": lambda r: r.sop_instance_uids(7),
+    "earlier runs of a job": lambda r: r.earlier_runs(7),
     "a decision": lambda r: r.decision(7),
     "a history": lambda r: r.history(7),
     "the jobs of a series": lambda r: r.jobs_of(7),
