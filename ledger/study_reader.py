@@ -120,6 +120,8 @@ class StudyReader:
 
     def _with_series(self, query: str, values: Sequence[object]) -> tuple[StudyRow, ...]:
         rows = self._connection.execute(query, list(values)).fetchall()
+        if not rows:
+            return ()
         marks = ", ".join("?" for _ in rows)
         series = series_rows(
             self._connection,

@@ -1,5 +1,6 @@
 """What the first page is made from: what moves, what needs a person, and one page of series."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from web_status.retrieves import Fetching, running_retrieves
 
 PAGE_SIZE = 50
 _SHOWN = 20
+_STEP_SECONDS = 5
 _GROUND = 3  # so many earlier jobs are ground enough to say how long one will take
 
 
@@ -65,9 +67,8 @@ EMPTY = Now(Overview(*[0] * 11))
 """How the node is before its ledger exists."""
 
 
-def gather(reader: LedgerReader, page: int, progress: Progress) -> Now:
-    """Ask the ledger for one page of the list, and for what moves."""
-    overview = reader.overview()
+def gather(reader: LedgerReader, page: int, progress: Progress, overview: Overview) -> Now:
+    """Ask the ledger for one page of the list, and for what moves; `overview` is known already."""
     newest = reader.series(limit=PAGE_SIZE)
     offset = (page - 1) * PAGE_SIZE
     return Now(
@@ -95,14 +96,15 @@ def running_jobs(reader: LedgerReader, progress: Progress) -> tuple[Running, ...
 def seconds_left(job: JobRow, instances: int, earlier: Sequence[RunRow]) -> float | None:
     """How long a running job will take yet, if it takes as long an instance as earlier ones.
 
-    None where fewer than three are known, and when that time is over.
+    None where fewer than three are known, and when that time is over. It goes down in steps of
+    5 s: open pages need not be told each second.
     """
     if job.started_at is None or len(earlier) < _GROUND:
         return None
     an_instance = statistics.median(run.seconds / max(run.instances, 1) for run in earlier)
     ran = datetime.now(UTC) - datetime.fromisoformat(job.started_at)
     left = an_instance * instances - ran.total_seconds()
-    return left if left > 0 else None
+    return math.ceil(left / _STEP_SECONDS) * _STEP_SECONDS if left > 0 else None
 
 
 def _to_be_tried_again(reader: LedgerReader) -> tuple[tuple[JobRow, SeriesRow], ...]:

@@ -16,6 +16,7 @@ from ledger.reader import LedgerReader
 from ledger.rows import (
     AssociationRow,
     JobRow,
+    Overview,
     QuarantineRow,
     RefusalRow,
     SeriesRow,
@@ -111,6 +112,7 @@ class _Look:
     topic: Topic
     context: WebContext
     progress: Progress
+    overview: Overview
     state: Fragment
 
     @property
@@ -126,7 +128,8 @@ def view_of(reader: LedgerReader, topic: Topic, context: WebContext, progress: P
     NotInLedger
         There is no such study or series, or the list has no such page.
     """
-    look = _Look(reader, topic, context, progress, _state(reader, context))
+    overview = reader.overview()
+    look = _Look(reader, topic, context, progress, overview, _state(reader, overview, context))
     return _VIEWS[topic.kind](look)
 
 
@@ -138,7 +141,7 @@ def view_without_ledger(topic: Topic, context: WebContext) -> View:
     NotInLedger
         A study, a series or a retrieve list was asked for.
     """
-    state = _state(None, context)
+    state = _state(None, EMPTY.overview, context)
     match topic.kind:
         case "now":
             return _now_view(EMPTY, topic, state, context)
@@ -155,9 +158,8 @@ def view_without_ledger(topic: Topic, context: WebContext) -> View:
     raise NotInLedger(f"no {topic.kind} {topic.number}")
 
 
-def _state(reader: LedgerReader | None, context: WebContext) -> Fragment:
-    """The state line with its alarms; the overview of no ledger is empty."""
-    overview = EMPTY.overview if reader is None else reader.overview()
+def _state(reader: LedgerReader | None, overview: Overview, context: WebContext) -> Fragment:
+    """The state line with its alarms."""
     condition = Condition() if reader is None else context.condition(reader)
     silent = () if reader is None else silences(reader, context.network)
     disk = disk_of(context.data)
@@ -224,10 +226,12 @@ def _listed(rows: Iterable[SeriesRow]) -> dict[str, tuple[str, ...]]:
 def _study_view(look: _Look) -> View:
     study = look.reader.studies.one(look.number)
     short = shortfall(look.reader, study, look.context.told(study.StudyInstanceUID))
+    may_ask = bool(look.context.actions.pacs)
+    missing = {"study": study, "short": short, "may_ask": may_ask}
     fragments = (
         look.state,
         Fragment("study", "_study.html", {"study": study}),
-        Fragment("missing", "_missing.html", {"study": study, "short": short}),
+        Fragment("missing", "_missing.html", missing),
         *_rows(study.series, running_jobs(look.reader, look.progress)),
     )
     return View(f"Study {study.id}", fragments, _listed(study.series))
@@ -337,7 +341,10 @@ def _jobs(jobs: tuple[JobRow, ...], progress: Progress) -> dict[str, object]:
 _VIEWS: Mapping[Kind, Callable[[_Look], View]] = MappingProxyType(
     {
         "now": lambda look: _now_view(
-            gather(look.reader, look.number, look.progress), look.topic, look.state, look.context
+            gather(look.reader, look.number, look.progress, look.overview),
+            look.topic,
+            look.state,
+            look.context,
         ),
         "alarms": lambda look: _alarms_view(look.state, Alarms.of(look.reader)),
         "retrieves": lambda look: _retrieves_view(look.state, all_lists(look.reader)),
