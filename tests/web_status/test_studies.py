@@ -1,6 +1,7 @@
 """The list of studies and what is done on the page of one. What filters find: tests/ledger."""
 
 import dataclasses
+import http.client
 import io
 import json
 import re
@@ -226,6 +227,19 @@ def test_superseded_results_and_packages_are_not_in_the_zip(page, chronicle, con
     chronicle.record(job, folder, (StepResult("package", "done", "", {}, outputs),))
     with zipfile.ZipFile(io.BytesIO(page.get("/studies/1/package", **olga).body)) as archive:
         assert set(archive.namelist()) == {"study/second/new.nii.gz", "package.json"}
+
+
+def test_a_zip_breaks_off_where_a_file_cannot_be_read_any_more(page, chronicle, context):
+    chronicle.whole_series(2)
+    (volume,) = context.results.rglob("*.nii.gz")
+    volume.write_bytes(bytes(64 << 20))  # more than sockets hold
+    answer = page.stream("/studies/1/package")
+    assert answer.read(4) == b"PK\x03\x04"
+    (picture,) = context.results.rglob("preview.png")
+    picture.unlink()
+    with pytest.raises((http.client.IncompleteRead, ConnectionResetError)) as broken:
+        answer.read()
+    assert b"<html" not in getattr(broken.value, "partial", b"")
 
 
 def test_a_zip_that_would_be_too_large_or_empty_is_refused(serve_page, chronicle, users, log_in):
