@@ -20,7 +20,8 @@ STATE = """CASE
                  AND decisions.revision = series.revision) THEN 'waiting'
     WHEN outcome = 'hold' OR EXISTS (SELECT 1 FROM jobs LEFT JOIN steps ON job_id = jobs.id
                  WHERE series_id = series.id AND jobs.revision = series.revision
-                 AND (jobs.state = 'dead' OR steps.state = 'failed')) THEN 'attention'
+                 AND (jobs.state = 'dead'
+                      OR steps.state = 'failed' AND jobs.state != 'superseded')) THEN 'attention'
     WHEN outcome = 'drop' THEN 'dropped'
     WHEN outcome = 'keep' OR EXISTS (SELECT 1 FROM jobs WHERE series_id = series.id
                  AND jobs.revision = series.revision AND state = 'cancelled') THEN 'kept'
@@ -34,7 +35,8 @@ SELECT series.id, study_id, PatientID, PatientName, AccessionNumber, StudyDate,
     series.first_seen_at, last_arrival_at, closed_at, workbook,
     {STATE} AS state,
     (SELECT json_group_object(processor, summary) FROM jobs JOIN steps ON job_id = jobs.id
-     WHERE series_id = series.id AND jobs.revision = series.revision) AS results,
+     WHERE series_id = series.id AND jobs.revision = series.revision
+     AND jobs.state != 'superseded') AS results,
     (SELECT max(outputs.id) FROM jobs JOIN outputs ON job_id = jobs.id
      WHERE series_id = series.id AND kind = 'preview' AND deletion_id IS NULL) AS preview_id
 FROM series JOIN studies ON studies.id = study_id

@@ -333,10 +333,12 @@ def test_a_person_has_a_failed_step_made_again_once(site):
     series = site.take()
     (failed,) = site.claim()
     site.end(failed, state="failed")
+    assert site.shown(series) == "attention"
     site.deciding.decide_again((series,))
     (again,) = site.claim()
     assert again.key != failed.key
     site.end(again)
+    assert site.shown(series) == "done"
     site.deciding.decide_again((series,))
     assert site.claim() == ()
 
