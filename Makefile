@@ -160,6 +160,10 @@ bench-retrieve: $(VENV)/.test peers  ## Retrieve studies from Orthanc, beside mo
 bench-viewer: $(VENV)/.test peers  ## Open and scroll a CT of 400 slices, beside Orthanc (2 minutes): [ARGS=]
 	$(call step,python -m benchmarks.viewer $(ARGS))
 
+.PHONY: bench-pages
+bench-pages: $(VENV)/.test  ## Ask for pages over a ledger of 100,000 studies (3 minutes): [ARGS=]
+	$(call step,python -m benchmarks.pages $(ARGS))
+
 .PHONY: bench-verify
 bench-verify: $(VENV)/.test $(VENV)/.bench  ## Verify what converters write, into docs/conversion.md (minutes): [ARGS=]
 	$(call step,python -m benchmarks.verify $(ARGS))

@@ -112,7 +112,7 @@ class Cases:
             study_is_arriving=bool(study["is_arriving"]),
             study_grade=study["complete_grade"],
             found=self._found(current),
-            ended_rules=frozenset(job["rule"] for job in jobs if job["state"] not in _OPEN),
+            ended_rules=frozenset(job["rule"] for job in jobs if job["state"] not in _NO_END),
             job_keys=frozenset(job["key"] for job in jobs),
             outcome=decision.get("outcome"),
             summary=decision.get("summary"),
@@ -217,7 +217,7 @@ class Cases:
         raise NotInLedger("no such series")
 
 
-_OPEN = frozenset({"queued", "running"})
+_NO_END = frozenset({"queued", "running", "superseded"})
 
 
 def instances_digest(instances: Iterable[tuple[str, str]]) -> str:

@@ -24,6 +24,7 @@ MIGRATIONS = frozenset(
         "m007_retrieves",
         "m008_retrieve_states",
         "m009_senders",
+        "m010_studies",
     }
 )
 """The names of those in `ledger.schema`: what this version can read."""

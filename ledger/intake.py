@@ -1,7 +1,8 @@
 """Records what arrived: associations, instances, quarantine; and says what is known already."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
@@ -109,6 +110,7 @@ class Intake:
                 self._record_event(event)
             for arrival in findings.arrivals:
                 self._record_arrival(arrival)
+            self._count_for_associations(findings.arrivals)
             self._session.table("journal_offsets").upsert_all(
                 ({"file": name, "offset": at} for name, at in findings.journal_offsets.items()),
                 pk="file",
@@ -145,6 +147,22 @@ class Intake:
         row["began_at"] = began[0]["began_at"] if began else event.at
         row["ended_at"] = event.at if ended else None
         self._session.table("associations").insert(row, pk="association_id", replace=True)
+
+    def _count_for_associations(self, arrivals: Sequence[Arrival]) -> None:
+        """Say of open associations how far they are; at its end each says itself what it did."""
+        count: Counter[str] = Counter()
+        size: Counter[str] = Counter()
+        for arrival in arrivals:
+            association_id = arrival.header.origin.association_id
+            count[association_id] += 1
+            size[association_id] += arrival.bytes
+        at = now()
+        for association_id, stored in count.items():
+            self._session.execute(
+                "UPDATE associations SET stored = stored + ?, bytes = bytes + ?, latest_at = ?"
+                " WHERE association_id = ? AND state = 'open'",
+                [stored, size[association_id], at, association_id],
+            )
 
     def _record_arrival(self, arrival: Arrival) -> None:
         series_id = self._series_id(arrival)

@@ -11,6 +11,7 @@ A person cancels what is queued, running or dead. From any state a job is supers
 series was closed anew and the new revision does not ask for the same job again.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -26,6 +27,10 @@ from rules.window import Window
 LEASE_SECONDS = 60.0
 _NO_OTHERS: Mapping[str, int] = MappingProxyType({})
 
+_STEP_FAILED = """key = ? AND folder IS NOT NULL AND EXISTS (
+    SELECT 1 FROM steps WHERE job_id = jobs.id AND state = 'failed')"""
+_AFRESH = "state = 'queued', tries = 0, not_before = queued_at, ended_at = NULL"
+
 # A pause of everything, or of a processor among a job's steps, keeps the job waiting.
 _NOT_PAUSED = """NOT EXISTS (
     SELECT 1 FROM pauses WHERE (until IS NULL OR until > ?1) AND (processor = '' OR processor IN
@@ -38,22 +43,43 @@ def queue_jobs(session: Session, series: ClosedSeries, jobs: Sequence[NewJob]) -
     A job that an earlier revision had already, by its key, is the job of this revision too and
     does not run again. The other jobs of earlier revisions are superseded.
     """
+    _queue_all(session, series, jobs, series.revision - 1)
+
+
+def queue_again(session: Session, series: ClosedSeries, jobs: Sequence[NewJob]) -> None:
+    """Queue the jobs of a decision that a person asked for anew.
+
+    Jobs of the same revision count as earlier ones, too: what is not asked for any more is
+    superseded, what was deleted is made again. So is what was given up or cancelled.
+    """
+    _queue_all(session, series, jobs, series.revision)
+    for job in jobs:
+        session.execute(
+            f"UPDATE jobs SET {_AFRESH} WHERE key = ? AND state IN ('dead', 'cancelled')",
+            [job.key],
+        )
+
+
+def _queue_all(
+    session: Session, series: ClosedSeries, jobs: Sequence[NewJob], earlier: int
+) -> None:
+    """Queue jobs; those of the revisions up to `earlier` give way."""
     marks = ", ".join("?" for _ in jobs)
     session.execute(
-        "UPDATE jobs SET state = 'superseded' WHERE series_id = ? AND revision < ?"
+        "UPDATE jobs SET state = 'superseded' WHERE series_id = ? AND revision <= ?"
         f" AND state != 'running' AND key NOT IN ({marks})",
-        [series.id, series.revision, *(job.key for job in jobs)],
+        [series.id, earlier, *(job.key for job in jobs)],
     )
     for job in jobs:
-        _forget_deleted(session, series, job)
+        _forget_deleted(session, job, earlier)
         _queue(session, series, job)
 
 
-def _forget_deleted(session: Session, series: ClosedSeries, job: NewJob) -> None:
-    """Take out results that a rule deleted: a later revision that asks for them has them made."""
+def _forget_deleted(session: Session, job: NewJob, earlier: int) -> None:
+    """Take out results that a rule deleted: a later decision that asks for them has them made."""
     rows = session.query(
-        "SELECT id FROM jobs WHERE key = ? AND revision < ? AND deletion_id IS NOT NULL",
-        [job.key, series.revision],
+        "SELECT id FROM jobs WHERE key = ? AND revision <= ? AND deletion_id IS NOT NULL",
+        [job.key, earlier],
     )
     for row in list(rows):
         for table in ("outputs", "steps"):
@@ -236,7 +262,7 @@ class Jobs:
         """Queue a dead or cancelled job again with all its tries; return whether it was one."""
         return self._by_a_person(
             job_id,
-            "state = 'queued', tries = 0, not_before = queued_at, ended_at = NULL",
+            _AFRESH,
             ("dead", "cancelled"),
             "queued again by a person",
         )
@@ -249,6 +275,21 @@ class Jobs:
             ("queued", "running", "dead"),
             "cancelled by a person",
         )
+
+    def latest_key(self, key: str, *, is_again: bool = False) -> str:
+        """The key under which a job was made last, or will be.
+
+        A job is published once. Where a step of it failed and a person has it made again, it is
+        another job, whose key follows from the one before.
+        """
+        while True:
+            after = hashlib.sha256(f"{key} again".encode()).hexdigest()
+            if not (self._has("key = ?", after) or (is_again and self._has(_STEP_FAILED, key))):
+                return key
+            key = after
+
+    def _has(self, where: str, key: str) -> bool:
+        return bool(list(self._session.query(f"SELECT 1 FROM jobs WHERE {where}", [key])))
 
     def _by_a_person(self, job_id: int, change: str, states: Sequence[str], what: str) -> bool:
         marks = ", ".join("?" for _ in states)

@@ -1,7 +1,5 @@
 """Reads the ledger for the status page and the command line. It never writes or holds a lock."""
 
-import json
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
@@ -25,49 +23,23 @@ from ledger.rows import (
     PauseRow,
     QuarantineRow,
     RefusalRow,
+    RevisionRow,
     RuleLoadRow,
+    RunRow,
     SeriesRow,
     StepRow,
 )
 from ledger.rule_reader import RuleReader
 from ledger.sender_reader import SenderReader
+from ledger.series_rows import SERIES, decoded, series_rows
+from ledger.study_reader import StudyReader
 from ledger.tallies import Tallies, tallies_of
 
 if TYPE_CHECKING:
     from ledger.cases import Cases
 
-# A series waits while a rule is put off, even where no job is queued. It needs a person when it is
-# held, a job was given up or a step failed. A job that is queued or running outranks what earlier
-# jobs did.
-_SERIES = """
-SELECT series.id, study_id, PatientID, PatientName, AccessionNumber, StudyDate,
-    StudyDescription, StudyInstanceUID, SeriesInstanceUID, Modality, SeriesNumber,
-    SeriesDescription, calling_ae, instances, bytes, series.revision, grade, evidence, missing,
-    series.first_seen_at, last_arrival_at, closed_at, workbook,
-    CASE
-        WHEN series.state = 'arriving' THEN 'arriving'
-        WHEN EXISTS (SELECT 1 FROM jobs WHERE series_id = series.id
-                     AND jobs.revision = series.revision AND state = 'running') THEN 'processing'
-        WHEN outcome IS NULL OR EXISTS (SELECT 1 FROM jobs WHERE series_id = series.id
-                     AND jobs.revision = series.revision AND state = 'queued')
-             OR EXISTS (SELECT 1 FROM decisions WHERE series_id = series.id AND put_off
-                     AND decisions.revision = series.revision) THEN 'waiting'
-        WHEN outcome = 'hold' OR EXISTS (SELECT 1 FROM jobs LEFT JOIN steps ON job_id = jobs.id
-                     WHERE series_id = series.id AND jobs.revision = series.revision
-                     AND (jobs.state = 'dead' OR steps.state = 'failed')) THEN 'attention'
-        WHEN outcome = 'drop' THEN 'dropped'
-        WHEN outcome = 'keep' OR EXISTS (SELECT 1 FROM jobs WHERE series_id = series.id
-                     AND jobs.revision = series.revision AND state = 'cancelled') THEN 'kept'
-        ELSE 'done'
-    END AS state,
-    (SELECT json_group_object(processor, summary) FROM jobs JOIN steps ON job_id = jobs.id
-     WHERE series_id = series.id AND jobs.revision = series.revision) AS results,
-    (SELECT max(outputs.id) FROM jobs JOIN outputs ON job_id = jobs.id
-     WHERE series_id = series.id AND kind = 'preview' AND deletion_id IS NULL) AS preview_id
-FROM series JOIN studies ON studies.id = study_id
-"""
-
 _Record = TypeVar("_Record")
+_RUNS = 20
 
 
 class LedgerReader:
@@ -89,6 +61,7 @@ class LedgerReader:
         self.retrieves = RetrieveReader(self._connection)
         self.senders = SenderReader(self._connection)
         self.rules = RuleReader(self._connection)
+        self.studies = StudyReader(self._connection)
 
     def close(self) -> None:
         """Close the connection."""
@@ -133,7 +106,7 @@ class LedgerReader:
 
     def series(self, *, limit: int = 100, offset: int = 0) -> tuple[SeriesRow, ...]:
         """The series, those that moved last first."""
-        query = f"{_SERIES} ORDER BY last_arrival_at DESC, series.id DESC LIMIT ? OFFSET ?"
+        query = f"{SERIES} ORDER BY last_arrival_at DESC, series.id DESC LIMIT ? OFFSET ?"
         return self._series(query, [limit, offset])
 
     def instance(self, sop_instance_uid: str) -> KeptInstance | None:
@@ -155,7 +128,7 @@ class LedgerReader:
         NotInLedger
             There is no series of this number.
         """
-        found = self._series(f"{_SERIES} WHERE series.id = ?", [series_id])
+        found = self._series(f"{SERIES} WHERE series.id = ?", [series_id])
         if not found:
             raise NotInLedger(f"no series {series_id}")
         return found[0]
@@ -169,7 +142,7 @@ class LedgerReader:
             There is no study of this number.
         """
         found = self._series(
-            f"{_SERIES} WHERE study_id = ? ORDER BY SeriesNumber, series.id", [study_id]
+            f"{SERIES} WHERE study_id = ? ORDER BY SeriesNumber, series.id", [study_id]
         )
         if not found:
             raise NotInLedger(f"no study {study_id}")
@@ -182,7 +155,24 @@ class LedgerReader:
             " WHERE series_id = ? ORDER BY revision DESC LIMIT 1",
             [series_id],
         ).fetchone()
-        return None if row is None else DecisionRow(**_decoded(row, "reasons"))
+        return None if row is None else DecisionRow(**decoded(row, "reasons"))
+
+    def revisions(self, series_id: int) -> tuple[RevisionRow, ...]:
+        """The revisions of a series, the latest first; none while it was never closed."""
+        rows = self._connection.execute(
+            "SELECT revision, summary, decided_at, (SELECT count(*) FROM instances"
+            "  WHERE series_id = ?1 AND revision <= decisions.revision) AS instances"
+            " FROM decisions WHERE series_id = ?1 ORDER BY revision DESC",
+            [series_id],
+        )
+        return tuple(RevisionRow(**dict(row)) for row in rows)
+
+    def sop_instance_uids(self, series_id: int) -> frozenset[str]:
+        """The instances of a series that ever came; a rule may have deleted some since."""
+        rows = self._connection.execute(
+            "SELECT SOPInstanceUID FROM instances WHERE series_id = ?", [series_id]
+        )
+        return frozenset(uid for (uid,) in rows)
 
     def rules_in_force(self) -> tuple[RuleLoadRow | None, RuleLoadRow | None]:
         """The rules in force, and a later attempt to load others that failed, if there is one."""
@@ -217,6 +207,22 @@ class LedgerReader:
             " LIMIT ? OFFSET ?",
             [*states, limit, offset],
         )
+
+    def earlier_runs(self, job_id: int) -> tuple[RunRow, ...]:
+        """The latest jobs that ended well and were of the same rule and steps as a job."""
+        rows = self._connection.execute(
+            "SELECT run.seconds, instances FROM jobs AS asked CROSS JOIN"
+            " (SELECT * FROM jobs WHERE state = 'done' AND rule = ?2"
+            "  ORDER BY ended_at DESC LIMIT ?3) AS run ON run.steps = asked.steps"
+            " CROSS JOIN series ON series.id = run.series_id"
+            " WHERE asked.id = ?1 AND run.seconds IS NOT NULL",
+            [job_id, self._rule_of(job_id), _RUNS],
+        )
+        return tuple(RunRow(**dict(row)) for row in rows)
+
+    def _rule_of(self, job_id: int) -> str:
+        row = self._connection.execute("SELECT rule FROM jobs WHERE id = ?", [job_id]).fetchone()
+        return "" if row is None else str(row[0])
 
     def count_jobs(self, *states: str) -> int:
         """How many jobs are in one of `states`."""
@@ -326,8 +332,7 @@ class LedgerReader:
         return map(dict, self._connection.execute(statement, list(values)))
 
     def _series(self, query: str, values: Sequence[object]) -> tuple[SeriesRow, ...]:
-        rows = self._connection.execute(query, list(values))
-        return tuple(SeriesRow(**_decoded(row, "results")) for row in rows)
+        return series_rows(self._connection, query, values)
 
     def _jobs(self, clause: str, values: Sequence[object]) -> tuple[JobRow, ...]:
         rows = self._connection.execute(
@@ -350,7 +355,7 @@ class LedgerReader:
             "SELECT processor, state, summary, details FROM steps WHERE job_id = ? ORDER BY id",
             [job_id],
         )
-        return tuple(StepRow(**_decoded(row, "details")) for row in rows)
+        return tuple(StepRow(**decoded(row, "details")) for row in rows)
 
     def _outputs(self, clause: str, value: int) -> tuple[OutputRow, ...]:
         return self._records(
@@ -365,7 +370,3 @@ class LedgerReader:
         self, kind: type[_Record], query: str, values: Sequence[object]
     ) -> tuple[_Record, ...]:
         return tuple(kind(**dict(row)) for row in self._connection.execute(query, list(values)))
-
-
-def _decoded(row: sqlite3.Row, column: str) -> dict[str, Any]:
-    return {**dict(row), column: json.loads(row[column])}

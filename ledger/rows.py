@@ -72,6 +72,27 @@ class SeriesRow:
 
 
 @dataclass(frozen=True)
+class StudyRow:
+    """A study with its series, as a list shows it. Attributes that are elements keep the keyword.
+
+    `complete_grade` and `complete_evidence` say how sure it is that all its series are here; None
+    while `is_arriving`.
+    """
+
+    id: int
+    StudyInstanceUID: str
+    PatientID: str
+    PatientName: str
+    AccessionNumber: str
+    StudyDate: str
+    StudyDescription: str
+    is_arriving: bool
+    complete_grade: str | None
+    complete_evidence: str | None
+    series: tuple[SeriesRow, ...]
+
+
+@dataclass(frozen=True)
 class OutputRow:
     """One published file; `path` is relative to the results folder."""
 
@@ -159,7 +180,11 @@ class DeletionRow:
 
 @dataclass(frozen=True)
 class AssociationRow:
-    """One association, open, ended or rejected."""
+    """One association, open, ended or rejected.
+
+    While it is open, `stored` and `bytes` count what is in the ledger so far, and `latest_at` is
+    when the last of it came.
+    """
 
     association_id: str
     calling_ae: str
@@ -174,6 +199,7 @@ class AssociationRow:
     refused: int
     bytes: int
     reason: str
+    latest_at: str | None
 
 
 @dataclass(frozen=True)
@@ -212,6 +238,24 @@ class DecisionRow:
     summary: str
     reasons: list[dict[str, Any]]
     decided_at: str
+
+
+@dataclass(frozen=True)
+class RevisionRow:
+    """What the rules said of one revision, and how many instances it has."""
+
+    revision: int
+    summary: str
+    decided_at: str
+    instances: int
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """How long a job took, and for how many instances."""
+
+    seconds: float
+    instances: int
 
 
 @dataclass(frozen=True)

@@ -289,6 +289,18 @@ def m009_senders(db: Database) -> None:
     db.execute("CREATE INDEX jobs_by_seconds ON jobs(state, seconds)")
 
 
+@migrations()
+def m010_studies(db: Database) -> None:
+    """The list of studies; how far open associations are; how long jobs of a rule took."""
+    db.execute("ALTER TABLE associations ADD COLUMN latest_at TEXT")
+    db.execute("CREATE INDEX series_of_study ON series(study_id, Modality, grade, state, outcome)")
+    db.execute(
+        "CREATE INDEX steps_low_quality ON steps(job_id)"
+        " WHERE processor = 'qc' AND json_extract(details, '$.low_quality')"
+    )
+    db.execute("CREATE INDEX jobs_done_by_rule ON jobs(rule, ended_at) WHERE state = 'done'")
+
+
 _JOB_STATES = "'queued', 'running', 'done', 'dead', 'superseded'"
 
 

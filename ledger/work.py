@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from ledger.cases import Cases
-from ledger.jobs import queue_jobs
+from ledger.jobs import queue_again, queue_jobs
 from ledger.records import ClosedSeries, NewJob
 from ledger.session import Row, Session
 from listener.journal import now
@@ -78,9 +78,17 @@ class Work:
         return self._cases.closed_series(series_id, revision)
 
     def record_decision(
-        self, series: ClosedSeries, decision: Decision, jobs: Sequence[NewJob]
+        self,
+        series: ClosedSeries,
+        decision: Decision,
+        jobs: Sequence[NewJob],
+        *,
+        is_again: bool = False,
     ) -> None:
-        """Record a decision and queue its jobs; jobs of earlier revisions are superseded."""
+        """Record a decision and queue its jobs; jobs of earlier revisions are superseded.
+
+        `is_again` says that a person asked for it: see `ledger.jobs.queue_again`.
+        """
         with self._session.atomic():
             self._session.table("decisions").insert(
                 {
@@ -98,8 +106,10 @@ class Work:
                 "UPDATE series SET outcome = nullif(?, 'wait') WHERE id = ?",
                 [decision.outcome, series.id],
             )
-            queue_jobs(self._session, series, jobs)
-            self._session.note(series.id, f"decided: {decision.summary}")
+            queue = queue_again if is_again else queue_jobs
+            queue(self._session, series, jobs)
+            told = "a person had it decided again" if is_again else "decided"
+            self._session.note(series.id, f"{told}: {decision.summary}")
 
     def _series_row(self, key: SeriesKey) -> Row:
         return self._session.one(

@@ -1,10 +1,12 @@
 """ZIP archives of files that are too many for memory: streamed, with a manifest of SHA-256."""
 
 import hashlib
+import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from processor.errors import PackageError
@@ -46,13 +48,60 @@ def write_archive(out: Path, members: Iterable[Member], largest_bytes: int) -> i
     OSError
         A file cannot be read, or the archive not written.
     """
+    chosen = _checked(members, largest_bytes)
+    with ZipFile(out, "x", allowZip64=True) as archive:
+        for _ in _filling(archive, chosen):
+            pass
+    return len(chosen)
+
+
+def archive_stream(members: Iterable[Member], largest_bytes: int) -> Iterator[bytes]:
+    """The same archive piece by piece, for whom it is sent to; no file is written.
+
+    Raises
+    ------
+    PackageError, OSError
+        As `write_archive`, before the first piece where the files or names are wrong.
+    """
+    chosen = _checked(members, largest_bytes)
+    written = _Written()
+    with ZipFile(written, "w", allowZip64=True) as archive:
+        for _ in _filling(archive, chosen):
+            yield written.taken()
+    yield written.taken()
+
+
+class _Written(io.RawIOBase):
+    """What was written and is not taken yet; it cannot be gone back in."""
+
+    def __init__(self) -> None:
+        self._kept = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._kept += data
+        return len(data)
+
+    def taken(self) -> bytes:
+        taken, self._kept = bytes(self._kept), bytearray()
+        return taken
+
+
+def _checked(members: Iterable[Member], largest_bytes: int) -> Sequence[Member]:
     chosen = sorted(members, key=lambda member: member.name)
     _check(chosen, largest_bytes)
-    with ZipFile(out, "x", allowZip64=True) as archive:
-        files = [_add(archive, member) for member in chosen]
-        content = json.dumps({"schema": SCHEMA, "files": files}, indent=2) + "\n"
-        archive.writestr(_info(MANIFEST, ZIP_DEFLATED), content)
-    return len(files)
+    return chosen
+
+
+def _filling(archive: ZipFile, chosen: Sequence[Member]) -> Iterator[None]:
+    """Add the files and what they are; it stops behind every piece."""
+    files: list[dict[str, object]] = []
+    for member in chosen:
+        files += [(yield from _added(archive, member))]
+    content = json.dumps({"schema": SCHEMA, "files": files}, indent=2) + "\n"
+    archive.writestr(_info(MANIFEST, ZIP_DEFLATED), content)
 
 
 def _check(members: Sequence[Member], largest_bytes: int) -> None:
@@ -69,7 +118,7 @@ def _check(members: Sequence[Member], largest_bytes: int) -> None:
         raise PackageError(f"the files have {found} together, more than the {allowed} allowed")
 
 
-def _add(archive: ZipFile, member: Member) -> dict[str, object]:
+def _added(archive: ZipFile, member: Member) -> Generator[None, None, dict[str, object]]:
     method = ZIP_STORED if member.path.suffix in _COMPRESSED else ZIP_DEFLATED
     digest, size = hashlib.sha256(), 0
     info = _info(member.name, method)
@@ -79,6 +128,7 @@ def _add(archive: ZipFile, member: Member) -> dict[str, object]:
             digest.update(chunk)
             size += len(chunk)
             target.write(chunk)
+            yield
     return {"path": member.name, "bytes": size, "sha256": digest.hexdigest()}
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from listener.retrievals import Retrieval, Retrievals
 from processor.job import progress_of
 from safelight.child import Reporter
 from safelight.commitments import Commitments
@@ -93,7 +94,21 @@ def _web_context(config: Config) -> WebContext:
         about=about(config),
         condition=NodeCondition(config),
         log=lambda: latest_lines(storage.log, _LOG_LINES),
+        told=Told(Retrievals(storage.spool)),
     )
+
+
+class Told:
+    """What a PACS said that a study has; nothing of it stays in memory."""
+
+    def __init__(self, retrievals: Retrievals) -> None:
+        self._retrievals = retrievals
+
+    def __call__(self, study_uid: str) -> Retrieval | None:
+        """Of the latest retrieval of the study; None where there was none."""
+        told = self._retrievals.of(study_uid)
+        self._retrievals.forget(study_uid)
+        return told
 
 
 def retrieving(folder: Path) -> Mapping[str, tuple[str, float]]:

@@ -6,6 +6,8 @@ A series is decided when it closes, and again when what a rule waited for is the
 
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 
 from ledger.cases import Case
 from ledger.records import ClosedSeries, NewJob
@@ -94,6 +96,16 @@ class Deciding:
         if case.put_off or case.outcome == "hold":
             self._decide_again((series_id,))
 
+    def decide_again(self, series_ids: Iterable[int]) -> None:
+        """Decide series by the rules in force, and have made what is not there, as a person asks.
+
+        What is there under the same key stays. One that is arriving will be decided anyway, and
+        of one whose instances a rule deleted nothing can be made.
+        """
+        for case in map(self._ledger.cases.case, series_ids):
+            if not case.is_arriving and case.series.sop_instance_uids:
+                self._record(case, *self._decision(case), is_again=True)
+
     def study_folder(self, series_id: int) -> str:
         """The folder of the study of a series, below the results folder."""
         return study_folder_name(*self._ledger.cases.study(series_id))
@@ -130,8 +142,15 @@ class Deciding:
         decision, seen = self._decision(case)
         if (decision.outcome, decision.summary) == (case.outcome, case.summary):
             return
+        self._record(case, decision, seen)
+
+    def _record(
+        self, case: Case, decision: Decision, seen: SeriesFacts, *, is_again: bool = False
+    ) -> None:
         jobs = [new_job(case.series, rule, seen) for rule in decision.rules]
-        self._ledger.work.record_decision(case.series, decision, jobs)
+        latest = partial(self._ledger.jobs.latest_key, is_again=is_again)
+        jobs = [replace(job, key=latest(job.key)) for job in jobs]
+        self._ledger.work.record_decision(case.series, decision, jobs, is_again=is_again)
         logger.info(
             "series %s revision %d: %d instances, %s, %s",
             case.series.key.SeriesInstanceUID,

@@ -62,6 +62,22 @@ class PageActions:
         _asked(lambda: job_commands.require_state(self.config, job, job_commands.OPEN))
         self._ask(Request("cancel", job=job))
 
+    def decide_again(self, series: Sequence[int]) -> None:
+        """Decide series by the rules in force, and have made what is not there."""
+        reader = LedgerReader(self.config.storage.ledger)
+        try:
+            states = {reader.one_series(number).state for number in series}
+            are_here = any(reader.cases.closed_series(n).sop_instance_uids for n in series)
+        finally:
+            reader.close()
+        if not are_here:
+            raise ActionRefused("its instances were deleted by a rule; have them sent again")
+        if "arriving" in states:
+            raise ActionRefused("more is arriving; it is decided when that has ended")
+        if "processing" in states:
+            raise ActionRefused("it is being processed; wait, or cancel its job first")
+        self._ask(Request("decide_again", series=tuple(series)))
+
     def retrieve(self, wanted: Wanted) -> int:
         """Order a retrieve list; return its number."""
         order = _asked(lambda: self._order(wanted))

@@ -26,9 +26,9 @@ logger = logging.getLogger(__name__)
 class Request:
     """One request: ``resend`` and ``cancel`` name a job, ``pause`` and ``resume`` a processor.
 
-    The empty processor stands for everything. ``retrieve`` has the order of a retrieve list,
-    ``retrieve_cancel`` and ``retrieve_again`` name one by its number. ``reload`` has the rules
-    read again.
+    The empty processor stands for everything. ``decide_again`` names series. ``retrieve`` has the
+    order of a retrieve list, ``retrieve_cancel`` and ``retrieve_again`` name one by its number.
+    ``reload`` has the rules read again.
     """
 
     what: Literal[
@@ -37,12 +37,14 @@ class Request:
         "pause",
         "resume",
         "reload",
+        "decide_again",
         "retrieve",
         "retrieve_cancel",
         "retrieve_again",
     ]
     job: int = 0
     processor: str = ""
+    series: tuple[int, ...] = ()
     order: RetrieveOrder | None = None
 
     @property

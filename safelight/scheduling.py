@@ -114,9 +114,12 @@ class Scheduling:
             self._ledger.pauses.resume(request.processor)
         elif request.what == "resend":
             self._ledger.jobs.resend(request.job)
+        elif request.what == "decide_again":
+            self._deciding.decide_again(request.series)
         elif self._ledger.jobs.cancel(request.job):
             self._kill(request.job)
-        logger.info("asked to %s %s", request.what, request.processor or request.job or "all")
+        target = request.processor or request.job or request.series or "all"
+        logger.info("asked to %s %s", request.what, target)
 
     def collect(self) -> None:
         """Record what has ended."""

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from web_status import deeds
 from web_status.access import form_of
+from web_status.studies import study_of
 
 
 def add_actions(app: web.Application) -> None:
@@ -18,6 +19,9 @@ def add_actions(app: web.Application) -> None:
     number = r"{number:\d{1,18}}"
     app.router.add_post(f"/jobs/{number}/resend", _resend)
     app.router.add_post(f"/jobs/{number}/cancel", _cancel)
+    app.router.add_post(f"/series/{number}/again", _decide_again)
+    app.router.add_post(f"/studies/{number}/again", _decide_study_again)
+    app.router.add_post(f"/studies/{number}/fetch", _fetch)
     app.router.add_post(f"/retrieves/{number}/again", _again)
     app.router.add_post(f"/retrieves/{number}/cancel", _cancel_list)
     app.router.add_post(f"/network/{number}/echo", _echo)
@@ -35,6 +39,21 @@ async def _resend(request: web.Request) -> web.Response:
 async def _cancel(request: web.Request) -> web.Response:
     await deeds.cancel_job(request, _number(request))
     return _back(request)
+
+
+async def _decide_again(request: web.Request) -> web.Response:
+    await deeds.decide_series_again(request, _number(request))
+    return _see(f"/series/{_number(request)}#jobs")
+
+
+async def _decide_study_again(request: web.Request) -> web.Response:
+    await deeds.decide_study_again(request, await study_of(request))
+    return _see(f"/studies/{_number(request)}")
+
+
+async def _fetch(request: web.Request) -> web.Response:
+    number = await deeds.fetch_missing(request, await study_of(request))
+    return _see(f"/retrieves/{number}")
 
 
 async def _again(request: web.Request) -> web.Response:

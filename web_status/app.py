@@ -24,6 +24,7 @@ from web_status.rule_versions import add_rule_versions
 from web_status.security import BODY_BYTES_MAX, add_security_headers, friendly_errors, guard
 from web_status.serving import require_users, tls_context
 from web_status.settings import WebSettings
+from web_status.studies import add_studies
 from web_status.uploads import add_uploads
 from web_status.viewer import add_viewer
 
@@ -55,6 +56,7 @@ def make_app(context: WebContext) -> web.Application:
     app.cleanup_ctx.append(certificate_watched)
     app.on_shutdown.append(let_clients_go)
     add_pages(app)
+    add_studies(app)
     add_actions(app)
     add_downloads(app)
     add_viewer(app)

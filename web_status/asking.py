@@ -28,6 +28,9 @@ class Actions(Protocol):
     def cancel(self, job: int) -> None:
         """Take a job out of the queue, or stop it."""
 
+    def decide_again(self, series: Sequence[int]) -> None:
+        """Decide series by the rules in force, and have made what is not there."""
+
     def retrieve(self, wanted: Wanted) -> int:
         """Order a retrieve list; return its number."""
 

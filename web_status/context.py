@@ -7,6 +7,7 @@ from pathlib import Path
 from aiohttp import web
 
 from ledger.reader import LedgerReader
+from listener.retrievals import Retrieval
 from web_status.asking import Actions
 from web_status.network import Network
 from web_status.node import About, Condition, Kept
@@ -19,6 +20,10 @@ Progress = Mapping[str, tuple[str, float]]
 
 def _nothing_to_say(_reader: LedgerReader) -> Condition:
     return Condition()
+
+
+def _never_retrieved(_study_uid: str) -> Retrieval | None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,8 @@ class WebContext:
         The latest lines of the daemon's log, the newest last; it reads files.
     kept
         What the page itself remembers.
+    told
+        What a PACS said that the study of a UID has, at its latest retrieval; it reads a file.
     """
 
     ledger: Path
@@ -72,6 +79,7 @@ class WebContext:
     condition: Callable[[LedgerReader], Condition] = _nothing_to_say
     log: Callable[[], Sequence[str]] = tuple
     kept: Kept = field(default_factory=Kept)
+    told: Callable[[str], Retrieval | None] = _never_retrieved
 
     @property
     def ae_title(self) -> str:

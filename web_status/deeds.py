@@ -5,20 +5,24 @@ raises `ActionRefused`.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from functools import partial
 
 from aiohttp import web
 
+from ledger.rows import StudyRow
 from listener.journal import now
 from web_status.access import record
 from web_status.archive import FoundStudies, PlannedSeries, Sought, Wanted
 from web_status.context import CONTEXT, WebContext
 from web_status.errors import ActionRefused
+from web_status.ledger_thread import LEDGER
 from web_status.network import Echo
 from web_status.node import Check
 from web_status.threads import in_own_thread
 
+_BETWEEN = re.compile(r"[\s,;]")
 _CHECKS = web.AppKey("checks", set[asyncio.Task[None]])
 
 
@@ -32,6 +36,53 @@ async def cancel_job(request: web.Request, job: int) -> None:
     """Take a job out of the queue, or stop it."""
     await asyncio.to_thread(request.app[CONTEXT].actions.cancel, job)
     await record(request, "job cancelled", str(job))
+
+
+async def decide_series_again(request: web.Request, series: int) -> None:
+    """Decide a series anew by the rules in force, and process it by that."""
+    await asyncio.to_thread(request.app[CONTEXT].actions.decide_again, (series,))
+    await record(request, "series processed again", str(series))
+
+
+async def decide_study_again(request: web.Request, study: StudyRow) -> None:
+    """The same for all series of a study."""
+    series = tuple(row.id for row in study.series)
+    await asyncio.to_thread(request.app[CONTEXT].actions.decide_again, series)
+    await record(request, "study processed again", str(study.id))
+
+
+async def fetch_missing(request: web.Request, study: StudyRow) -> int:
+    """Order what is missing of a study: a retrieve asks for nothing that is here.
+
+    Returns the number of the retrieve list.
+    """
+    context = request.app[CONTEXT]
+    told = await request.app[LEDGER].ask(lambda _: context.told(study.StudyInstanceUID))
+    ae_title = "" if told is None else told.pacs
+    wanted = Wanted(
+        orderable(study),
+        f"study {study.id}",
+        next((one.name for one in context.network.pacs if one.ae_title == ae_title), ""),
+    )
+    number = await asyncio.to_thread(context.actions.retrieve, wanted)
+    await record(request, "missing instances ordered", f"study {study.id}, list {number}")
+    return number
+
+
+def orderable(study: StudyRow) -> str:
+    """The accession number of a study, by which a PACS is asked for it.
+
+    Raises
+    ------
+    ActionRefused
+        It has none, or one that a list would take for several.
+    """
+    number = study.AccessionNumber
+    if not number:
+        raise ActionRefused("the study has no accession number to ask a PACS by")
+    if _BETWEEN.search(number):
+        raise ActionRefused("spaces, commas or semicolons in its accession number part a list")
+    return number
 
 
 async def order_retrieve(request: web.Request, wanted: Wanted) -> int:

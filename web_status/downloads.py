@@ -1,15 +1,19 @@
 """Downloads: published files, by their number in the ledger and only from below results."""
 
-from pathlib import Path
+import asyncio
+from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from aiohttp import web
 
 from ledger.errors import NoLedger, NotInLedger
+from ledger.reader import LedgerReader
+from processor.archive import Member, archive_stream
+from processor.errors import PackageError
 from processor.report import REPORT_FILE, style_digest
-from web_status.access import is_veiled
+from web_status.access import is_veiled, record
 from web_status.context import CONTEXT
-from web_status.errors import FileGone, NamesHidden, OutsideResults
+from web_status.errors import ActionRefused, FileGone, NamesHidden, OutsideResults
 from web_status.ledger_thread import LEDGER
 from web_status.veil import NAMELESS_KINDS, nameless
 
@@ -26,6 +30,7 @@ def add_downloads(app: web.Application) -> None:
     app.router.add_get(r"/outputs/{number:\d{1,18}}", output_file)
     app.router.add_get(r"/studies/{number:\d{1,18}}/workbook", workbook_file)
     app.router.add_get(r"/studies/{number:\d{1,18}}/report", report_file)
+    app.router.add_get(r"/studies/{number:\d{1,18}}/package", _package)
 
 
 async def output_file(request: web.Request) -> web.StreamResponse:
@@ -62,6 +67,54 @@ async def report_file(request: web.Request) -> web.StreamResponse:
         "Cache-Control": "private, no-cache",
     }
     return web.FileResponse(path, headers=headers)
+
+
+async def _package(request: web.Request) -> web.StreamResponse:
+    """All results of a study as one ZIP, made while it is sent: no disk needs room for it."""
+    number = int(request.match_info["number"])
+    context = request.app[CONTEXT]
+    try:
+        members = await request.app[LEDGER].ask(
+            lambda reader: _members(reader, number, context.results)
+        )
+    except NoLedger:
+        raise NotInLedger(f"no study {number}") from None
+    pieces = archive_stream(members, context.settings.download_bytes_max)
+    try:
+        piece = await asyncio.to_thread(next, pieces, None)
+    except PackageError as error:
+        raise ActionRefused(f"{error}; `safelight package` makes larger ones") from error
+    headers = {
+        "Content-Type": "application/zip",
+        "Content-Disposition": f'attachment; filename="study-{number}.zip"',
+        "Cache-Control": "private, no-store",
+    }
+    await record(request, "study downloaded", str(number))
+    response = web.StreamResponse(headers=headers)
+    await response.prepare(request)
+    while piece is not None and request.method != "HEAD":
+        await response.write(piece)
+        piece = await asyncio.to_thread(next, pieces, None)
+    return response
+
+
+def _members(reader: LedgerReader, number: int, results: Path) -> list[Member]:
+    """The results of a study that count, with its workbook and report; packages are left out."""
+    study = reader.studies.one(number)
+    paths = [
+        output.path
+        for row in study.series
+        for job in reader.jobs_of(row.id)
+        if job.state == "done" and job.revision == row.revision
+        for output in job.outputs
+        if output.kind != "package"
+    ]
+    workbook = study.series[0].workbook
+    if workbook is not None:
+        paths += [workbook, str(PurePosixPath(workbook).with_name(REPORT_FILE))]
+    if not paths:
+        raise ActionRefused("nothing is published of the study yet")
+    return [Member(file_below(results, path), path) for path in dict.fromkeys(paths)]
 
 
 async def _workbook_path(request: web.Request) -> Path:

@@ -35,6 +35,8 @@ class WebSettings:
         Whether names of patients are shown to the role viewer.
     upload_bytes_max
         The largest upload.
+    download_bytes_max
+        What the files of a study may have together to be sent as one ZIP.
 
     Raises
     ------
@@ -55,6 +57,7 @@ class WebSettings:
     session_hours: Annotated[float, Gt(0)] = 12
     viewers_see_names: bool = False
     upload_bytes_max: Annotated[int, Gt(0)] = 16 << 30
+    download_bytes_max: Annotated[int, Gt(0)] = 8 << 30
 
     def __post_init__(self) -> None:
         self._check_listen()

@@ -100,7 +100,8 @@ def slice_values(volume: OpenVolume, plane: Plane, index: int, phase: int) -> ND
     if shown.dtype.fields:
         return np.stack([shown[name] for name in shown.dtype.names or ()], axis=-1)
     real: NDArray[Any] = shown.astype(np.float32) * layout.slope + layout.intercept
-    np.nan_to_num(real, copy=False)
+    if stored.dtype.kind == "f":
+        np.nan_to_num(real, copy=False)
     return real
 
 

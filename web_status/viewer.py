@@ -5,6 +5,7 @@ import math
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
@@ -34,6 +35,8 @@ PRESETS = {
 VALUE_MAX = 1e9
 
 _VOLUMES = web.AppKey("volumes", Volumes)
+_PLANES = web.AppKey("planes", WeakKeyDictionary[OpenVolume, tuple[Plane, ...]])
+"""Of the volumes that are open: to work them out takes longer than to draw a slice."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ def add_viewer(app: web.Application) -> None:
 
 async def _volumes_kept(app: web.Application) -> AsyncIterator[None]:
     app[_VOLUMES] = Volumes(app[CONTEXT].data / "viewer")
+    app[_PLANES] = WeakKeyDictionary()
     yield
 
 
@@ -82,10 +86,11 @@ async def volume_of(request: web.Request) -> SeenVolume:
 
 
 async def _seen(request: web.Request, output: OutputRow, row: SeriesRow) -> SeenVolume:
-    layout = (await _open(request, output)).layout
-    planes = await asyncio.to_thread(planes_of, layout)
+    volume = await _open(request, output)
+    layout = volume.layout
     is_colour = layout.dtype.fields is not None
-    return SeenVolume(tuple(planes), layout.shape[3], is_colour, PRESETS.get(row.Modality, ()))
+    presets = PRESETS.get(row.Modality, ())
+    return SeenVolume(_planes(request, volume), layout.shape[3], is_colour, presets)
 
 
 async def slice_picture(request: web.Request) -> web.Response:
@@ -138,10 +143,17 @@ def _place(request: web.Request, volume: OpenVolume) -> tuple[Plane, int, int]:
     phase = request.query.get("phase", "0")
     if not (phase.isascii() and phase.isdecimal() and len(phase) <= 9):
         raise web.HTTPBadRequest
-    for plane in planes_of(volume.layout):
+    for plane in _planes(request, volume):
         if plane.name == name and index < plane.slices and int(phase) < volume.layout.shape[3]:
             return plane, index, int(phase)
     raise web.HTTPNotFound
+
+
+def _planes(request: web.Request, volume: OpenVolume) -> tuple[Plane, ...]:
+    known = request.app[_PLANES]
+    if volume not in known:
+        known[volume] = planes_of(volume.layout)
+    return known[volume]
 
 
 def _asked_window(request: web.Request) -> Window | None:

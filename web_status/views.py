@@ -16,16 +16,20 @@ from ledger.reader import LedgerReader
 from ledger.rows import (
     AssociationRow,
     JobRow,
+    Overview,
     QuarantineRow,
     RefusalRow,
     SeriesRow,
 )
+from web_status.alarms import alarms_of
+from web_status.completeness import shortfall
 from web_status.context import Progress, WebContext
 from web_status.details import entries
 from web_status.languages import msgid
 from web_status.network import Peers, peers_of, silences
 from web_status.node import Condition, Queue, RulesState, queue_of
 from web_status.now import EMPTY, PAGE_SIZE, Now, Running, gather, running_jobs
+from web_status.quality import reasons_of
 from web_status.retrieves import ListPage, ShownList, all_lists, list_page
 from web_status.rules_in_force import InForce, rules_in_force
 
@@ -114,6 +118,7 @@ class _Look:
     topic: Topic
     context: WebContext
     progress: Progress
+    overview: Overview
     state: Fragment
 
     @property
@@ -129,7 +134,8 @@ def view_of(reader: LedgerReader, topic: Topic, context: WebContext, progress: P
     NotInLedger
         There is no such study or series, or the list has no such page.
     """
-    look = _Look(reader, topic, context, progress, _state(reader, context))
+    overview = reader.overview()
+    look = _Look(reader, topic, context, progress, overview, _state(reader, overview, context))
     return _VIEWS[topic.kind](look)
 
 
@@ -141,7 +147,7 @@ def view_without_ledger(topic: Topic, context: WebContext) -> View:  # noqa: PLR
     NotInLedger
         A study, a series or a retrieve list was asked for.
     """
-    state = _state(None, context)
+    state = _state(None, EMPTY.overview, context)
     match topic.kind:
         case "now":
             return _now_view(EMPTY, topic, state, context)
@@ -160,15 +166,25 @@ def view_without_ledger(topic: Topic, context: WebContext) -> View:  # noqa: PLR
     raise NotInLedger(f"no {topic.kind} {topic.number}")
 
 
-def _state(reader: LedgerReader | None, context: WebContext) -> Fragment:
-    """The state line; the overview of no ledger is empty."""
+def _state(reader: LedgerReader | None, overview: Overview, context: WebContext) -> Fragment:
+    """The state line with its alarms."""
+    condition = Condition() if reader is None else context.condition(reader)
+    silent = () if reader is None else silences(reader, context.network)
+    disk = disk_of(context.data)
+    is_full = disk is not None and disk.is_full
     values: dict[str, object] = {
-        "now": EMPTY.overview if reader is None else reader.overview(),
-        "disk": disk_of(context.data),
-        "condition": Condition() if reader is None else context.condition(reader),
-        "silent": () if reader is None else silences(reader, context.network),
+        "now": overview,
+        "disk": disk,
+        "condition": condition,
+        "silent": silent,
+        "alarms": alarms_of(overview, condition, silent, is_full=is_full),
     }
     return Fragment("state", "_state.html", values)
+
+
+def _alarms(state: Fragment) -> Fragment:
+    """What is wrong, with what to do about it; as the state line has it."""
+    return Fragment("alarms", "_alarms.html", {"alarms": state.values["alarms"]})
 
 
 @dataclass(frozen=True)
@@ -189,6 +205,7 @@ def _now_view(now: Now, topic: Topic, state: Fragment, context: WebContext) -> V
     receiver = {"ae_title": context.ae_title, "host": host, "port": port}
     fragments = (
         state,
+        _alarms(state),
         Fragment("moving", "_moving.html", {"now": now}),
         Fragment("attention", "_attention.html", {"now": now}),
         Fragment("welcome", "_welcome.html", {"empty": not total, "receiver": receiver}),
@@ -214,11 +231,18 @@ def _listed(rows: Iterable[SeriesRow]) -> dict[str, tuple[str, ...]]:
     return {"series": tuple(_row_id(row) for row in rows)}
 
 
-def _study_view(reader: LedgerReader, topic: Topic, state: Fragment, progress: Progress) -> View:
-    rows = reader.study_series(topic.number)
-    study = Fragment("study", "_study.html", {"study": rows[0], "rows": rows})
-    fragments = (state, study, *_rows(rows, running_jobs(reader, progress)))
-    return View(msgid("Study %(number)s"), fragments, _listed(rows))
+def _study_view(look: _Look) -> View:
+    study = look.reader.studies.one(look.number)
+    short = shortfall(look.reader, study, look.context.told(study.StudyInstanceUID))
+    may_ask = bool(look.context.actions.pacs)
+    missing = {"study": study, "short": short, "may_ask": may_ask}
+    fragments = (
+        look.state,
+        Fragment("study", "_study.html", {"study": study}),
+        Fragment("missing", "_missing.html", missing),
+        *_rows(study.series, running_jobs(look.reader, look.progress)),
+    )
+    return View(msgid("Study %(number)s"), fragments, _listed(study.series))
 
 
 @dataclass(frozen=True)
@@ -242,6 +266,7 @@ class Alarms:
 def _alarms_view(state: Fragment, alarms: Alarms) -> View:
     fragments = (
         state,
+        _alarms(state),
         Fragment("refusals", "_refusals.html", {"refusals": alarms.refusals}),
         Fragment("quarantine", "_quarantine.html", {"files": alarms.quarantine}),
         Fragment("senders", "_senders.html", {"senders": alarms.senders}),
@@ -304,6 +329,7 @@ def _series_view(reader: LedgerReader, topic: Topic, state: Fragment, progress: 
         state,
         Fragment("head", "_head.html", {"row": row}),
         Fragment("decision", "_decision.html", {"decision": reader.decision(row.id), "row": row}),
+        Fragment("revisions", "_revisions.html", {"revisions": reader.revisions(row.id)}),
         Fragment("jobs", "_jobs.html", {"row": row} | _jobs(reader.jobs_of(row.id), progress)),
         Fragment("history", "_history.html", {"history": reader.history(row.id)}),
     )
@@ -317,13 +343,22 @@ def _jobs(jobs: tuple[JobRow, ...], progress: Progress) -> dict[str, object]:
         "details": {
             (job.id, step.processor): entries(step.details) for job in jobs for step in job.steps
         },
+        "reasons": {
+            job.id: reasons_of(step.details)
+            for job in jobs
+            for step in job.steps
+            if step.processor == "qc"
+        },
     }
 
 
 _VIEWS: Mapping[Kind, Callable[[_Look], View]] = MappingProxyType(
     {
         "now": lambda look: _now_view(
-            gather(look.reader, look.number, look.progress), look.topic, look.state, look.context
+            gather(look.reader, look.number, look.progress, look.overview),
+            look.topic,
+            look.state,
+            look.context,
         ),
         "alarms": lambda look: _alarms_view(look.state, Alarms.of(look.reader)),
         "retrieves": lambda look: _retrieves_view(look.state, all_lists(look.reader)),
@@ -341,7 +376,7 @@ _VIEWS: Mapping[Kind, Callable[[_Look], View]] = MappingProxyType(
         ),
         "rules": lambda look: _rules_view(look.state, rules_in_force(look.reader)),
         "uploads": lambda look: _uploads_view(look.state, look.context),
-        "study": lambda look: _study_view(look.reader, look.topic, look.state, look.progress),
+        "study": _study_view,
         "series": lambda look: _series_view(look.reader, look.topic, look.state, look.progress),
     }
 )

@@ -108,13 +108,17 @@ class OpenVolume:
     def values(self, axis: int, index: int, phase: int) -> NDArray[Any]:
         """The stored values of one slice, the other two axes in their order; waits for them.
 
+        It is a view: `numpy.take` would turn the whole volume for each slice.
+
         Raises
         ------
         NotViewable
             The file is damaged before their end.
         """
         self._wait(self._end_of(axis, index, phase))
-        found: NDArray[Any] = np.take(self._values[..., phase], index, axis=axis)
+        place: list[slice | int] = [slice(None), slice(None), slice(None), phase]
+        place[axis] = index
+        found: NDArray[Any] = self._values[tuple(place)]
         return found
 
     def wait(self, seconds: float) -> None:

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import lru_cache
 from gettext import NullTranslations
 from types import MappingProxyType
 
-from ledger.rows import SeriesRow
+from ledger.rows import AssociationRow, SeriesRow, StudyRow
 from processor.words import (
     GRADE_WORDS,
     KIND_WORDS,
@@ -18,7 +19,7 @@ from processor.words import (
 )
 from web_status.languages import msgid
 from web_status.phrases import PHRASES
-from web_status.words import JOB_WORDS, STATE_WORDS, labelled, quality
+from web_status.words import EVIDENCE_WORDS, JOB_WORDS, STATE_WORDS, labelled, quality
 
 ADVICE: Words = MappingProxyType(
     {
@@ -80,8 +81,10 @@ class Wording:
             "advice": self.advice,
             "completeness": self.completeness,
             "count": self.count,
+            "grade_words": self.grade_words,
             "job_word": self._labelled(JOB_WORDS),
             "kind_word": self._labelled(KIND_WORDS),
+            "pace": self.pace,
             "person_name": self.person_name,
             "processor_word": self._labelled(PROCESSOR_WORDS),
             "quality": lambda row: self.told(quality(row)),
@@ -90,6 +93,8 @@ class Wording:
             "size": self.size,
             "state_word": self._labelled(STATE_WORDS),
             "step_word": self._labelled(STEP_WORDS),
+            "study_completeness": self.study_completeness,
+            "time_left": self.time_left,
             "told": self.told,
         }
 
@@ -145,6 +150,60 @@ class Wording:
         word = "incomplete" if row.missing else GRADE_WORDS.get(grade, grade)
         values = {"grade": self.told(word), "evidence": self.told(row.evidence)}
         return self._gettext("%(grade)s: %(evidence)s") % values
+
+    def study_completeness(self, study: StudyRow) -> str:
+        """How sure it is that all of a study is here, and on what evidence."""
+        if study.is_arriving:
+            return self._gettext("arriving")
+        if missing := sum(row.missing or 0 for row in study.series):
+            values = {"instances": self.count(missing, "instance")}
+            return self._gettext("incomplete: %(instances)s missing") % values
+        grade = study.complete_grade or "unknown"
+        word = self.told(GRADE_WORDS.get(grade, grade))
+        if not study.complete_evidence:
+            return word
+        values = {"grade": word, "evidence": self.told(study.complete_evidence)}
+        return self._gettext("%(grade)s: %(evidence)s") % values
+
+    def grade_words(self, grade: str) -> str:
+        """A grade, with what it means.
+
+        >>> Wording(NullTranslations()).grade_words("listed")
+        'complete: listed by a PACS'
+        """
+        values = {
+            "grade": self.told(GRADE_WORDS[grade]),
+            "evidence": self._gettext(EVIDENCE_WORDS[grade]),
+        }
+        return self._gettext("%(grade)s: %(evidence)s") % values
+
+    def pace(self, row: AssociationRow) -> str:
+        """How fast an association is, from its beginning to its latest instance; empty at first."""
+        if row.latest_at is None:
+            return ""
+        took = datetime.fromisoformat(row.latest_at) - datetime.fromisoformat(row.began_at)
+        lasted = took.total_seconds()
+        if lasted < 1:
+            return ""
+        values = {"n": f"{row.stored / lasted:.3g}", "size": self.size(row.bytes / lasted)}
+        return self._gettext("%(n)s instances/s, %(size)s/s on average") % values
+
+    def time_left(self, number: float | None) -> str:
+        """How long something will take yet, as rough as it is known; empty for what is not.
+
+        >>> left = Wording(NullTranslations()).time_left
+        >>> left(4), left(47), left(130), left(9000), left(None)
+        ('a few seconds left', 'about 50 s left', 'about 2 min left', 'about 2.5 h left', '')
+        """
+        if number is None:
+            return ""
+        if number < 10:
+            return self._gettext("a few seconds left")
+        if number < 90:
+            return self._gettext("about %(n)s s left") % {"n": round(number / 10) * 10}
+        if number < 5400:
+            return self._gettext("about %(n)s min left") % {"n": round(number / 60)}
+        return self._gettext("about %(n)s h left") % {"n": f"{number / 3600:.2g}"}
 
     def series_name(self, row: SeriesRow) -> str:
         """What a series is called: its number and description."""

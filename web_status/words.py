@@ -40,6 +40,17 @@ JOB_TONES: Words = MappingProxyType(
         "cancelled": "calm",
     }
 )
+EVIDENCE_WORDS: Words = MappingProxyType(
+    {
+        "listed": msgid("listed by a PACS"),
+        "counted": msgid("counted by a PACS"),
+        "moved": msgid("as many as a C-MOVE sent"),
+        "released": msgid("the sender had finished"),
+        "quiet": msgid("only quiet"),
+        "forced": msgid("closed by time"),
+    }
+)
+
 JOB_WORDS: Words = MappingProxyType({"dead": msgid("given up")})
 
 

@@ -4,6 +4,7 @@ Screenshots of the run are kept in tests/artifacts.
 """
 
 import gzip
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,49 @@ def test_a_person_orders_studies_from_a_pacs_and_follows_them_to_their_end(
     page.get_by_label("Accession numbers").fill("***")
     page.get_by_role("button", name="Retrieve").click()
     expect(page.get_by_text("Nothing was done.")).to_be_visible()
+
+
+def test_a_person_finds_a_study_fetches_what_is_missing_and_takes_it_home(
+    daemon, orthanc, stack, storescu, browser_page, free_port, tmp_path
+):
+    port = free_port()
+    pacs = orthanc(modalities={"SAFELIGHT": ("127.0.0.1", port)})
+    table = f'name = "archive"\nae_title = "ORTHANC"\nhost = "127.0.0.1"\nport = {pacs.dicom_port}'
+    node = daemon(toml=f"[[pacs]]\n{table}\n", port=port)
+    files = stack(slices=8)
+    storescu(files[0].parent, port=pacs.dicom_port, called="ORTHANC")
+    storescu(*files[:5], port=node.port, called="SAFELIGHT")
+    node.wait_for_ended(1)
+    page = browser_page
+    page.goto(f"http://{node.web}/studies")
+
+    page.get_by_label("Patient name or ID").fill("jane")
+    page.keyboard.press("Enter")
+    assert page.url == f"http://{node.web}/studies"
+    page.screenshot(path=ARTIFACTS / "studies.png", full_page=True)
+    page.locator("tr .title").click()
+    expect(page.get_by_text("No PACS has been asked")).to_be_visible()
+    page.get_by_role("button", name="Ask a PACS, and fetch what is missing").click()
+    expect(page.get_by_text("8 of 8")).to_be_visible(timeout=60_000)
+    page.goto(f"http://{node.web}/studies/1")
+    expect(page.get_by_text("Nothing: all that ORTHANC said")).to_be_visible()
+    expect(page.get_by_text("8/8 frames verified")).to_be_visible(timeout=60_000)
+    page.screenshot(path=ARTIFACTS / "study.png", full_page=True)
+
+    page.get_by_role("button", name="Process all series again").click()
+    page.locator("tr .title").click()
+    expect(page.get_by_text("a person had it decided again")).to_be_visible()
+    expect(page.get_by_role("heading", name="Revisions")).to_be_visible()
+    expect(page.locator("article.job:not(.old)")).to_have_count(1)  # nothing is made twice
+    page.goto(f"http://{node.web}/studies/1")
+    with page.expect_download() as downloading:
+        page.get_by_role("link", name="All results (ZIP)").click()
+    downloading.value.save_as(tmp_path / "study.zip")
+    with zipfile.ZipFile(tmp_path / "study.zip") as archive:
+        assert archive.testzip() is None
+        (published,) = node.outputs(next(iter(node.series().values())), "nifti")
+        (name,) = [name for name in archive.namelist() if name.endswith(".nii.gz")]
+        assert archive.read(name) == published.read_bytes()
 
 
 def test_a_person_searches_a_pacs_tries_it_out_and_retrieves_what_was_chosen(

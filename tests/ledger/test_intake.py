@@ -76,6 +76,21 @@ def test_an_association_is_followed_from_its_acceptance_to_its_end(record, event
     assert ended.ended_at == "2026-01-01T00:01:00.000+00:00"
 
 
+def test_an_open_association_counts_what_came_until_it_says_so_itself(
+    ledger, record, arrival, event, path
+):
+    record(events=[event("accepted", at="2026-11-23T10:00:00.000+00:00")])
+    record(arrival("1"), arrival("2"), arrival("3", association_id="another"))
+    (row,) = LedgerReader(path).associations()
+    assert (row.state, row.stored, row.bytes) == ("open", 2, 2000)
+    assert row.latest_at > row.began_at
+    record(events=[event("released", stored=2, duplicates=1, bytes=1800)])
+    (row,) = LedgerReader(path).associations()
+    assert (row.stored, row.duplicates, row.bytes, row.latest_at) == (2, 1, 1800, None)
+    record(arrival("4"))
+    assert LedgerReader(path).associations()[0].stored == 2
+
+
 def test_a_rejected_association_is_kept_with_its_reason(record, event, path):
     record(events=[event("rejected", reason="not known")])
     (row,) = LedgerReader(path).associations()

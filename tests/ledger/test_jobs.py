@@ -3,6 +3,8 @@
 Not covered: what runs a job, which is tests/safelight/test_scheduling.py.
 """
 
+import sqlite3
+
 import pytest
 
 from ledger import jobs as jobs_module
@@ -306,3 +308,78 @@ def test_a_failing_output_holds_up_all_jobs_for_twice_as_long_each_time_until_on
     assert ledger.pauses.output_failed("EROFS", -1, 300) == -1  # over already, and on record still
     assert len(LedgerReader(path).pauses()) == 1
     assert keys(ledger.jobs.claim(5)) == ["volume"]
+
+
+def decide_again(ledger, *keys):
+    series = ledger.work.closed_series(1)
+    jobs = [NewJob(key, "All", (Step("qc", {}),)) for key in keys]
+    decision = Decision("process", "All -> qc", (), ())
+    ledger.work.record_decision(series, decision, jobs, is_again=True)
+
+
+def states_of(path):
+    return {job.key: job.state for job in LedgerReader(path).jobs_of(1)}
+
+
+def test_deciding_again_makes_what_is_new_and_leaves_what_was_made(one_job, ledger, path, result):
+    ledger.jobs.finish(one_job, result())
+    decide_again(ledger, "k1", "k2")
+    assert states_of(path) == {"k1": "done", "k2": "queued"}
+    decide_again(ledger, "k2")
+    assert states_of(path) == {"k1": "superseded", "k2": "queued"}
+    assert "a person had it decided again" in LedgerReader(path).history(1)[-1].what
+
+
+@pytest.mark.parametrize("end", ["bury", "cancel"])
+def test_deciding_again_sends_what_was_given_up_or_cancelled_again(one_job, ledger, path, end):
+    if end == "bury":
+        ledger.jobs.bury(one_job, "no")
+    else:
+        ledger.jobs.cancel(one_job.id)
+    decide_again(ledger, "k1")
+    assert states_of(path) == {"k1": "queued"}
+    assert ledger.jobs.claim(1)[0].tries == 1
+
+
+def test_deciding_again_has_deleted_results_made_again(one_job, ledger, path, result):
+    ledger.jobs.finish(one_job, result())
+    decide_again(ledger, "k1")
+    assert states_of(path) == {"k1": "done"}
+    with sqlite3.connect(path) as db:
+        db.execute(
+            "INSERT INTO deletions (id, series_id, what, count, bytes, rule, at)"
+            " VALUES (1, 1, 'results', 1, 1, 'All', '')"
+        )
+        db.execute("UPDATE jobs SET deletion_id = 1")
+    decide_again(ledger, "k1")
+    (job,) = LedgerReader(path).jobs_of(1)
+    assert (job.state, job.folder, job.steps) == ("queued", None, ())
+
+
+def test_a_job_of_which_a_step_failed_is_made_again_under_another_key(one_job, ledger, result):
+    assert ledger.jobs.latest_key("k1", is_again=True) == "k1"  # it runs
+    ledger.jobs.finish(one_job, result(state="failed"))
+    again = ledger.jobs.latest_key("k1", is_again=True)
+    assert again != "k1"
+    assert ledger.jobs.latest_key("k1") == "k1"
+    decide_again(ledger, again)
+    assert ledger.jobs.latest_key("k1") == again  # from now on, also where nobody asks again
+    assert ledger.jobs.latest_key("k1", is_again=True) == again
+    ledger.jobs.finish(ledger.jobs.claim(1)[0], result(again, folder="A1/again"))
+    assert ledger.jobs.latest_key("k1", is_again=True) == again  # it went well
+
+
+def test_earlier_runs_are_those_of_the_same_rule_and_steps(
+    one_job, record, arrival, close, decide, ledger, path, result
+):
+    ledger.jobs.finish(one_job, result())
+    other = SeriesKey("1.2.3", "1.2.3.5")
+    record(arrival("2", other), arrival("3", other))
+    decide(close(other), "k2")
+    (second,) = ledger.jobs.claim(1)
+    reader = LedgerReader(path)
+    assert [(run.seconds, run.instances) for run in reader.earlier_runs(second.id)] == [(1.5, 1)]
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE jobs SET steps = '[]' WHERE key = 'k1'")
+    assert reader.earlier_runs(second.id) == ()
+    assert reader.earlier_runs(99) == ()

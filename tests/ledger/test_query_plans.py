@@ -8,6 +8,7 @@ import pytest
 
 from ledger.reader import LedgerReader
 from ledger.session import open_for_writing
+from ledger.study_reader import StudyFilter
 from web_status.node import queue_of
 from web_status.now import gather
 from web_status.retrieves import all_lists, list_page
@@ -29,7 +30,8 @@ BOUNDED = (
     "item USING INDEX retrieve_items_by_state (list_id=?)",
 )
 # A list is read in this order until its limit; a partial index holds no other rows.
-IN_ORDER = ("USING INDEX series_by_arrival", "USING INDEX series_held")
+PARTIAL = ("series_held", "steps_failed", "steps_low_quality", "decisions_put_off")
+IN_ORDER = ("USING INDEX series_by_arrival", *(f"USING INDEX {name}" for name in PARTIAL))
 AT = "strftime('%Y-%m-%dT%H:%M:%S.000+00:00', 1767225600 + n, 'unixepoch')"
 NUMBERS = "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {})"
 
@@ -159,6 +161,21 @@ QUESTIONS = {
     "an instance": lambda r: r.instance("1.9.777777"),
     "a series": lambda r: r.one_series(12_345),
     "a study": lambda r: r.study_series(100),
+    "studies": lambda r: r.studies.page(StudyFilter()),
+    "studies far back": lambda r: r.studies.page(StudyFilter(), before=700),
+    "newer studies": lambda r: r.studies.page(StudyFilter(), after=700),
+    "arriving studies": lambda r: r.studies.page(StudyFilter(state="arriving")),
+    "studies that wait": lambda r: r.studies.page(StudyFilter(state="waiting")),
+    "studies at work": lambda r: r.studies.page(StudyFilter(state="processing")),
+    "studies that are done": lambda r: r.studies.page(StudyFilter(state="done")),
+    "studies left out": lambda r: r.studies.page(StudyFilter(state="dropped")),
+    "studies for a person": lambda r: r.studies.page(StudyFilter(state="attention")),
+    "low quality": lambda r: r.studies.page(StudyFilter(low_quality=True)),
+    "a modality": lambda r: r.studies.page(StudyFilter(modality="PT", grade="quiet")),
+    "one study": lambda r: r.studies.one(100),
+    "the revisions of a series": lambda r: r.revisions(7),
+    "the instances of a series": lambda r: r.sop_instance_uids(7),
+    "earlier runs of a job": lambda r: r.earlier_runs(7),
     "a decision": lambda r: r.decision(7),
     "a history": lambda r: r.history(7),
     "the jobs of a series": lambda r: r.jobs_of(7),
@@ -173,7 +190,7 @@ QUESTIONS = {
     "what was refused": lambda r: r.senders.refusals(),
     "the queue": queue_of,
     "an output": lambda r: r.output(7),
-    "the first page": lambda r: gather(r, 1, {}),
+    "the first page": lambda r: gather(r, 1, {}, r.overview()),
     "what rules matched": lambda r: r.rules.matches(),
     "the rules in force": lambda r: r.rules.in_force(),
     "the retrieve lists": all_lists,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import random
 from dataclasses import replace
 from zipfile import ZipFile
 
@@ -10,7 +11,7 @@ import openpyxl
 import pytest
 from click.testing import CliRunner
 
-from processor.archive import Member, write_archive
+from processor.archive import Member, archive_stream, write_archive
 from processor.errors import PackageError
 from processor.job import run_job
 from processor.package import package_studies
@@ -52,6 +53,21 @@ def test_the_instances_are_added_where_a_rule_asks(job, stack):
     names = checked(request.results / result.folder / "package.zip")
     dicom = {f"{result.folder}/dicom/{file.name}" for file in request.files}
     assert dicom < names
+
+
+def test_a_package_is_streamed_piece_by_piece_with_the_same_files(tmp_path):
+    sizes = {"a.txt": 10, "large.bin": 5 << 20, "b.nii.gz": 3 << 20}
+    for name, size in sizes.items():
+        (tmp_path / name).write_bytes(random.Random(name).randbytes(size))
+    members = [Member(tmp_path / name, f"study/{name}") for name in sizes]
+    pieces = list(archive_stream(members, 1 << 30))
+    assert max(map(len, pieces)) < 2 << 20
+    (tmp_path / "streamed.zip").write_bytes(b"".join(pieces))
+    write_archive(tmp_path / "written.zip", members, 1 << 30)
+    assert checked(tmp_path / "streamed.zip") == checked(tmp_path / "written.zip")
+    assert len(checked(tmp_path / "streamed.zip")) == 3
+    with pytest.raises(PackageError, match="more than the"):
+        next(archive_stream(members, 1 << 20))
 
 
 def test_what_is_too_large_is_refused_with_the_sizes(job, instance):

@@ -34,7 +34,7 @@ from listener.header import Header
 from listener.identity import Identity
 from listener.journal import AssociationEvent, now
 from listener.part10 import Origin
-from listener.series import Arrival, Closure
+from listener.series import Arrival, Closure, StudyClosure
 from listener.spool import SeriesKey
 from listener.watcher import Findings
 from processor.model import JobResult, Output, StepResult
@@ -56,6 +56,7 @@ from web_status.users import UsersFile
 
 MR_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
+_OFFLINE = "net::ERR_INTERNET_DISCONNECTED"  # what one test does on purpose
 
 STEPS = tuple(Step(name, {}) for name in ("convert", "qc", "preview", "metadata"))
 QC_DETAILS = {
@@ -109,6 +110,9 @@ class Asked:
 
     def cancel(self, job: int) -> None:
         self._note("cancel", job)
+
+    def decide_again(self, series: Sequence[int]) -> None:
+        self._note("decide again", tuple(series))
 
     def retrieve(self, wanted: Wanted) -> int:
         self._note("retrieve", wanted)
@@ -213,6 +217,9 @@ class Chronicle:
         evidence: str = "association released, then quiet for 10 s",
     ) -> ClosedSeries:
         return self._ledger.work.close_series(Closure(SeriesKey(study, series), grade, evidence))
+
+    def close_study(self, study: str = "1.2") -> None:
+        self._ledger.work.close_study(StudyClosure(study, "released", "all series are closed"))
 
     def decide(self, series: ClosedSeries, outcome: str = "process", **changes) -> None:
         """A decision after a rule that missed and a rule that matched."""
@@ -522,3 +529,27 @@ def program(page, users):
         return page.get(PREFIX + path, method, raw, **headers)
 
     return ask
+
+
+@pytest.fixture
+def open_tab(chromium, page):
+    """Function that opens a path of the page in a tab of its own settings.
+
+    Whatever the browser complains about fails the test, but for what is put into its `forgiven`.
+    """
+    complaints, contexts = [], []
+
+    def open_path(path="/", **settings):
+        context = chromium.new_context(**settings)
+        contexts.append(context)
+        tab = context.new_page()
+        tab.on("console", lambda message: complaints.append(message.text))
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.goto(page.url + path)
+        return tab
+
+    open_path.forgiven = [_OFFLINE]
+    yield open_path
+    for context in contexts:
+        context.close()
+    assert [text for text in complaints if not any(map(text.count, open_path.forgiven))] == []

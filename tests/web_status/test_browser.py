@@ -10,28 +10,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-OFFLINE = "net::ERR_INTERNET_DISCONNECTED"  # what one test does on purpose
 FITS = "document.documentElement.scrollWidth <= window.innerWidth"
-
-
-@pytest.fixture
-def open_tab(chromium, page):
-    """Function that opens a path of the page in a tab of its own settings."""
-    complaints, contexts = [], []
-
-    def open_path(path="/", **settings):
-        context = chromium.new_context(**settings)
-        contexts.append(context)
-        tab = context.new_page()
-        tab.on("console", lambda message: complaints.append(message.text))
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
-        tab.goto(page.url + path)
-        return tab
-
-    yield open_path
-    for context in contexts:
-        context.close()
-    assert [text for text in complaints if OFFLINE not in text] == []
 
 
 def mark(tab):

@@ -27,6 +27,7 @@ STILL_ENGLISH = {
     *("series.html", "alarms.html", "viewer.html", "viewer.js"),
     *("_conditions.html", "_diff.html", "_reasons.html", "_rules.html", "draft.html", "rules.html"),
     *("version.html", "versions.html", "rules.js", "api.html"),
+    *("_alarms.html", "_missing.html", "_revisions.html", "_study_row.html", "studies.html"),
 }
 """Not translated yet."""
 

@@ -45,7 +45,8 @@ def test_a_page_that_connects_gets_everything_as_the_page_has_it(page, chronicle
     chronicle.whole_series(2)
     event = Events(page.stream(NOW)).next()
     assert event["lists"] == {"series": ["series-1"]}
-    assert {"state", "moving", "attention", "welcome", "pages", "series-1"} == set(event["html"])
+    parts = {"state", "alarms", "moving", "attention", "welcome", "pages", "series-1"}
+    assert parts == set(event["html"])
     assert event["html"]["series-1"] in page.get("/").text
 
 

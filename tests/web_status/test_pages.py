@@ -215,7 +215,7 @@ def test_addresses_carry_no_patient_data(page, chronicle):
         for link in re.findall(r'(?:href|src|data-events)="([^"]+)"', page.get(path).text):
             if not link.startswith("/static/"):
                 assert re.fullmatch(
-                    r"(#content|/|/alarms|/network|/rules|/system|/uploads|/search|/retrieves|/(series|studies|outputs)/\d+(/workbook|/report|/viewer|#jobs)?"
+                    r"(#content|/|/studies|/alarms|/network|/rules|/system|/uploads|/search|/retrieves|/(series|studies|outputs)/\d+(/workbook|/report|/package|/viewer|#jobs)?"
                     r"|/events\?kind=[a-z]+&amp;number=\d+&amp;language=en)",
                     link,
                 ), link

@@ -105,9 +105,15 @@ OPEN_TO = {
     ("GET", "/search"): 2,
     ("POST", "/search"): 2,
     ("GET", "/series/1"): 1,
+    ("POST", "/series/1/again"): 2,
     ("GET", "/static/page.js"): 0,
+    ("GET", "/studies"): 1,
+    ("POST", "/studies"): 1,
     ("GET", "/studies/1"): 1,
-    ("GET", "/studies/1/report"): 2,  # it names patients, and so does the next
+    ("POST", "/studies/1/again"): 2,
+    ("POST", "/studies/1/fetch"): 2,
+    ("GET", "/studies/1/package"): 2,  # it names patients, and so do the next two
+    ("GET", "/studies/1/report"): 2,
     ("GET", "/studies/1/workbook"): 2,
     ("GET", "/system"): 3,
     ("POST", "/system/check"): 3,
@@ -137,6 +143,10 @@ PASSED = {
     ("POST", "/rules/draft/try"): (415,),
     ("POST", "/rules/force"): (415,),
     ("POST", "/rules/versions/1/force"): (409,),  # the form names other rules than are in force
+    ("POST", "/series/1/again"): (303,),
+    ("POST", "/studies"): (303,),
+    ("POST", "/studies/1/again"): (303,),
+    ("POST", "/studies/1/fetch"): (303,),
     ("POST", "/system/check"): (303,),
     ("POST", "/system/pause"): (303,),
     ("POST", "/system/resume"): (303,),

@@ -163,6 +163,13 @@ def test_the_first_slices_are_there_while_the_rest_is_unpacked(tmp_path, monkeyp
     assert volume.is_whole
 
 
+def test_a_slice_is_read_without_turning_the_volume(tmp_path, opened):
+    volume = opened(written(tmp_path, ramp((4, 5, 6)), AXIAL))
+    volume.wait(20)
+    for axis in range(3):
+        assert np.shares_memory(volume.values(axis, 1, 0), volume.values(axis, 1, 0))
+
+
 @pytest.mark.parametrize("harm", ["cut", "text", "empty"])
 def test_a_damaged_file_is_told(tmp_path, opened, harm):
     path = written(tmp_path, np.random.default_rng(0).integers(0, 9999, SHAPE, "i4"), AXIAL)

@@ -214,7 +214,9 @@ async def get_state(request: web.Request) -> State:
 async def get_now(request: web.Request) -> Moving:
     """What moves now, and what needs a person."""
     progress = dict(request.app[CONTEXT].progress())
-    now = await ask_or(request, lambda reader: gather(reader, 1, progress), EMPTY)
+    now = await ask_or(
+        request, lambda reader: gather(reader, 1, progress, reader.overview()), EMPTY
+    )
     shown = {name: getattr(now, name) for name in Moving.model_fields}
     return Moving.model_validate({**shown, "again": [job for job, _ in now.again]})
 

@@ -10,6 +10,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
+from ledger.reader import LedgerReader
 from ledger.writer import LedgerWriter
 from listener.header import read_header
 from listener.series import Arrival, Closure, StudyClosure
@@ -90,6 +91,14 @@ class Site:
         result = JobResult(job.key, Path(f"A1/{job.key[:8]}"), (step,), 0.1)
         self.ledger.jobs.finish(job, result)
         self.deciding.after_job(job.series.id)
+
+    def shown(self, series_id):
+        """The state in which the page has a series."""
+        reader = LedgerReader(self.config.storage.ledger)
+        try:
+            return reader.one_series(series_id).state
+        finally:
+            reader.close()
 
     def outcome(self, series_id):
         case = self.ledger.cases.case(series_id)

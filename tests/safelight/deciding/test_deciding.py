@@ -4,6 +4,7 @@ Not covered: the loop that calls it, and the workers.
 """
 
 import logging
+import sqlite3
 from datetime import datetime
 
 import pytest
@@ -310,3 +311,52 @@ def test_the_same_decision_is_recorded_once(site):
     told = [row.what for row in reader.history(series)]
     reader.close()
     assert told.count("decided: Check -> qc") == 1
+
+
+def test_a_person_has_a_series_decided_by_the_rules_in_force_now(site):
+    site.start()
+    series = site.take()
+    (job,) = site.claim()
+    site.end(job)
+    site.deciding.decide_again((series,))
+    assert site.claim() == ()  # it is made already
+    site.write_rules(rule("Other", 'Modality = "MR"', "run = { metadata = {} }"))
+    assert site.deciding.reload()
+    assert site.outcome(series) == ("process", "Check -> qc")  # a reload leaves it as it was
+    site.deciding.decide_again((series,))
+    assert site.outcome(series) == ("process", "Other -> metadata")
+    assert [job.rule for job in site.claim()] == ["Other"]
+
+
+def test_a_person_has_a_failed_step_made_again_once(site):
+    site.start()
+    series = site.take()
+    (failed,) = site.claim()
+    site.end(failed, state="failed")
+    assert site.shown(series) == "attention"
+    site.deciding.decide_again((series,))
+    (again,) = site.claim()
+    assert again.key != failed.key
+    site.end(again)
+    assert site.shown(series) == "done"
+    site.deciding.decide_again((series,))
+    assert site.claim() == ()
+
+
+def test_what_is_arriving_or_was_deleted_is_not_decided_again(site):
+    site.start()
+    key = site.receive()
+    series = site.close(key).id
+    with sqlite3.connect(site.config.storage.ledger) as db:
+        db.execute(
+            "INSERT INTO deletions (id, series_id, what, count, bytes, rule, at)"
+            " VALUES (1, 1, 'instances', 1, 1, 'Check', '')"
+        )
+        db.execute("UPDATE instances SET deletion_id = 1")
+    site.write_rules(rule("Other", 'Modality = "MR"'))
+    assert site.deciding.reload()
+    site.deciding.decide_again((series,))
+    assert site.outcome(series) == ("process", "Check -> qc")
+    site.receive(count=2)
+    site.deciding.decide_again((series,))
+    assert site.outcome(series) == ("process", "Check -> qc")
