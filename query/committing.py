@@ -25,6 +25,7 @@ from query.statuses import SUCCESS, find_meaning
 
 _REQUEST = 1  # PS3.4 Table J.3-1: Action Type ID
 MOST_INSTANCES = 10_000  # of one request
+_ANSWER_SECONDS = 5.0  # for the response to a report to leave
 
 # PS3.3 C.14.1.1, Failure Reason (0008,1197)
 REASONS: Mapping[int, str] = MappingProxyType(
@@ -89,7 +90,7 @@ class _Reports:
         with self._arrival:
             answering = tuple(self._answering)
         for thread in answering:
-            thread.join()
+            thread.join(_ANSWER_SECONDS)
 
     @property
     def handlers(self) -> list[EventHandlerType]:
