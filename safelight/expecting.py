@@ -222,6 +222,10 @@ class Listing:
         """What is known of the study: where it was not listed, its series alone."""
         if self._thread is not None:
             self._thread.join()
+        return self.so_far()
+
+    def so_far(self) -> ExpectedStudy:
+        """What is known of the study by now; may be called from any thread."""
         return self._listed or self.counted
 
     def _ask(self) -> None:

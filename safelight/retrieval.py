@@ -127,9 +127,9 @@ class _Retrieval:
         return "; ".join(dict.fromkeys(filter(None, problems)))
 
     def _listing(self, match: StudyMatch) -> Listing:
-        counted = self._enquiry.counted(match)
-        self._reporting.begin(counted)
-        return Listing(self._enquiry, counted)
+        listing = Listing(self._enquiry, self._enquiry.counted(match))
+        self._reporting.begin(listing)
+        return listing
 
     def _needs_no_list(self, study: ExpectedStudy) -> bool:
         """Whether all of a study is wanted, however it is listed; it is listed while it comes."""
