@@ -6,12 +6,16 @@ from struct import Struct, error, unpack_from
 from listener.errors import ProtocolViolation
 
 C_STORE_RQ = 0x0001
+C_GET_RQ = 0x0010
+C_FIND_RQ = 0x0020
+C_MOVE_RQ = 0x0021
 C_ECHO_RQ = 0x0030
 C_CANCEL_RQ = 0x0FFF
 N_EVENT_REPORT_RQ = 0x0100
 N_EVENT_REPORT_RSP = 0x8100
 N_ACTION_RQ = 0x0130
-_RESPONSE = 0x8000
+RESPONSE = 0x8000
+"""Bit of the Command Field: it is the response to that request."""
 
 _NO_DATASET = 0x0101
 _HEADER = Struct("<HHI")
@@ -22,6 +26,8 @@ _AFFECTED_SOP_CLASS = 0x0002
 _REQUESTED_SOP_CLASS = 0x0003
 _COMMAND_FIELD = 0x0100
 _MESSAGE_ID = 0x0110
+_DESTINATION = 0x0600
+_PRIORITY = 0x0700
 _RESPONDED_MESSAGE_ID = 0x0120
 _DATASET_TYPE = 0x0800
 _STATUS = 0x0900
@@ -30,6 +36,9 @@ _AFFECTED_SOP_INSTANCE = 0x1000
 _REQUESTED_SOP_INSTANCE = 0x1001
 _EVENT_TYPE = 0x1002
 _ACTION_TYPE = 0x1008
+_SUBOPERATIONS = (0x1020, 0x1021, 0x1022, 0x1023)  # remaining, completed, failed, warnings
+
+_MEDIUM = 0
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,43 @@ def decode_command(encoded: bytes) -> Command:
         raise ProtocolViolation("a command set is incomplete") from cause
 
 
+@dataclass(frozen=True)
+class QueryResponse:
+    """A C-FIND, C-GET or C-MOVE response.
+
+    Attributes
+    ----------
+    status
+        Status (0000,0900).
+    remaining, completed, failed, warnings
+        Numbers of sub-operations; None where the peer gave none.
+    """
+
+    status: int
+    remaining: int | None
+    completed: int | None
+    failed: int | None
+    warnings: int | None
+
+
+def decode_query_response(encoded: bytes) -> QueryResponse:
+    """Read the command set of a C-FIND, C-GET or C-MOVE response.
+
+    Raises
+    ------
+    ProtocolViolation
+        It breaks off, or has no status.
+    """
+    elements = _elements(encoded)
+    try:
+        counts = (elements.get(number) for number in _SUBOPERATIONS)
+        return QueryResponse(
+            _us(elements[_STATUS]), *(_us(count) if count else None for count in counts)
+        )
+    except (KeyError, error) as cause:
+        raise ProtocolViolation("a response is incomplete") from cause
+
+
 def _elements(encoded: bytes) -> dict[int, bytes]:
     elements: dict[int, bytes] = {}
     position = 0
@@ -116,7 +162,7 @@ def encode_response(request: Command, status: int, comment: str = "") -> bytes:
     """
     elements = [
         (_AFFECTED_SOP_CLASS, _padded(request.sop_class_uid, b"\0")),
-        (_COMMAND_FIELD, _US.pack(request.field | _RESPONSE)),
+        (_COMMAND_FIELD, _US.pack(request.field | RESPONSE)),
         (_RESPONDED_MESSAGE_ID, _US.pack(request.message_id)),
         (_DATASET_TYPE, _US.pack(_NO_DATASET)),
         (_STATUS, _US.pack(status)),
@@ -128,6 +174,33 @@ def encode_response(request: Command, status: int, comment: str = "") -> bytes:
     if request.action_type:
         elements.append((_ACTION_TYPE, _US.pack(request.action_type)))
     return _encoded(elements)
+
+
+def encode_query(
+    field: int, message_id: int, sop_class_uid: str, move_destination: str = ""
+) -> bytes:
+    """A C-FIND, C-GET or C-MOVE request with an identifier (PS3.7 9.3.2 to 9.3.4)."""
+    elements = [
+        (_AFFECTED_SOP_CLASS, _padded(sop_class_uid, b"\0")),
+        (_COMMAND_FIELD, _US.pack(field)),
+        (_MESSAGE_ID, _US.pack(message_id)),
+        (_PRIORITY, _US.pack(_MEDIUM)),
+        (_DATASET_TYPE, _US.pack(0x0001)),
+    ]
+    if move_destination:
+        elements.insert(3, (_DESTINATION, _padded(move_destination, b" ")))
+    return _encoded(elements)
+
+
+def encode_cancel(message_id: int) -> bytes:
+    """A C-CANCEL request (PS3.7 9.3.2.3)."""
+    return _encoded(
+        [
+            (_COMMAND_FIELD, _US.pack(C_CANCEL_RQ)),
+            (_RESPONDED_MESSAGE_ID, _US.pack(message_id)),
+            (_DATASET_TYPE, _US.pack(_NO_DATASET)),
+        ]
+    )
 
 
 def encode_event_report(

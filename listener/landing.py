@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.events import (
+    FileCreatedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.polling import PollingObserver
@@ -17,6 +23,8 @@ from listener.spool import Spool
 logger = logging.getLogger(__name__)
 
 _POLLING_SECONDS = 1.0
+# Of no other does the kernel tell: each read of ours would be four events, which cost more than it.
+_HEARD: list[type[FileSystemEvent]] = [FileCreatedEvent, FileModifiedEvent, FileMovedEvent]
 _WITHOUT_EVENTS = ("nfs", "cifs", "smb", "9p", "fuse")
 
 
@@ -54,9 +62,9 @@ class Landing(FileSystemEventHandler):
         self._observer = self._started(polling, spool.instances, folders)
 
     def _started(self, observer: BaseObserver, tree: Path, folders: Sequence[Path]) -> BaseObserver:
-        observer.schedule(self, str(tree), recursive=True)
+        observer.schedule(self, str(tree), recursive=True, event_filter=_HEARD)
         for folder in folders:
-            observer.schedule(self, str(folder))
+            observer.schedule(self, str(folder), event_filter=_HEARD)
         observer.start()
         return observer
 
@@ -68,11 +76,9 @@ class Landing(FileSystemEventHandler):
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Note a file."""
-        if event.event_type not in ("created", "moved", "modified"):
-            return
         path = os.fsdecode(event.dest_path or event.src_path)
         with self._lock:
-            if path.endswith(".dcm") and not event.is_directory:
+            if path.endswith(".dcm"):
                 self._paths.add(path)
         self._wake.set()
 

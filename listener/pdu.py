@@ -33,6 +33,11 @@ def rejection(result: int, source: int, reason: int) -> bytes:
     return _CONTROL.pack(ASSOCIATE_RJ, 4, result, source, reason)
 
 
+def release_request() -> bytes:
+    """An A-RELEASE-RQ PDU (PS3.8 9.3.6)."""
+    return PDU_HEADER.pack(RELEASE_RQ, 4) + bytes(4)
+
+
 def release_response() -> bytes:
     """An A-RELEASE-RP PDU (PS3.8 9.3.7)."""
     return PDU_HEADER.pack(RELEASE_RP, 4) + bytes(4)

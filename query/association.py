@@ -1,4 +1,4 @@
-"""Opens an association with a PACS and reads its responses; it knows no query.
+"""Opens an association with a PACS, by pynetdicom, and reads responses; it knows no query.
 
 pynetdicom 3.0.4 reports a failed association as "not established" and a lost response as an empty
 status. Here each becomes the error that names its cause, and every wait has an end.
@@ -20,6 +20,7 @@ from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 
 from listener.settings import require_ae_title
+from query.conversation import Conversation, no_answer, no_answer_in_time
 from query.errors import (
     AssociationAborted,
     AssociationRejected,
@@ -31,6 +32,7 @@ from query.errors import (
 from query.settings import PacsSettings
 from query.statuses import RESULTS, SOURCES, rejection_meaning
 
+_MAXIMUM_PDU_BYTES = 1 << 17  # what C-GET brings comes in fewer pieces
 # Time for an A-ABORT to leave before the connection is cut under it.
 _ABORT_SECONDS = 1.0
 # How often a reactor that waits says so.
@@ -87,6 +89,54 @@ def associated(
         association.release()
 
 
+@contextmanager
+def conversing(
+    pacs: PacsSettings,
+    contexts: Sequence[PresentationContext],
+    *,
+    calling_ae: str,
+    dimse_seconds: float,
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
+) -> Iterator[Conversation]:
+    """Hold one association as `associated` does, and speak on it without pynetdicom.
+
+    Yields
+    ------
+    Conversation
+        Established, with one presentation context accepted or more.
+    """
+    ae = _ae(pacs, require_ae_title(calling_ae), dimse_seconds)
+    ae.maximum_pdu_size = _MAXIMUM_PDU_BYTES
+    with closing(_Connection(())) as connection:
+        association = _request(pacs, ae, contexts, roles, connection)
+        conversation = _taken_over(association, connection, pacs, dimse_seconds)
+        try:
+            yield conversation
+        except BaseException:
+            conversation.abort()
+            raise
+        conversation.release(pacs.response_seconds)
+
+
+def _taken_over(
+    association: Association, connection: "_Connection", pacs: PacsSettings, seconds: float
+) -> Conversation:
+    """End pynetdicom's threads; the connection stays open, and is ours."""
+    association._kill = association.dul._kill_thread = True  # noqa: SLF001 - there is no other way
+    association._reactor_checkpoint.set()  # noqa: SLF001
+    association.join()
+    association.dul.join()
+    if connection.socket is None or connection.socket.fileno() < 0:
+        raise no_answer(pacs, "association request")
+    return Conversation(
+        pacs,
+        connection.socket,
+        association.accepted_contexts,
+        seconds,
+        association.acceptor.maximum_length or 0,
+    )
+
+
 def responses_from(
     send: Callable[[], Iterable[tuple[Dataset, Dataset | None]]],
     pacs: PacsSettings,
@@ -127,15 +177,7 @@ def responses_from(
 
 
 def _no_response(pacs: PacsSettings, service: str, limit: float, waited: float) -> QueryError:
-    if waited >= limit:
-        return PacsTimeout(
-            f"{pacs.ae_title} did not answer the {service} within {limit:g} s; try again later, or "
-            f'raise the time limit of [[pacs]] "{pacs.name}"'
-        )
-    return AssociationAborted(
-        f"{pacs.ae_title} ended the association before its {service} response was complete; "
-        "try again; its log says why"
-    )
+    return no_answer_in_time(pacs, service, limit) if waited >= limit else no_answer(pacs, service)
 
 
 class _Checkpoint(threading.Event):

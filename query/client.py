@@ -4,14 +4,14 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom import build_context
-from pynetdicom.association import Association
 
-from query.association import associated, responses_from
+from listener.dimse import C_FIND_RQ, QueryResponse
+from query.association import associated, conversing, responses_from
+from query.conversation import Conversation, Question
 from query.errors import AssociationAborted, PacsTimeout, QueryFailed
 from query.identifiers import instance_identifier, series_identifier, study_identifier
 from query.keys import StudyCriteria, Wildcard, is_uid, meets
@@ -30,7 +30,6 @@ from query.statuses import PENDING, SUCCESS, find_meaning
 Verification = UID("1.2.840.10008.1.1")
 StudyRootFind = UID("1.2.840.10008.5.1.4.1.2.2.1")
 
-_MESSAGE_ID = 1
 _MAXIMUM_INSTANCES = 100_000  # of one series
 
 
@@ -194,20 +193,21 @@ def _find(
     """Return the identifiers found and whether there were more than may be taken."""
     maximum = maximum or pacs.max_results
     found: list[Dataset] = []
-    limit = pacs.response_seconds
+    question = Question(C_FIND_RQ, "C-FIND", StudyRootFind, identifier)
     contexts = [build_context(StudyRootFind)]
-    with associated(pacs, contexts, calling_ae=calling_ae, dimse_seconds=limit) as association:
-        send = partial(association.send_c_find, identifier, StudyRootFind, _MESSAGE_ID)
-        answers = responses_from(send, pacs, service="C-FIND", dimse_seconds=limit)
-        for status, match in answers:
-            if status.Status not in PENDING:
-                _check_found(pacs, status.Status, calling_ae)
+    with conversing(
+        pacs, contexts, calling_ae=calling_ae, dimse_seconds=pacs.response_seconds
+    ) as conversation:
+        answers = conversation.ask(question)
+        for response, match in answers:
+            if response.status not in PENDING:
+                _check_found(pacs, response.status, calling_ae)
             elif match is None:
                 raise QueryFailed(
                     f"{pacs.ae_title} sent a match that is not DICOM; its log says why"
                 )
             elif len(found) == maximum:
-                _cancel(association, answers, pacs.cancel_seconds)
+                _cancel(conversation, answers, pacs.cancel_seconds)
                 return found, True
             else:
                 found.append(match)
@@ -215,18 +215,21 @@ def _find(
 
 
 def _cancel(
-    association: Association, answers: Iterator[tuple[Dataset, Dataset | None]], seconds: float
+    conversation: Conversation,
+    answers: Iterator[tuple[QueryResponse, Dataset | None]],
+    seconds: float,
 ) -> None:
     """Stop a C-FIND (PS3.4 C.4.1.2.2) and read what is on its way: a PACS need not stop at once."""
-    association.dimse_timeout = seconds
     deadline = time.monotonic() + seconds
     # What was found is whole; how the rest ends does not matter any more.
-    with suppress(PacsTimeout, AssociationAborted, RuntimeError):
-        association.send_c_cancel(_MESSAGE_ID, query_model=StudyRootFind)
-        for _ in answers:
-            if time.monotonic() > deadline:
-                association.abort()
+    with suppress(PacsTimeout, AssociationAborted):
+        conversation.cancel(seconds)
+        for response, _ in answers:
+            if response.status not in PENDING:
                 return
+            if time.monotonic() > deadline:
+                break
+    conversation.abort()
 
 
 def is_meant(study: StudyMatch, criteria: StudyCriteria) -> bool:

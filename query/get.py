@@ -7,12 +7,8 @@ proposed, first uncompressed and then in one compressed syntax after the other, 
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from io import BytesIO
 from types import MappingProxyType
-from typing import cast
 
-from pydicom.dataset import Dataset
 from pydicom.uid import (
     JPEG2000,
     UID,
@@ -28,11 +24,12 @@ from pydicom.uid import (
     JPEGLSNearLossless,
     RLELossless,
 )
-from pynetdicom import build_context, build_role, evt
-from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom import build_context, build_role
 from pynetdicom.presentation import PresentationContext
 
-from query.association import associated, responses_from
+from listener.dimse import C_GET_RQ, Command
+from query.association import conversing
+from query.conversation import Question
 from query.identifiers import Selection, retrieve_identifier
 from query.outcomes import (
     RetrieveOutcome,
@@ -160,27 +157,26 @@ def get(
     """
     limit = pacs.move_seconds
 
-    def store(event: evt.Event) -> Dataset:
-        return _answer(*keep(_instance(event)))
+    def store(request: Command, syntax: str, content: bytearray) -> tuple[int, str]:
+        uids = request.sop_class_uid, request.sop_instance_uid
+        return keep(Instance(*uids, syntax, memoryview(content)))
 
-    with associated(
+    with conversing(
         pacs,
         [build_context(StudyRootGet), *contexts_for(sop_classes)],
         calling_ae=calling_ae,
         dimse_seconds=limit,
         roles=[build_role(uid, scp_role=True) for uid in sop_classes[: _MAXIMUM_CONTEXTS - 1]],
-        handlers=[(evt.EVT_C_STORE, store)],
-    ) as association:
+    ) as conversation:
         for selection in selections:
-            send = partial(association.send_c_get, retrieve_identifier(selection), StudyRootGet)
-            for status, failures in responses_from(
-                send, pacs, service="C-GET", dimse_seconds=limit
-            ):
-                if status.Status not in PENDING:
-                    refusal = _refusal(pacs, status.Status, calling_ae)
-                    yield retrieve_outcome(status, failures, refusal)
+            identifier = retrieve_identifier(selection)
+            question = Question(C_GET_RQ, "C-GET", StudyRootGet, identifier)
+            for response, failures in conversation.ask(question, store):
+                if response.status not in PENDING:
+                    refusal = _refusal(pacs, response.status, calling_ae)
+                    yield retrieve_outcome(response, failures, refusal)
                 elif on_progress is not None:
-                    on_progress(retrieve_progress(status))
+                    on_progress(retrieve_progress(response))
 
 
 def contexts_for(sop_classes: Sequence[str]) -> list[PresentationContext]:
@@ -195,24 +191,6 @@ def contexts_for(sop_classes: Sequence[str]) -> list[PresentationContext]:
     proposed = [build_context(uid, list(_UNCOMPRESSED)) for uid in sop_classes]
     proposed += [build_context(uid, [syntax]) for syntax in _COMPRESSED for uid in pictures]
     return proposed[: _MAXIMUM_CONTEXTS - 1]
-
-
-def _instance(event: evt.Event) -> Instance:
-    request = cast("C_STORE", event.request)
-    return Instance(
-        str(request.AffectedSOPClassUID),
-        str(request.AffectedSOPInstanceUID),
-        str(event.context.transfer_syntax),
-        (request.DataSet or BytesIO()).getbuffer(),
-    )
-
-
-def _answer(status: int, comment: str) -> Dataset:
-    answer = Dataset()
-    answer.Status = status
-    if comment:
-        answer.ErrorComment = comment[:64]
-    return answer
 
 
 def _refusal(pacs: PacsSettings, status: int, calling_ae: str) -> str:

@@ -26,7 +26,7 @@ _INSTANCE_RETURN_KEYS = ("SOPInstanceUID", "SOPClassUID", "InstanceNumber")
 
 @dataclass(frozen=True)
 class Selection:
-    """What a PACS is to send: a study, a series of it, or one instance of that.
+    """What a PACS is to send: a study, a series of it, or one instance of that, or several.
 
     Raises
     ------
@@ -39,11 +39,12 @@ class Selection:
     StudyInstanceUID: str
     SeriesInstanceUID: str = ""
     SOPInstanceUID: str = ""
+    SOPInstanceUIDs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.SOPInstanceUID and not self.SeriesInstanceUID:
+        if (self.SOPInstanceUID or self.SOPInstanceUIDs) and not self.SeriesInstanceUID:
             raise ValueError("SeriesInstanceUID: expected the series of the instance")
-        for uid in self.unique_keys().values():
+        for uid in (*self.unique_keys().values(), *self.SOPInstanceUIDs):
             check_uid(uid)
 
     @property
@@ -53,12 +54,12 @@ class Selection:
         >>> Selection("1.2").level, Selection("1.2", "1.3", "1.4").level
         ('STUDY', 'IMAGE')
         """
-        if self.SOPInstanceUID:
+        if self.SOPInstanceUID or self.SOPInstanceUIDs:
             return "IMAGE"
         return "SERIES" if self.SeriesInstanceUID else "STUDY"
 
     def unique_keys(self) -> dict[str, str]:
-        """The unique keys of its level and those above it, by DICOM keyword."""
+        """The unique keys of its level and those above it, by DICOM keyword; no list."""
         lower = {
             "SeriesInstanceUID": self.SeriesInstanceUID,
             "SOPInstanceUID": self.SOPInstanceUID,
@@ -125,6 +126,8 @@ def retrieve_identifier(selection: Selection) -> Dataset:
     identifier.QueryRetrieveLevel = selection.level
     for keyword, uid in selection.unique_keys().items():
         setattr(identifier, keyword, uid)
+    if selection.SOPInstanceUIDs:  # PS3.4 C.4.2.2.1: a list at this level alone
+        identifier.SOPInstanceUID = list(selection.SOPInstanceUIDs)
     return identifier
 
 

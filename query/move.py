@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 from pydicom.uid import UID
 from pynetdicom import build_context
 
+from listener.dimse import C_MOVE_RQ
 from listener.settings import require_ae_title
-from query.association import associated, responses_from
+from query.association import conversing
+from query.conversation import Question
 from query.identifiers import Selection, retrieve_identifier
 from query.outcomes import (
     RetrieveOutcome,
@@ -74,18 +75,18 @@ def move(
     require_ae_title(destination.ae_title)
     limit = pacs.move_seconds
     contexts = [build_context(StudyRootMove)]
-    with associated(pacs, contexts, calling_ae=calling_ae, dimse_seconds=limit) as association:
+    with conversing(pacs, contexts, calling_ae=calling_ae, dimse_seconds=limit) as conversation:
         for selection in selections:
             identifier = retrieve_identifier(selection)
-            send = partial(association.send_c_move, identifier, destination.ae_title, StudyRootMove)
-            for status, failures in responses_from(
-                send, pacs, service="C-MOVE", dimse_seconds=limit
-            ):
-                if status.Status not in PENDING:
-                    refusal = _refusal(pacs, status.Status, destination, calling_ae)
-                    yield retrieve_outcome(status, failures, refusal)
+            question = Question(
+                C_MOVE_RQ, "C-MOVE", StudyRootMove, identifier, destination.ae_title
+            )
+            for response, failures in conversation.ask(question):
+                if response.status not in PENDING:
+                    refusal = _refusal(pacs, response.status, destination, calling_ae)
+                    yield retrieve_outcome(response, failures, refusal)
                 elif on_progress is not None:
-                    on_progress(retrieve_progress(status))
+                    on_progress(retrieve_progress(response))
 
 
 def _refusal(pacs: PacsSettings, status: int, destination: Destination, calling_ae: str) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
+from listener.dimse import QueryResponse
 from query.errors import RetrieveRefused
 from query.matches import failed_sop_uids
 from query.statuses import RETRIEVE_ENDED, SUCCESS, move_meaning
@@ -83,27 +84,26 @@ def is_performed(status: int) -> bool:
     return status in RETRIEVE_ENDED
 
 
-def retrieve_progress(status: Dataset) -> RetrieveProgress:
+def retrieve_progress(response: QueryResponse) -> RetrieveProgress:
     """Return the counters of a response (PS3.7 9.1.4.1.7 to 9.1.4.1.10)."""
     return RetrieveProgress(
-        remaining=status.get("NumberOfRemainingSuboperations"),
-        completed=status.get("NumberOfCompletedSuboperations"),
-        failed=status.get("NumberOfFailedSuboperations"),
-        warnings=status.get("NumberOfWarningSuboperations"),
+        remaining=response.remaining,
+        completed=response.completed,
+        failed=response.failed,
+        warnings=response.warnings,
     )
 
 
 def retrieve_outcome(
-    status: Dataset, identifier: Dataset | None, refusal: str = ""
+    response: QueryResponse, identifier: Dataset | None, refusal: str = ""
 ) -> RetrieveOutcome:
     """Return what a final response says."""
-    counters = retrieve_progress(status)
     return RetrieveOutcome(
-        status=status.Status,
-        completed=counters.completed or 0,
-        failed=counters.failed or 0,
-        warnings=counters.warnings or 0,
-        remaining=counters.remaining or 0,
+        status=response.status,
+        completed=response.completed or 0,
+        failed=response.failed or 0,
+        warnings=response.warnings or 0,
+        remaining=response.remaining or 0,
         failed_sop_uids=failed_sop_uids(identifier),
         refusal=refusal,
     )

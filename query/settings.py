@@ -48,6 +48,9 @@ class PacsSettings:
         For HTTP basic authentication there; empty for none.
     parallel : int
         Accession numbers retrieved from it at once; each has one association at a time.
+    streams : int
+        C-MOVE associations over which one accession number is spread, where the PACS lists its
+        instances; it must take lists of UIDs at the IMAGE level.
     pause_seconds : float
         Wait between the end of one accession number and the beginning of the next.
     window : str
@@ -79,6 +82,7 @@ class PacsSettings:
     username: str = ""
     password: str = field(default="", repr=False)
     parallel: int = 1
+    streams: int = 1
     pause_seconds: float = 0.0
     window: str = ""
     deadline_seconds: float = 7200.0
@@ -114,6 +118,7 @@ _POSITIVE = (
     "move_seconds",
     "cancel_seconds",
     "parallel",
+    "streams",
     "deadline_seconds",
     "arrival_seconds",
 )

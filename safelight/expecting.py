@@ -1,13 +1,15 @@
 """What a PACS says that an accession number has, and which of it is wanted; it fetches nothing."""
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from listener.retrievals import ListedSeries
 from query import client, web
 from query.client import StudyMatches
-from query.errors import QueryFailed, ServiceNotOffered
+from query.errors import QueryError, QueryFailed, ServiceNotOffered
 from query.keys import StudyCriteria
 from query.matches import InstanceMatch, SeriesMatch, StudyMatch
 from query.settings import Method, PacsSettings
@@ -110,16 +112,25 @@ class Enquiry:
         return found.studies
 
     def expected(self, study: StudyMatch) -> ExpectedStudy:
-        """What a study has. A PACS that answers no list has none: it sends all the same.
+        """What a study has: its series as `counted` tells, and the instances of those wanted.
 
         Raises
         ------
         QueryError
             The PACS did not answer at all.
         """
-        return ExpectedStudy(study, tuple(self._series(study)))
+        return self.listed(self.counted(study))
 
-    def _series(self, study: StudyMatch) -> Iterator[ExpectedSeries]:
+    def counted(self, study: StudyMatch) -> ExpectedStudy:
+        """The series of a study, without their instances.
+
+        A PACS that answers no list has none: it sends all the same.
+
+        Raises
+        ------
+        QueryError
+            The PACS did not answer at all.
+        """
         try:
             found = self.source.find_series(
                 self.pacs, study.StudyInstanceUID, calling_ae=self.calling_ae
@@ -127,13 +138,31 @@ class Enquiry:
         except ServiceNotOffered:
             raise
         except QueryFailed:
-            return
-        for series in found:
-            needs_instances = self.filter.asks_for_image_type
-            left_out = "" if needs_instances else self.filter.judge(study, series)
-            instances = () if left_out else self._instances(series)
-            left_out = left_out or self.filter.judge(study, series, instances)
-            yield ExpectedSeries(series, instances, left_out)
+            found = ()
+        series = (ExpectedSeries(one) for one in found)
+        if not self.filter.asks_for_image_type:
+            series = (self._judged(study, one) for one in series)
+        return ExpectedStudy(study, tuple(series))
+
+    def listed(self, study: ExpectedStudy) -> ExpectedStudy:
+        """A study that was `counted`, with the instances of each series that is wanted.
+
+        Raises
+        ------
+        QueryError
+            The PACS did not answer at all.
+        """
+        return ExpectedStudy(study.match, tuple(self._listed(study.match, s) for s in study.series))
+
+    def _listed(self, study: StudyMatch, series: ExpectedSeries) -> ExpectedSeries:
+        if series.left_out:
+            return series
+        return self._judged(study, ExpectedSeries(series.match, self._instances(series.match)))
+
+    def _judged(self, study: StudyMatch, series: ExpectedSeries) -> ExpectedSeries:
+        """A series with the rule that leaves it out."""
+        left_out = self.filter.judge(study, series.match, series.instances)
+        return ExpectedSeries(series.match, series.instances, left_out)
 
     def _instances(self, series: SeriesMatch) -> tuple[InstanceMatch, ...]:
         try:
@@ -148,6 +177,62 @@ class Enquiry:
             raise
         except QueryFailed:
             return ()
+
+
+class Listing:
+    """A study that was `counted`, and its list, which can be asked for while instances come.
+
+    Parameters
+    ----------
+    enquiry, counted
+        Whom to ask, and the study.
+    """
+
+    def __init__(self, enquiry: Enquiry, counted: ExpectedStudy) -> None:
+        self._enquiry = enquiry
+        self._listed: ExpectedStudy | None = None
+        self._thread: threading.Thread | None = None
+        self.counted = counted
+
+    @property
+    def uid(self) -> str:
+        """StudyInstanceUID."""
+        return self.counted.match.StudyInstanceUID
+
+    def begin(self) -> None:
+        """Ask in a thread, unless it was asked for."""
+        if self._thread is None and self._listed is None:
+            self._thread = threading.Thread(target=self._ask, name="listing", daemon=True)
+            self._thread.start()
+
+    def study(self) -> ExpectedStudy:
+        """The study with its list. It is asked for again where the thread did not get it.
+
+        Raises
+        ------
+        QueryError
+            The PACS did not answer at all.
+        """
+        known = self.latest()
+        if self._listed is None:
+            known = self._listed = self._enquiry.listed(self.counted)
+        return known
+
+    def latest(self) -> ExpectedStudy:
+        """What is known of the study: where it was not listed, its series alone."""
+        if self._thread is not None:
+            self._thread.join()
+        return self.so_far()
+
+    def so_far(self) -> ExpectedStudy:
+        """What is known of the study by now; may be called from any thread."""
+        return self._listed or self.counted
+
+    def _ask(self) -> None:
+        with suppress(QueryError):  # a PACS may take no second association: later, then
+            study = self._enquiry.listed(self.counted)
+            if all(one.instances for one in study.wanted):
+                self._listed = study
 
 
 def enquiry_of(pacs: PacsSettings, calling_ae: str, rules: Filter, method: Method) -> Enquiry:

@@ -42,9 +42,9 @@ class Held:
         """Whether all that is wanted of a study is here; never where its series are not known."""
         return bool(study.series) and all(self.is_here(one) for one in study.wanted)
 
-    def count(self, study: ExpectedStudy) -> int:
+    def count(self, study_uid: str) -> int:
         """How many instances of a study are here, whatever the PACS lists of it."""
-        folder = self._instances / study.match.StudyInstanceUID
+        folder = self._instances / study_uid
         keys = [SeriesKey(folder.name, name) for name in _names(folder)]
         return sum(len(self._files(key)) for key in keys)
 

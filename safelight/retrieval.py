@@ -9,11 +9,12 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from ledger.retrieve_records import RetrievedSeries, RetrieveResult
 from listener.part10 import silence_dicom_libraries
-from listener.retrievals import Retrieval, Retrievals
+from listener.retrievals import ListedSeries, Retrieval, Retrievals
 from listener.spool import SpoolSettings
 from query.errors import (
     AssociationRejected,
@@ -24,17 +25,19 @@ from query.errors import (
 )
 from query.get import classes_of, get
 from query.identifiers import Selection
+from query.matches import StudyMatch
 from query.move import Destination, move
 from query.outcomes import RetrieveOutcome
 from query.settings import Method, PacsSettings
 from query.statuses import MOVE_DESTINATION_UNKNOWN
 from query.web import fetch
 from safelight.errors import in_one_line
-from safelight.expecting import ExpectedSeries, ExpectedStudy, enquiry_of
+from safelight.expecting import ExpectedSeries, ExpectedStudy, Listing, enquiry_of
 from safelight.getting import shelf
 from safelight.holdings import Held
 from safelight.retrieve_filters import read_filter
 from safelight.retrieve_progress import Reporting
+from safelight.streams import side_by_side, spread
 
 _POLL_SECONDS = 0.05
 _ONE_BY_ONE = 0.5  # with a larger part of a series missing, all of it is asked for
@@ -110,69 +113,84 @@ class _Retrieval:
         found = self._enquiry.studies(self._request.accession_number)
         self._studies = len(found)
         problems = []
-        for study in [self._enquiry.expected(study) for study in found]:
-            self._reporting.begin(study)
+        for match in found:
+            listing = self._listing(match)
             try:
-                problems.append(self._retrieve_study(study))
+                problems.append(self._retrieve_study(listing))
             except QueryError as error:
                 if _is_pacs_wide(error):
                     raise
                 problems.append(in_one_line(error))
             finally:
+                study = listing.latest()
                 self._series += [self._retrieved(study, one) for one in study.series]
         return "; ".join(dict.fromkeys(filter(None, problems)))
 
-    def _retrieve_study(self, study: ExpectedStudy) -> str:
-        """Ask for what is missing of a study, at first in large, then one by one."""
-        uid = study.match.StudyInstanceUID
+    def _listing(self, match: StudyMatch) -> Listing:
+        listing = Listing(self._enquiry, self._enquiry.counted(match))
+        self._reporting.begin(listing)
+        return listing
+
+    def _needs_no_list(self, study: ExpectedStudy) -> bool:
+        """Whether all of a study is wanted, however it is listed; it is listed while it comes."""
+        is_new = bool(study.series) and not any(map(self._held.received, study.series))
+        is_one_move = self._request.method == "move" and self._pacs.streams == 1
+        return is_new and is_one_move and not self._enquiry.filter.rules
+
+    def _in_large(self, study: ExpectedStudy) -> list[Selection]:
         wanted = _in_large(study, self._held)
+        is_spread = self._request.method == "move" and self._pacs.streams > 1
+        return spread(wanted, study) if is_spread else wanted
+
+    def _retrieve_study(self, listing: Listing) -> str:
+        """Ask for what is missing of a study, at first in large, then one by one."""
+        uid, at_once = listing.uid, self._needs_no_list(listing.counted)
+        wanted = [Selection(uid)] if at_once else self._in_large(listing.study())
         if not wanted:
             return ""
-        listed = {one.match.SeriesInstanceUID: one.listed for one in study.wanted}
-        self._note(Retrieval(uid, self._pacs.ae_title, listed))
+        self._note(Retrieval(uid, self._pacs.ae_title, {} if at_once else _listed(listing)))
         sent: int | None = None
         try:
-            outcomes = self._ask(study, wanted)
+            outcomes = self._ask(listing, wanted)
             if wanted == [Selection(uid)] and not outcomes[0].is_partial:
                 sent = outcomes[0].sent
             if all(outcome.refusal for outcome in outcomes):
                 outcomes[0].require_performed()
-            outcomes += self._ask_for_the_missing(study)
+            outcomes += self._ask_for_the_missing(listing)
         finally:  # whatever happened, no more is to be expected of it
-            self._note(Retrieval(uid, self._pacs.ae_title, listed, ended=True, sent=sent))
+            told = _listed(listing)
+            self._note(Retrieval(uid, self._pacs.ae_title, told, ended=True, sent=sent))
+        study = listing.study()
         is_partial = any(outcome.is_partial for outcome in outcomes)
         if self._held.is_whole(study) or not (study.is_measurable or is_partial):
             return ""
         return self._problem(outcomes)
 
-    def _ask_for_the_missing(self, study: ExpectedStudy) -> list[RetrieveOutcome]:
+    def _ask_for_the_missing(self, listing: Listing) -> list[RetrieveOutcome]:
         missing = [
             Selection(one.match.StudyInstanceUID, one.match.SeriesInstanceUID, uid)
-            for one in study.wanted
+            for one in listing.study().wanted
             for uid in self._held.missing([one])
         ]
         self._reporting.stage = "instance by instance"
-        return self._ask(study, missing) if missing else []
+        return self._ask(listing, missing) if missing else []
 
-    def _ask(self, study: ExpectedStudy, wanted: Sequence[Selection]) -> list[RetrieveOutcome]:
+    def _ask(self, listing: Listing, wanted: Sequence[Selection]) -> list[RetrieveOutcome]:
         """Ask for several selections and wait for what they bring."""
-        before = self._held.count(study)
+        before = self._held.count(listing.uid)
         outcomes: list[RetrieveOutcome] = []
-        for outcome in self._answers(study, wanted):
+        for outcome in self._answers(listing, wanted):
             outcomes.append(outcome)
             if outcome.status in _REFUSED_TO_ALL:
                 outcome.require_performed()
         if self._request.method == "move":
-            self._wait_for_arrivals(study, before, outcomes)
+            self._wait_for_arrivals(listing.study(), before, outcomes)
         return outcomes
 
-    def _answers(
-        self, study: ExpectedStudy, wanted: Sequence[Selection]
-    ) -> Iterator[RetrieveOutcome]:
+    def _answers(self, listing: Listing, wanted: Sequence[Selection]) -> Iterator[RetrieveOutcome]:
         request = self._request
         if request.method == "move":
-            here = Destination(request.ae_title, socket.gethostname(), request.port)
-            yield from move(self._pacs, wanted, here, calling_ae=request.ae_title)
+            yield from side_by_side(self._pacs.streams, wanted, partial(self._moved, listing))
             return
         with shelf(
             request.spool,
@@ -184,8 +202,23 @@ class _Retrieval:
             if request.method == "dicomweb":
                 yield from fetch(self._pacs, wanted, place.keep)
                 return
-            classes = _sop_classes(study)
+            classes = _sop_classes(listing.study())
             yield from get(self._pacs, wanted, classes, place.keep, calling_ae=request.ae_title)
+
+    def _moved(self, listing: Listing, wanted: Sequence[Selection]) -> Iterator[RetrieveOutcome]:
+        """Have the PACS send to our receiver; one association, which a refusal to all ends."""
+        request = self._request
+        here = Destination(request.ae_title, socket.gethostname(), request.port)
+        for outcome in move(
+            self._pacs,
+            wanted,
+            here,
+            calling_ae=request.ae_title,
+            on_progress=lambda _: listing.begin(),
+        ):
+            yield outcome
+            if outcome.status in _REFUSED_TO_ALL:
+                return
 
     def _wait_for_arrivals(
         self, study: ExpectedStudy, before: int, outcomes: Sequence[RetrieveOutcome]
@@ -199,7 +232,7 @@ class _Retrieval:
         sent = sum(outcome.sent for outcome in outcomes)
         here, deadline = -1, 0.0
         while not self._held.is_whole(study):
-            now_here = self._held.count(study)
+            now_here = self._held.count(study.match.StudyInstanceUID)
             if believed and now_here - before >= sent:
                 return
             if now_here > here:
@@ -246,6 +279,11 @@ class _Retrieval:
             left_out=series.left_out,
             doubt=doubt,
         )
+
+
+def _listed(listing: Listing) -> dict[str, ListedSeries]:
+    """What is known of the series of a study that are wanted, as evidence."""
+    return {one.match.SeriesInstanceUID: one.listed for one in listing.latest().wanted}
 
 
 def _in_large(study: ExpectedStudy, held: Held) -> list[Selection]:

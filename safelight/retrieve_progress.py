@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:  # whoever only looks how far a retrieve is does without them
-    from safelight.expecting import ExpectedStudy
+    from safelight.expecting import Listing
     from safelight.holdings import Held
 
 _EVERY_SECONDS = 0.5
@@ -56,14 +56,14 @@ class Reporting:
         self.stage = "asking"
         self._path = path
         self._held = held
-        self._studies: list[ExpectedStudy] = []
+        self._listings: list[Listing] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
 
-    def begin(self, study: "ExpectedStudy") -> None:
+    def begin(self, listing: "Listing") -> None:
         """Count a study too."""
         self.stage = "receiving"
-        self._studies = [*self._studies, study]
+        self._listings = [*self._listings, listing]
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -87,7 +87,7 @@ class Reporting:
                 return
 
     def _write(self) -> None:
-        wanted = [one for study in self._studies for one in study.wanted]
+        wanted = [one for listing in self._listings for one in listing.so_far().wanted]
         expected = sum(one.listed.expected or 0 for one in wanted)
         received = sum(self._held.received(one) for one in wanted)
         temporary = self._path.with_suffix(".new")

@@ -45,6 +45,12 @@ class Study:
         The final status of a C-MOVE that is refused; 0 for none.
     freezes
         Whether a C-MOVE is never answered.
+    awaits_list
+        Whether a C-MOVE goes on only when the IMAGE level was asked.
+    lists_beside
+        Whether the IMAGE level is answered while a C-MOVE goes on.
+    told
+        What was asked, in order: ``move``, ``list``, and ``moved`` at the end of a C-MOVE.
     """
 
     AccessionNumber: str
@@ -57,6 +63,10 @@ class Study:
     count_off_by: int | None = 0
     status: int = 0
     freezes: bool = False
+    awaits_list: bool = False
+    lists_beside: bool = True
+    told: list[str] = field(default_factory=list)
+    was_listed: threading.Event = field(default_factory=threading.Event)
     asked: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -67,12 +77,13 @@ class Study:
     def select(self, identifier: Dataset) -> list[tuple[str, str]]:
         """The series and instances that an identifier asks for."""
         series = str(identifier.get("SeriesInstanceUID", ""))
-        instance = str(identifier.get("SOPInstanceUID", ""))
+        instances = identifier.get("SOPInstanceUID", "")
+        listed = [instances] if isinstance(instances, str) else list(instances)
         return [
             (one, uid)
             for one, uids in self.series.items()
             for uid in uids
-            if series in ("", one) and instance in ("", uid)
+            if series in ("", one) and (listed == [""] or uid in listed)
         ]
 
     def sends(self, uid: str) -> bool:
@@ -134,11 +145,16 @@ class Archive:
         if study.status:
             self._respond(service, request, context, study.status, (None,) * 4)
             return
+        study.told.append("move")
         wanted = study.select(identifier)
+        self._respond(service, request, context, 0xFF00, (len(wanted), 0, 0, 0))
+        if study.awaits_list:
+            study.was_listed.wait(10)
         sent = [one for one in wanted if study.sends(one[1])]
         self._send(study, [instance(study, *one) for one in sent])
         failed = len(wanted) - len(sent) if study.owns_up else 0
         counts = (0, len(wanted) - failed, failed, 0)
+        study.told.append("moved")
         self._respond(service, request, context, 0xB000 if failed else 0x0000, counts)
 
     def _send(self, study: Study, datasets: list[Dataset]) -> None:
@@ -192,7 +208,11 @@ class Archive:
 
     def _found_instances(self, asked: Dataset) -> Iterator[Dataset]:
         study = self.studies[asked.StudyInstanceUID]
-        for uid in study.series[asked.SeriesInstanceUID] if study.lists else ():
+        is_moving = study.told[-1:] == ["move"]
+        study.told.append("list")
+        study.was_listed.set()
+        answers = study.lists and (study.lists_beside or not is_moving)
+        for uid in study.series[asked.SeriesInstanceUID] if answers else ():
             match = Dataset()
             match.SOPInstanceUID, match.SOPClassUID = uid, CTImageStorage
             yield match

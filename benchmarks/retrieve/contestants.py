@@ -59,6 +59,23 @@ Retrieve = Callable[[Study], Turn]
 
 
 @dataclass(frozen=True)
+class _Way:
+    """A way in which ours retrieves: how, and over how many associations."""
+
+    name: str
+    ae_title: str
+    method: Literal["move", "get"]
+    streams: int = 1
+
+
+_WAYS = (
+    _Way("ours, C-MOVE", "SAFELIGHT_MOVE", "move"),
+    _Way("ours, C-MOVE x4", "SAFELIGHT_4", "move", 4),
+    _Way("ours, C-GET", "SAFELIGHT_GET", "get"),
+)
+
+
+@dataclass(frozen=True)
 class Site:
     """A PACS, and those that retrieve from it."""
 
@@ -75,7 +92,7 @@ def site(folder: Path) -> Iterator[Site]:
     PeerFailed
         A program is not installed or does not come up.
     """
-    ports = {name: free_port() for name in ("STORESCP", "SAFELIGHT_MOVE", "SAFELIGHT_GET")}
+    ports = {name: free_port() for name in ("STORESCP", *(one.ae_title for one in _WAYS))}
     with ExitStack() as stack:
         pacs = stack.enter_context(_orthanc(folder / "orthanc", ports))
         received = folder / "storescp"
@@ -85,12 +102,9 @@ def site(folder: Path) -> Iterator[Site]:
         stack.enter_context(running(command, received, ports["STORESCP"], _TUNED))
         contestants: dict[str, Retrieve] = {"movescu": _movescu(pacs, received)}
         contestants["fsync alone"] = _fsync_alone(folder / "fsync", received)
-        for method in ("move", "get"):
-            ae_title = f"SAFELIGHT_{method.upper()}"
-            data = folder / f"safelight-{method}"
-            daemon = _daemon(data, ae_title, ports[ae_title], pacs)
-            config = stack.enter_context(daemon)
-            contestants[f"ours, C-{method.upper()}"] = _ours(config, method)
+        for way in _WAYS:
+            daemon = _daemon(folder / way.ae_title.lower(), way, ports[way.ae_title], pacs)
+            contestants[way.name] = _ours(stack.enter_context(daemon), way.method)
         yield Site(contestants, lambda kind, name, count: _load(folder, pacs, kind, name, count))
 
 
@@ -135,15 +149,16 @@ def _load(folder: Path, pacs: int, kind: Kind, accession: str, count: int) -> St
 
 
 @contextmanager
-def _daemon(data: Path, ae_title: str, port: int, pacs: int) -> Iterator[Path]:
+def _daemon(data: Path, way: _Way, port: int, pacs: int) -> Iterator[Path]:
     """A daemon as a site runs it, except that no rule makes anything of what comes."""
     data.mkdir()
     config = data / "safelight.toml"
     config.write_text(
-        f'[dicom]\nae_title = "{ae_title}"\nhost = "127.0.0.1"\nport = {port}\n'
+        f'[dicom]\nae_title = "{way.ae_title}"\nhost = "127.0.0.1"\nport = {port}\n'
         '[[dicom.accept]]\ncalling_ae = "ORTHANC"\naddresses = ["127.0.0.1/32"]\n'
         f'[web]\nlisten = "127.0.0.1:{free_port()}"\n[storage]\ndata = "data"\n'
         f'[[pacs]]\nname = "orthanc"\nae_title = "ORTHANC"\nhost = "127.0.0.1"\nport = {pacs}\n'
+        f"streams = {way.streams}\n"
     )
     rules = data / "none.toml"
     rules.write_text('[[rule]]\nname = "nothing"\nenabled = false\n[rule.run]\nqc = {}\n')

@@ -7,11 +7,17 @@ from pydicom.dataset import Dataset
 from pynetdicom.dsutils import decode, encode
 
 from listener.dimse import (
+    C_FIND_RQ,
+    C_MOVE_RQ,
     C_STORE_RQ,
     N_ACTION_RQ,
     Command,
+    QueryResponse,
     decode_command,
+    decode_query_response,
+    encode_cancel,
     encode_event_report,
+    encode_query,
     encode_response,
 )
 from listener.errors import ProtocolViolation
@@ -96,3 +102,36 @@ def test_an_event_report_is_read_by_pynetdicom():
     report = read_back(encode_event_report(3, "1.2.3", "1.2.3.5", 2))
     assert (report.CommandField, report.MessageID, report.EventTypeID) == (0x0100, 3, 2)
     assert (report.AffectedSOPClassUID, report.AffectedSOPInstanceUID) == ("1.2.3", "1.2.3.5")
+
+
+def test_a_query_is_read_by_pynetdicom():
+    move = read_back(encode_query(C_MOVE_RQ, 3, "1.2.3", "SAFELIGHT"))
+    assert (move.CommandField, move.MessageID, move.AffectedSOPClassUID) == (0x0021, 3, "1.2.3")
+    assert (move.MoveDestination, move.Priority) == ("SAFELIGHT", 0)
+    assert move.CommandDataSetType != 0x0101
+    assert "MoveDestination" not in read_back(encode_query(C_FIND_RQ, 3, "1.2.3"))
+
+
+def test_a_cancel_is_read_by_pynetdicom():
+    cancel = read_back(encode_cancel(3))
+    assert (cancel.CommandField, cancel.MessageIDBeingRespondedTo) == (0x0FFF, 3)
+    assert cancel.CommandDataSetType == 0x0101
+
+
+def test_a_response_to_a_query_tells_its_status_and_what_it_counts():
+    pending = command_set(
+        CommandField=0x8021,
+        MessageIDBeingRespondedTo=3,
+        CommandDataSetType=0x0101,
+        Status=0xFF00,
+        NumberOfRemainingSuboperations=7,
+        NumberOfCompletedSuboperations=2,
+        NumberOfFailedSuboperations=1,
+    )
+    assert decode_query_response(pending) == QueryResponse(0xFF00, 7, 2, 1, None)
+
+
+def test_a_response_without_a_status_is_refused():
+    without = command_set(CommandField=0x8021, MessageIDBeingRespondedTo=3)
+    with pytest.raises(ProtocolViolation, match="incomplete"):
+        decode_query_response(without)

@@ -238,6 +238,20 @@ def test_a_series_and_an_instance_are_moved_without_the_rest(pacs, load, build_s
     assert destination.received() == sorted([*study.instances["MR"], wanted])
 
 
+def test_several_instances_of_a_series_are_moved_by_one_list(pacs, load, build_study, destination):
+    study = build_study({"CT": 6})
+    load(pacs, study.folder)
+    (series,) = find_series(pacs, study.StudyInstanceUID, **US)
+    wanted = tuple(study.instances["CT"][1:4])
+    selection = Selection(study.StudyInstanceUID, series.SeriesInstanceUID, SOPInstanceUIDs=wanted)
+    there = Destination(destination.ae_title, destination.host, destination.port)
+
+    (outcome,) = query.move.move(pacs, [selection], there, **US)
+
+    assert (outcome.sent, outcome.is_partial) == (3, False)
+    assert destination.received() == sorted(wanted)
+
+
 def test_a_study_is_got_whole_on_the_same_association(pacs, load, build_study):
     study = build_study({"CT": 6, "MR": 4})
     load(pacs, study.folder, build_study({"CT": 2}).folder)

@@ -69,10 +69,9 @@ def drawn(draw, number):
     return study, never
 
 
-def request(number, archive, spool, folder, method):
-    pacs = PacsSettings(
-        "main", "ARCHIVE", "127.0.0.1", archive.port, arrival_seconds=UNTIL_GIVEN_UP
-    )
+def request(number, archive, spool, folder, method, streams=1):
+    limits = {"arrival_seconds": UNTIL_GIVEN_UP, "streams": streams}
+    pacs = PacsSettings("main", "ARCHIVE", "127.0.0.1", archive.port, **limits)
     return RetrievalRequest(
         accession_number=f"A{number}",
         pacs=pacs,
@@ -103,7 +102,8 @@ def test_every_missing_instance_is_named_and_none_falsely(sweep, site):
         study, never = drawn(draw, number)
         archive.add(study)
         method = draw.choice(["move", "get"])
-        result = retrieve(request(number, archive, spool, folder, method))
+        streams = draw.choice([1, 1, 2])
+        result = retrieve(request(number, archive, spool, folder, method, streams))
         missing = {uid for series in result.series for uid in series.missing}
         here = in_the_spool(spool, study)
         assert missing == never, (number, result.problem)
@@ -130,3 +130,46 @@ def test_what_is_here_is_not_asked_for_again(site):
 
     assert (first.state, second.state) == ("whole", "whole")
     assert study.asked == {"1.2.1.1.1": 1, "1.2.1.1.2": 1}
+
+
+def test_a_new_study_is_listed_while_it_comes(site):
+    archive, spool, folder = site
+    study = archive.add(scripted.Study("A1", "1.2.1", {"1.2.1.1": ["1.2.1.1.1"]}, awaits_list=True))
+
+    result = retrieve(request(1, archive, spool, folder, "move"))
+
+    assert result.state == "whole"
+    assert study.told == ["move", "list", "moved"]
+
+
+def test_what_is_not_listed_while_it_comes_is_listed_then(site):
+    archive, spool, folder = site
+    study = archive.add(
+        scripted.Study(
+            "A1",
+            "1.2.1",
+            {"1.2.1.1": ["1.2.1.1.1", "1.2.1.1.2"]},
+            loses=lambda uid, _times: uid == "1.2.1.1.2",
+            owns_up=False,
+            count_off_by=None,
+            awaits_list=True,
+            lists_beside=False,
+        )
+    )
+
+    result = retrieve(request(1, archive, spool, folder, "move"))
+
+    assert (result.state, result.series[0].missing) == ("incomplete", ("1.2.1.1.2",))
+    assert study.told[:4] == ["move", "list", "moved", "list"]
+
+
+def test_several_associations_share_a_study_by_lists_of_its_instances(site):
+    archive, spool, folder = site
+    uids = [f"1.2.1.1.{number}" for number in range(150)]
+    study = archive.add(scripted.Study("A1", "1.2.1", {"1.2.1.1": uids}))
+
+    result = retrieve(request(1, archive, spool, folder, "move", streams=2))
+
+    assert result.state == "whole"
+    assert study.told.count("move") == 2
+    assert study.asked == dict.fromkeys(uids, 1)
