@@ -15,6 +15,7 @@ from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, JPEGLossles
 from pynetdicom import AllStoragePresentationContexts, evt
 from pynetdicom.dimse_primitives import C_MOVE
 from pynetdicom.dsutils import decode, encode
+from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.presentation import build_context
 from pynetdicom.service_class import QueryRetrieveServiceClass
 
@@ -421,14 +422,21 @@ def test_a_pacs_that_aborts_mid_find_is_an_error_not_a_short_list(scripted_pacs,
 
 
 def test_a_pacs_that_falls_silent_mid_find_is_a_timeout(scripted_pacs, answer):
-    released = threading.Event()
+    released, sent = threading.Event(), threading.Semaphore(0)
 
     def stall(event):
         yield 0xFF00, answer(StudyInstanceUID="1.2.3", PatientID="P0042")
+        assert sent.acquire(timeout=10)  # the command of the response, and
+        assert sent.acquire(timeout=10)  # its identifier
         event.assoc.dul.socket.socket.sendall(b"\x04\x00\x00")  # half the header of a P-DATA-TF
         released.wait(10)
 
-    pacs = scripted_pacs({evt.EVT_C_FIND: stall}, response_seconds=0.5)
+    def count(event):
+        if isinstance(event.pdu, P_DATA_TF):
+            sent.release()
+
+    handlers = {evt.EVT_C_FIND: stall, evt.EVT_PDU_SENT: count}
+    pacs = scripted_pacs(handlers, response_seconds=0.5)
 
     started = time.monotonic()
     with pytest.raises(PacsTimeout, match=r"did not answer the C-FIND within 0.5 s"):
