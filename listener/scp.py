@@ -30,7 +30,7 @@ _POLL_SECONDS = 0.05
 _TICK_SECONDS = 0.25
 _REFUSAL_SECONDS = 0.2
 _JOIN_SECONDS = 3.0
-_GRACE_SECONDS = 2.0  # for an A-ASSOCIATE-RQ that is on its way when we stop
+_GRACE_SECONDS = 1.0  # for an A-ASSOCIATE-RQ that is on its way when we stop
 _DEAF_HEARTBEATS = 30
 
 

@@ -70,7 +70,7 @@ def program() -> Callable[[str], str]:
     return _program
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def wait_until() -> Callable[..., None]:
     """Function that polls a condition until it holds, or fails the test at a deadline."""
     return _wait_until
