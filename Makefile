@@ -23,7 +23,8 @@ export DICOM DATA STAY DESTDIR PREFIX
 define require_python
 	python='$(PYTHON)'
 	if [[ -z $$python ]]; then
-	    echo "make: Safelight needs Python 3.11 or later: apt-get install python3 python3-venv" >&2
+	    echo "make: Safelight needs Python 3.11 or later: apt-get install python3 python3-venv," \
+	        "or dnf install python3.11" >&2
 	    exit 1
 	fi
 	if ! "$$python" -c 'import venv, ensurepip' 2>/dev/null; then
@@ -172,6 +173,17 @@ bench-verify: $(VENV)/.test $(VENV)/.bench  ## Verify what converters write, int
 install-test: $(VENV)/.test  ## Install into a temporary folder and remove it again (minutes).
 	export SAFELIGHT_TEST_INSTALL=1
 	$(call step,pytest tests/systemd/test_installation.py)
+
+.PHONY: systemd-test
+systemd-test: $(VENV)/.test  ## Boot a Debian with the service, break it in every way, as root (15 minutes).
+	[[ $$(id -u) == 0 ]] || { echo "make systemd-test: must be run as root: sudo make systemd-test" >&2; exit 1; }
+	for program in debootstrap systemd-nspawn storescu; do
+	    command -v $$program >/dev/null && continue
+	    echo "make systemd-test: $$program is missing: apt-get install debootstrap systemd-container dcmtk" >&2
+	    exit 1
+	done
+	export SAFELIGHT_TEST_SYSTEMD=1
+	$(call step,pytest --timeout 900 tests/systemd/test_booted.py $(ARGS))
 
 .PHONY: install
 install:  ## Install as a service, as root: [PREFIX=/opt/safelight] [DESTDIR=] [PYTHON=]

@@ -6,6 +6,8 @@ ListenerError
 ├── UnreadableInstance    a file in the spool is not a readable Part 10 file
 ├── SpoolUnavailable      the spool cannot be written now
 ├── PortTaken             another process listens on the DICOM port
+├── Deaf                  the receiver cannot take connections any more
+├── WatchingEnded         nobody hears of files that land any more
 ├── TlsUnusable           a certificate or key cannot be used
 └── AssociationEnded      the association is over
     ├── ConnectionLost    the connection ended without release or abort
@@ -37,6 +39,14 @@ class SpoolUnavailable(ListenerError, OSError):
 
 class PortTaken(ListenerError, OSError):
     """Another process listens on the port."""
+
+
+class Deaf(ListenerError):
+    """The receiver cannot take connections any more; another process may."""
+
+
+class WatchingEnded(ListenerError):
+    """Nobody hears of files that land any more; a watcher that starts anew does."""
 
 
 class TlsUnusable(ListenerError, ValueError):

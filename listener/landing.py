@@ -17,7 +17,9 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.polling import PollingObserver
+from watchdog.utils import BaseThread
 
+from listener.errors import WatchingEnded
 from listener.spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -42,6 +44,7 @@ class Landing(FileSystemEventHandler):
         self._lock = threading.Lock()
         self._paths: set[str] = set()
         self._observer: BaseObserver | None = None
+        self._threads: tuple[BaseThread, ...] = ()
 
     def start(self, spool: Spool, watch: str, others: Sequence[Path] = ()) -> None:
         """Watch by events where they work, by polling where they do not; say so when it matters.
@@ -66,11 +69,13 @@ class Landing(FileSystemEventHandler):
         for folder in folders:
             observer.schedule(self, str(folder), event_filter=_HEARD)
         observer.start()
+        self._threads = tuple(t for t in threading.enumerate() if isinstance(t, BaseThread))
         return observer
 
     def stop(self) -> None:
         """Stop watching."""
         if self._observer is not None:
+            self._threads = ()
             self._observer.stop()
             self._observer.join()
 
@@ -83,7 +88,15 @@ class Landing(FileSystemEventHandler):
         self._wake.set()
 
     def take(self) -> set[str]:
-        """The paths of the files that landed since the last call."""
+        """The paths of the files that landed since the last call.
+
+        Raises
+        ------
+        WatchingEnded
+            A thread that hears of them has ended.
+        """
+        if not all(thread.is_alive() for thread in self._threads):
+            raise WatchingEnded("spool: a thread that watches it has ended")
         with self._lock:
             taken, self._paths = self._paths, set()
         return taken

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from listener.association import Association, Peer
 from listener.commitment import CommitmentDesk, CommitmentStore
+from listener.errors import Deaf
 from listener.journal import AssociationEvent, JournalWriter, now
 from listener.negotiation import Gate
 from listener.roster import Roster
@@ -29,6 +30,8 @@ _POLL_SECONDS = 0.05
 _TICK_SECONDS = 0.25
 _REFUSAL_SECONDS = 0.2
 _JOIN_SECONDS = 3.0
+_GRACE_SECONDS = 1.0  # for an A-ASSOCIATE-RQ that is on its way when we stop
+_DEAF_HEARTBEATS = 30
 
 
 @dataclass(eq=False)
@@ -46,6 +49,15 @@ class _Connection:
         """End it; its thread notices."""
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self.peer, socket.SHUT_RDWR)  # under TLS too, at once
+
+
+@dataclass(eq=False)
+class _Door:
+    """A listening socket, and how many heartbeats ago a connection could be taken from it."""
+
+    listening: socket.socket
+    tls: ssl.SSLContext | None
+    deaf_for: int = 0
 
 
 class Receiver:
@@ -80,7 +92,7 @@ class Receiver:
         self._connections: dict[threading.Thread, _Connection] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._doors: list[tuple[socket.socket, threading.Thread]] = []
+        self._doors: dict[threading.Thread, _Door] = {}
 
     @property
     def port(self) -> int:
@@ -115,45 +127,58 @@ class Receiver:
             self._open_door(secure, self._tls)
 
     def heartbeat(self) -> int:
-        """Cut connections that never asked for an association; return how many have one."""
-        limit = time.monotonic() - self._settings.pdu_seconds
+        """Cut connections that never asked for an association; return how many have one.
+
+        Raises
+        ------
+        Deaf
+            Connections cannot be taken any more.
+        """
+        for door in self._doors.values():
+            door.deaf_for += 1
+            if door.deaf_for > _DEAF_HEARTBEATS:
+                raise Deaf("no connection can be taken any more")
+        self._cut_unassociated(self._settings.pdu_seconds)
         with self._lock:
-            for connection in self._connections.values():
-                if not connection.is_associated and connection.opened < limit:
-                    connection.cut()
             return sum(connection.is_associated for connection in self._connections.values())
 
     def stop(self) -> None:
-        """Stop accepting, let running associations go on for a bounded time, abort the rest."""
+        """Stop accepting, let running associations go on for a bounded time, abort the rest.
+
+        Who connected just now has a moment to ask for an association, which then goes on too.
+        """
         self._stopping.set()
-        for listening, thread in self._doors:
-            thread.join()
-            listening.close()
-        self._cut_unassociated()
+        for thread, door in self._doors.items():
+            thread.join(_JOIN_SECONDS)
+            door.listening.close()
         deadline = time.monotonic() + self._settings.drain_seconds
         while self._connections and time.monotonic() < deadline:
+            self._cut_unassociated(_GRACE_SECONDS)
             time.sleep(_POLL_SECONDS)
         self._end_all()
 
     def _open_door(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
         return_after(listening, _TICK_SECONDS)
+        door = _Door(listening, tls)
         name = "door" if tls is None else "tls-door"
-        thread = threading.Thread(target=self._accept, args=(listening, tls), name=name)
-        self._doors.append((listening, thread))
+        thread = threading.Thread(target=self._accept, args=(door,), name=name, daemon=True)
+        self._doors[thread] = door
         thread.start()
 
-    def _accept(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
+    def _accept(self, door: _Door) -> None:
         """Take connections until the end; what cannot be taken now waits in the backlog."""
         while not self._stopping.is_set():
             try:
-                peer, (address, *_) = listening.accept()
+                peer, (address, *_) = door.listening.accept()
             except (BlockingIOError, TimeoutError, ConnectionAbortedError):
+                door.deaf_for = 0
                 continue
             except OSError as error:  # such as no descriptor being left
                 logger.warning("a connection cannot be taken now: %s", error.strerror)
                 self._stopping.wait(_REFUSAL_SECONDS)
                 continue
-            self._admit(peer, address, tls)
+            door.deaf_for = 0
+            self._admit(peer, address, door.tls)
 
     def _admit(self, peer: socket.socket, address: str, tls: ssl.SSLContext | None) -> None:
         """Give a connection a thread, where its address and we have room for one more."""
@@ -257,10 +282,12 @@ class Receiver:
             self._give_back(connection)
         connection.peer.close()
 
-    def _cut_unassociated(self) -> None:
+    def _cut_unassociated(self, seconds: float) -> None:
+        """Cut connections that did not ask for an association within `seconds`."""
+        limit = time.monotonic() - seconds
         with self._lock:
             for connection in self._connections.values():
-                if not connection.is_associated:
+                if not connection.is_associated and connection.opened < limit:
                     connection.cut()
 
     def _end_all(self) -> None:

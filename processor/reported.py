@@ -180,7 +180,7 @@ def read_series(folder: Path) -> ReportedSeries | None:
                 for step in result.steps
             ),
             frames=_frames(details.get("convert", {})),
-            quality=_lean(details.get("qc", {})),
+            quality=_lean(details["qc"]) if details.get("qc") else {},
         )
     except FileNotFoundError:
         return None

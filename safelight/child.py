@@ -9,8 +9,10 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import current_process, parent_process
+from pathlib import Path
 
 from listener.part10 import silence_dicom_libraries
 from safelight.config import Config
@@ -22,15 +24,31 @@ logger = logging.getLogger(__name__)
 Target = Callable[[Config, "Reporter", threading.Event], None]
 
 
+@dataclass(frozen=True)
+class Report:
+    """What a process says of itself.
+
+    Attributes
+    ----------
+    status
+        What it is doing.
+    rules_read
+        How often it has read the rules again.
+    """
+
+    status: str = ""
+    rules_read: int = 0
+
+
 class Reporter:
     """Tells the supervisor that this process is ready, and that it is alive."""
 
     def __init__(self, control: Connection) -> None:
         self._control = control
 
-    def alive(self, status: str) -> None:
+    def alive(self, status: str, rules_read: int = 0) -> None:
         """Report being alive; the first report also says that the process is ready."""
-        self._control.send(status)
+        self._control.send(Report(status, rules_read))
 
 
 _HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -69,7 +87,9 @@ def child_main(
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
     end_with_parent()
     configure_logging()
-    keep_log(config.storage.log, current_process().name)
+    name = current_process().name
+    Path("/proc/self/comm").write_text(name.removeprefix("safelight-"), encoding="ascii")  # for ps
+    keep_log(config.storage.log, name)
     try:
         target(config, Reporter(control), stop)
     except Exception as error:  # noqa: BLE001 - the boundary of this process

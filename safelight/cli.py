@@ -241,6 +241,15 @@ def rules_replay(file: Path | None, path: Path, since: str) -> None:
     replay(configuration(file), since, path)
 
 
+@rules.command("reload")
+@config_option
+def rules_reload(file: Path | None) -> None:
+    """Have the running daemon read its rules again; fail when it refuses them."""
+    from safelight.reloading import reload
+
+    reload(configuration(file))
+
+
 @cli.command()
 @config_option
 @click.option("--pacs", help="Which [[pacs]], by name; the first without it.")

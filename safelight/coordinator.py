@@ -70,7 +70,7 @@ def _run_pipeline(
         def alive(status: str) -> None:
             if running.done():
                 running.result()
-            report.alive(status)
+            report.alive(status, pipeline.rules_read)
 
         try:
             pipeline.run(stop, alive)

@@ -39,6 +39,10 @@ class NotAnswered(SafelightError, TimeoutError):
     """The daemon has not done yet what a command asked of it."""
 
 
+class RulesRefused(SafelightError, ValueError):
+    """The daemon could not read its rules again; the message says why."""
+
+
 _OURS = (
     *(SafelightError, RulesError, LedgerError, QueryError, ListenerError, ProcessorError),
     WebError,

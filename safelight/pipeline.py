@@ -80,6 +80,7 @@ class Pipeline:
         self._requests = Requests(config.storage.requests)
         self._counts = _Counts()
         self._waiting: int | None = None
+        self.rules_read = 0  # how often they were read again
 
     @property
     def is_caught_up(self) -> bool:
@@ -144,6 +145,7 @@ class Pipeline:
         if self._reload.is_set():
             self._reload.clear()
             self._deciding.reload()
+            self.rules_read += 1
 
     def _resume(self) -> None:
         self._retention.resume()

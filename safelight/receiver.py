@@ -40,7 +40,9 @@ def run_receiver(share: Share, config: Config, report: Reporter, stop: threading
     spool.discard_incoming()
     receiver = Receiver(config.dicom, spool, share.roster, share.process)
     receiver.start(share.plain, share.secure)
-    report.alive("receiving")
-    while not stop.wait(_HEARTBEAT_SECONDS):
-        report.alive(f"{receiver.heartbeat()} associations open")
-    receiver.stop()
+    try:
+        report.alive("receiving")
+        while not stop.wait(_HEARTBEAT_SECONDS):
+            report.alive(f"{receiver.heartbeat()} associations open")
+    finally:
+        receiver.stop()

@@ -40,7 +40,8 @@ copy_sources() {
     local packages
     packages=$("$PYTHON" -c 'import sys, tomllib
 with open(sys.argv[1], "rb") as file:
-    print(*tomllib.load(file)["tool"]["setuptools"]["packages"])' "$checkout/pyproject.toml")
+    packages = tomllib.load(file)["tool"]["setuptools"]["packages"]
+print(*(name for name in packages if "." not in name))' "$checkout/pyproject.toml")
     # shellcheck disable=SC2086 # one word a package
     (cd "$checkout" && cp -R $packages pyproject.toml README.md LICENSE "$1")
 }
@@ -92,8 +93,9 @@ install_unit() {
     sed "s|/opt/safelight|$PREFIX|" "$checkout/systemd/safelight.service" \
         >"$lib/systemd/system/safelight.service"
     chmod 0644 "$lib/systemd/system/safelight.service"
+    install -m 0644 "$checkout"/systemd/safelight{,-tls}.socket "$lib/systemd/system"
     ln -sfn "$PREFIX/bin/safelight" "$DESTDIR/usr/local/bin/safelight"
-    echo "installed   /usr/local/lib/systemd/system/safelight.service, /usr/local/bin/safelight"
+    echo "installed   /usr/local/lib/systemd/system/safelight.{service,socket}, /usr/local/bin/safelight"
 }
 
 # Makes the user and the data folder and tells systemd; on this machine only.
@@ -102,6 +104,8 @@ set_up_machine() {
     systemd-sysusers "$lib/sysusers.d/safelight.conf"
     systemd-tmpfiles --create "$lib/tmpfiles.d/safelight.conf"
     echo "made        user safelight, /var/lib/safelight"
+    # With SELinux (RHEL and its like), what was moved into place has its old label still.
+    ! command -v restorecon >/dev/null || restorecon -R "$PREFIX" "$etc" "$lib"
     [[ ! -d /run/systemd/system ]] || systemctl daemon-reload
 }
 
@@ -113,5 +117,5 @@ set_up_machine
 if [[ -d /run/systemd/system ]] && systemctl --quiet is-active safelight; then
     echo "next        safelight config check && systemctl restart safelight"
 else
-    echo "next        edit /etc/safelight/safelight.toml, then: systemctl enable --now safelight"
+    echo "next        edit /etc/safelight/safelight.toml, then: systemctl enable --now safelight.socket safelight"
 fi

@@ -18,13 +18,13 @@ fail() {
 [[ ! -e $venv || -x $venv/bin/safelight ]] || fail "$venv is no installation of Safelight"
 
 if [[ -z $DESTDIR && -d /run/systemd/system ]]; then
-    systemctl disable --now safelight 2>/dev/null || true
+    systemctl disable --now safelight{,-tls}.socket safelight.service 2>/dev/null || true
 fi
 rm -rf "$venv"
-rm -f "$lib"/{sysusers.d,tmpfiles.d}/safelight.conf "$lib/systemd/system/safelight.service"
+rm -f "$lib"/{sysusers.d,tmpfiles.d}/safelight.conf "$lib/systemd/system"/safelight{.service,.socket,-tls.socket}
 [[ $(readlink "$link") != "$PREFIX/bin/safelight" ]] || rm -f "$link"
 if [[ -z $DESTDIR && -d /run/systemd/system ]]; then
     systemctl daemon-reload
 fi
-echo "removed     $PREFIX, the unit, /usr/local/bin/safelight"
+echo "removed     $PREFIX, the units, /usr/local/bin/safelight"
 echo "left        /etc/safelight (configuration), /var/lib/safelight (data), the user safelight"

@@ -45,3 +45,25 @@ def test_rules_chain_deliver_and_are_reloaded_without_a_restart(daemon, stack, t
     node.run_sender(files[0].parent)
     assert node.wait_for_ended(2)[files[0].parent.name].state == "dropped"
     assert node.stop() == 0
+
+
+def test_the_command_that_reloads_waits_for_the_outcome_and_tells_it(daemon, tmp_path):
+    (tmp_path / "site").mkdir()
+    rules = tmp_path / "site" / "rules.toml"
+    rules.write_text(DROP)
+    node = daemon('[rules]\nfile = "rules.toml"')
+
+    rules.write_text(CHAIN)
+    reloaded = node.run("rules", "reload")
+    assert (reloaded.returncode, reloaded.stdout) == (0, "2 rules are in force\n")
+
+    rules.write_text(DROP.replace("then", "them"))
+    refused = node.run("rules", "reload")
+    assert refused.returncode == 1
+    assert 'rule "No more": them: unknown key' in refused.stderr
+    assert refused.stderr.endswith("the rules before stay in force\n")
+
+    assert node.stop() == 0
+    alone = node.run("rules", "reload")
+    assert alone.returncode == 1
+    assert "no daemon runs with" in alone.stderr

@@ -6,6 +6,8 @@ TLS, slow peers, hostile PDU lengths and many idle connections are not covered h
 import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pydicom
@@ -21,9 +23,9 @@ from pydicom.uid import (
     JPEGLSLossless,
     RLELossless,
 )
-from pynetdicom import AE, _config
+from pynetdicom import AE, _config, evt
 
-from listener.errors import PortTaken
+from listener.errors import Deaf, PortTaken
 from listener.scp import Receiver
 from listener.settings import SIEMENS_CSA_NON_IMAGE, AcceptRule, ReceiverSettings
 from listener.spool import Spool, SpoolSettings
@@ -233,6 +235,54 @@ def test_stopping_waits_for_a_running_association_and_then_aborts_it(
     assert aborted.reason == "the receiver stopped"
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", receiver.port)) != 0
+
+
+def test_who_connected_just_before_the_stop_still_gets_an_association(receiving, wait_until):
+    receiver = receiving(drain_seconds=30)
+    ae = AE("PACS1")
+    ae.add_requested_context(CTImageStorage)
+    with ThreadPoolExecutor() as pool:
+
+        def stop_meanwhile(event):  # before the A-ASSOCIATE-RQ is sent
+            wait_until(lambda: receiver._connections, "the connection to be taken")
+            pool.submit(receiver.stop)
+            assert receiver._stopping.wait(10)
+
+        handlers = [(evt.EVT_CONN_OPEN, stop_meanwhile)]
+        association = ae.associate(
+            "127.0.0.1", receiver.port, ae_title="SAFELIGHT", evt_handlers=handlers
+        )
+        assert association.is_established
+        association.release()
+
+
+def test_a_connection_that_asks_for_nothing_holds_up_a_stop_for_a_moment_only(
+    receiving, wait_until
+):
+    receiver = receiving(drain_seconds=60)
+    with socket.create_connection(("127.0.0.1", receiver.port)) as idle:
+        wait_until(lambda: receiver._connections, "the connection to be taken")
+        began = time.monotonic()
+        receiver.stop()
+        assert time.monotonic() - began < 20
+        assert idle.recv(1) == b""
+
+
+def test_a_receiver_that_cannot_take_connections_any_more_is_not_alive(receiving, wait_until):
+    receiver = receiving()
+    (door,) = receiver._doors.values()
+    for _ in range(5):  # one that is asked more often than connections are looked for
+        receiver.heartbeat()
+    door.listening.shutdown(socket.SHUT_RDWR)
+
+    def is_deaf():
+        try:
+            receiver.heartbeat()
+        except Deaf:
+            return True
+        return False
+
+    wait_until(is_deaf, "the receiver to notice")
 
 
 def test_a_taken_port_is_an_error_that_names_it(spool):

@@ -11,6 +11,7 @@ import pytest
 from pydicom.uid import generate_uid
 from watchdog.observers import Observer
 
+from listener.errors import WatchingEnded
 from listener.journal import AssociationEvent, JournalWriter, now
 from listener.retrievals import ListedSeries, Retrieval, Retrievals
 from listener.settings import GroupingSettings
@@ -232,6 +233,17 @@ def test_polling_takes_over_loudly_where_the_kernel_refuses_events(
     arrivals, _ = look_until(watcher, closed(1))
     assert len(arrivals) == 1
     assert "watching by polling: the kernel refuses (inotify watch limit reached)" in caplog.text
+
+
+@pytest.mark.parametrize("watch", ["events", "polling"])
+def test_a_watcher_whose_thread_has_ended_says_so(watching, watch):
+    watcher = watching(watch=watch)
+    watcher.look(0.01)
+    for emitter in watcher._landed._observer.emitters:
+        emitter.stop()
+        emitter.join()
+    with pytest.raises(WatchingEnded):
+        watcher.look(0.01)
 
 
 def test_an_instance_that_landed_unwatched_is_found_though_another_has_gone(

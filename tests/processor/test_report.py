@@ -98,6 +98,14 @@ def test_a_study_is_told_with_picture_verification_quality_and_files(published, 
         assert np.ptp(np.asarray(image)) > 50
 
 
+def test_a_series_without_quality_control_is_told_without_quality(published, page, stack):
+    folder = published(stack(4))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["steps"] = [step for step in manifest["steps"] if step["processor"] != "qc"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert "4 of 4" in page([folder]).text
+
+
 def test_a_page_needs_nothing_beside_itself(published, page, stack):
     shown = page([published(stack(4))])
     assert not {"script", "link", "iframe", "object"} & set(shown.tags)

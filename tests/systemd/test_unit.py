@@ -1,6 +1,6 @@
 """The unit: systemd understands it, it is hardened, and its times fit those of the daemon.
 
-Not covered: that the daemon works under it, which needs a booted systemd.
+That the daemon works under it is shown on a booted systemd, by test_booted.
 """
 
 import re
@@ -12,11 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from listener.settings import TlsSettings
 from safelight import daemon
-from safelight.config import Config
+from safelight.children import RESTART_SECONDS, SILENCE_SECONDS
+from safelight.config import Config, load_config
+from safelight.doors import PLAIN, SECURE
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 UNIT = SYSTEMD / "safelight.service"
+SOCKETS = (SYSTEMD / "safelight.socket", SYSTEMD / "safelight-tls.socket")
 
 
 @pytest.fixture
@@ -34,17 +38,18 @@ def analyze() -> Callable[..., str]:
     return run
 
 
-def test_exposure_is_at_most_two(analyze):
+def test_exposure_is_at_most_one_and_a_half(analyze):
     said = analyze("security", "--offline=true", "--no-pager", str(UNIT))
     exposure = re.search(r"Overall exposure level for safelight.service: ([\d.]+)", said)
     assert exposure is not None, said
-    assert float(exposure[1]) <= 2.0
+    assert float(exposure[1]) <= 1.5
 
 
 def test_systemd_understands_every_line(analyze, tmp_path):
-    copy = tmp_path / "safelight.service"
-    copy.write_text(UNIT.read_text().replace("/opt/safelight/bin/safelight", "/bin/true"))
-    assert analyze("verify", "--man=no", "--recursive-errors=no", str(copy)) == ""
+    copies = [tmp_path / unit.name for unit in (UNIT, *SOCKETS)]
+    for unit, copy in zip((UNIT, *SOCKETS), copies, strict=True):
+        copy.write_text(unit.read_text().replace("/opt/safelight/bin/safelight", "/bin/true"))
+    assert analyze("verify", "--man=no", "--recursive-errors=no", *map(str, copies)) == ""
 
 
 def test_stopping_has_time_for_every_child():
@@ -54,7 +59,24 @@ def test_stopping_has_time_for_every_child():
 
 
 def test_watchdog_outlasts_a_child_that_waits_for_its_restart():
-    assert float(service()["WatchdogSec"]) > max(daemon._RESTART_SECONDS) + daemon._SILENCE_SECONDS
+    assert float(service()["WatchdogSec"]) > max(RESTART_SECONDS) + SILENCE_SECONDS
+
+
+def test_sockets_listen_where_the_configuration_does_under_the_names_the_daemon_knows():
+    dicom = load_config(SYSTEMD / "safelight.toml", {}).dicom
+    tls = TlsSettings(Path("certificate"), Path("key"))
+    plain, secure = (section(unit, "Socket") for unit in SOCKETS)
+    assert plain["ListenStream"] == f"{dicom.host}:{dicom.port}"
+    assert plain["FileDescriptorName"] == PLAIN
+    assert secure["ListenStream"] == f"{dicom.host}:{tls.port}"
+    assert secure["FileDescriptorName"] == SECURE
+    assert secure["Service"] == UNIT.name
+
+
+def test_a_reload_runs_the_command_that_waits_for_its_outcome():
+    assert service()["ExecReload"] == (
+        "/opt/safelight/bin/safelight rules reload --config /etc/safelight/safelight.toml"
+    )
 
 
 def test_command_and_configuration_are_where_the_installation_puts_them():
@@ -72,11 +94,15 @@ def test_user_of_the_unit_is_made_and_owns_the_data():
 
 
 def service() -> dict[str, str]:
-    """The [Service] section; of a key that stands there twice, the last value."""
+    return section(UNIT, "Service")
+
+
+def section(unit: Path, name: str) -> dict[str, str]:
+    """A section of a unit; of a key that stands there twice, the last value."""
     parser = RawConfigParser(strict=False, delimiters="=", comment_prefixes="#")
     parser.optionxform = str  # type: ignore[method-assign,assignment]
-    parser.read(UNIT)
-    return dict(parser["Service"])
+    parser.read(unit)
+    return dict(parser[name])
 
 
 def statements(file: Path) -> list[str]:
