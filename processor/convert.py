@@ -25,7 +25,7 @@ from processor.source import SeriesSource
 from processor.verify import SourceFrame, Verification, verify
 from processor.written import NotReadable
 
-COMPRESSION = 1
+COMPRESSION = 3
 """The gzip or deflate level unless another is asked for."""
 
 _ENGINES: Mapping[str, tuple[str, ...]] = {
@@ -154,8 +154,8 @@ def _verified(made: Made) -> Verification:
     ]
     missing = [frame for stack in made.stacks for frame in missing_frames(stack)]
     rounding = max((_rounding_mm(stack) for stack in made.stacks), default=0.0)
-    paths = [file.path for file in made.files]
-    return verify(paths, frames, rounding_mm=rounding, missing=missing)
+    files = {file.path: file.block_ends for file in made.files}
+    return verify(files, frames, rounding_mm=rounding, missing=missing)
 
 
 def _rounding_mm(stack: Stack) -> float:

@@ -5,10 +5,11 @@ It does not judge: what cannot be read is a finding that the processors report.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
 from numpy.typing import NDArray
 from pydicom import dcmread
@@ -26,14 +27,18 @@ from pydicom.uid import (
 from listener.identity import PARSE_ERRORS
 from listener.part10 import Part10File
 from processor.decoding import decode_frame
-from processor.elements import Known, plain_header
+from processor.elements import PlainReader
 from processor.errors import PixelDataError
 from processor.headers import integer, number, sop_class_name, text
+
+_T = TypeVar("_T")
 
 _SIZES = ("Rows", "Columns", "SamplesPerPixel")
 _PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 _SMALL_FILE_BYTES = 1 << 24  # a larger one is not to be in memory twice
+
+_READERS = 2
 
 _NATIVE = frozenset(
     {
@@ -56,7 +61,21 @@ class Finding:
     reason: str
 
 
-class Instance:
+class _Remembering:
+    """Keeps what others work out of it, which several steps of a job ask for."""
+
+    def __init__(self) -> None:
+        self._results: dict[Any, Any] = {}
+
+    def once(self, work: Callable[[Self], _T]) -> _T:
+        """The result of a function on this object, which is called the first time only."""
+        if work not in self._results:
+            self._results[work] = work(self)
+        result: _T = self._results[work]
+        return result
+
+
+class Instance(_Remembering):
     """One instance: its header, and its frames decoded when first asked for.
 
     Parameters
@@ -71,6 +90,7 @@ class Instance:
     """
 
     def __init__(self, path: Path, header: Dataset, *, cut_off: bool = False) -> None:
+        super().__init__()
         self.path = path
         self.header = header
         self.uid = text(header, "SOPInstanceUID") or path.stem
@@ -172,7 +192,7 @@ class Instance:
             del self.header["PixelData"]
 
 
-class SeriesSource:
+class SeriesSource(_Remembering):
     """A series' files, read when first needed and then kept.
 
     Parameters
@@ -182,20 +202,22 @@ class SeriesSource:
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
+        super().__init__()
         self._files = tuple(sorted(files))
         self._read: dict[Path, Instance | Finding] = {}
-        self._known: Known = {}
+        self._reader = PlainReader()
 
     @cached_property
     def instances(self) -> tuple[Instance, ...]:
         """The readable instances by InstanceNumber, then by UID."""
+        self._read_all()
         found = [item for item in self._all() if isinstance(item, Instance)]
-        self._known.clear()  # all files are read
         return tuple(sorted(found, key=lambda instance: (instance.number, instance.uid)))
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """The files that could not be read."""
+        self._read_all()
         return tuple(item for item in self._all() if isinstance(item, Finding))
 
     @property
@@ -216,8 +238,14 @@ class SeriesSource:
                 self._read[path] = self._instance(path)
             yield self._read[path]
 
+    def _read_all(self) -> None:
+        """Read what was not read yet: while a thread waits for bytes, another parses."""
+        missing = [path for path in self._files if path not in self._read]
+        with ThreadPoolExecutor(_READERS) as threads:
+            self._read.update(zip(missing, threads.map(self._instance, missing), strict=True))
+
     def _instance(self, path: Path) -> Instance | Finding:
-        return read_instance(path, self._known)
+        return read_instance(path, self._reader)
 
 
 class HeaderSource(SeriesSource):
@@ -227,20 +255,21 @@ class HeaderSource(SeriesSource):
         return _checked(path, lambda: Instance(path, dcmread(path, stop_before_pixels=True)))
 
 
-def read_instance(path: Path, known: Known | None = None) -> Instance | Finding:
+def read_instance(path: Path, reader: PlainReader | None = None) -> Instance | Finding:
     """One file as an instance, or the finding why it is none.
 
     Parameters
     ----------
-    known : dict
-        Elements of other files of the series, which take room once.
+    reader : PlainReader
+        That of the series' other files.
 
     Raises
     ------
     OSError
         The machine failed to read (not: the file is missing, which is a finding).
     """
-    return _checked(path, lambda: _plain_instance(path, known) or _any_instance(path))
+    plain = reader or PlainReader()
+    return _checked(path, lambda: _plain_instance(path, plain) or _any_instance(path))
 
 
 def _checked(path: Path, read: Callable[[], Instance | Finding]) -> Instance | Finding:
@@ -254,10 +283,10 @@ def _checked(path: Path, read: Callable[[], Instance | Finding]) -> Instance | F
         return Finding(path.name, f"cannot be read ({type(error).__name__})")
 
 
-def _plain_instance(path: Path, known: Known | None) -> Instance | None:
+def _plain_instance(path: Path, reader: PlainReader) -> Instance | None:
     if path.stat().st_size > _SMALL_FILE_BYTES:
         return None
-    header = plain_header(path.read_bytes(), known)
+    header = reader.header(path)
     return None if header is None else Instance(path, header)
 
 
