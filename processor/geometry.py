@@ -29,7 +29,7 @@ SAME_POSITION_MM = 0.01
 MILLIMETRE_FLOOR = 0.01
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Plane:
     """Where one stored frame lies in the patient.
 

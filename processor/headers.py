@@ -100,11 +100,18 @@ def _undecoded(header: Dataset, key: str | int) -> RawDataElement | None:
     return found if isinstance(found, RawDataElement) and found.value else None
 
 
-def _ascii(element: RawDataElement) -> str | None:
-    """Its text without padding, None where a character set matters."""
-    value = element.value or b""
+@lru_cache(maxsize=1024)
+def _ascii(value: bytes) -> str | None:
+    """A value's text without padding, None where a character set matters."""
     plain = value.isascii() and b"\x1b" not in value
     return value.decode("ascii").rstrip("\0 ") if plain else None
+
+
+@lru_cache(maxsize=1024)
+def _decimals(value: bytes) -> tuple[float, ...] | None:
+    """The numbers of a DS or IS, one object for all frames that have them; None if not ASCII."""
+    plain = _ascii(value)
+    return tuple(float(item) for item in plain.split("\\")) if plain else None
 
 
 def _grouped_value(header: Dataset, key: str | int) -> Any:
@@ -121,7 +128,7 @@ def values(header: Dataset, key: str | int) -> tuple[Any, ...]:
     """Every value of an element, () when it is absent, empty or undecodable."""
     raw = _undecoded(header, key)
     if raw is not None and raw.VR in _WORDS:
-        plain = _ascii(raw)
+        plain = _ascii(raw.value or b"")
         if plain and (raw.VR in _SEVERAL_WORDS or "\\" not in plain):
             return tuple(plain.split("\\"))
     value = element_value(header, key)
@@ -140,9 +147,9 @@ def numbers(header: Dataset, key: str | int) -> tuple[float, ...]:
     raw = _undecoded(header, key)
     try:
         if raw is not None and raw.VR in _DECIMALS:
-            plain = _ascii(raw)
-            if plain:
-                return tuple(float(item) for item in plain.split("\\"))
+            found = _decimals(raw.value or b"")
+            if found is not None:
+                return found
         if raw is not None and raw.VR == "US":
             return tuple(map(float, np.frombuffer(raw.value or b"", _SHORTS[raw.is_little_endian])))
         return tuple(float(item) for item in values(header, key))

@@ -5,7 +5,6 @@ It does not judge: what cannot be read is a finding that the processors report.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,8 +36,6 @@ _SIZES = ("Rows", "Columns", "SamplesPerPixel")
 _PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 _SMALL_FILE_BYTES = 1 << 24  # a larger one is not to be in memory twice
-
-_READERS = 2
 
 _NATIVE = frozenset(
     {
@@ -106,7 +103,7 @@ class Instance(_Remembering):
         uid = self._transfer_syntax_uid
         return str(UID(uid).name) if uid else "unnamed transfer syntax"
 
-    @cached_property
+    @property
     def _transfer_syntax_uid(self) -> str:
         meta = getattr(self.header, "file_meta", None)
         return text(meta, "TransferSyntaxUID") if meta is not None else ""
@@ -134,8 +131,9 @@ class Instance(_Remembering):
         return frame
 
     def _decoded(self, index: int) -> NDArray[Any] | PixelDataError:
-        if self._problem:
-            return self._problem
+        problem = self._problem()
+        if problem:
+            return problem
         try:
             return decode_frame(self.header, self._transfer_syntax_uid, index)
         except OSError as error:
@@ -150,7 +148,6 @@ class Instance(_Remembering):
             f"cannot decode {self.transfer_syntax} ({type(error).__name__}) in instance {self.uid}"
         )
 
-    @cached_property
     def _problem(self) -> PixelDataError | None:
         """Why no frame can be decoded, as far as the header and the length tell."""
         if not self.has_pixels:
@@ -210,14 +207,13 @@ class SeriesSource(_Remembering):
     @cached_property
     def instances(self) -> tuple[Instance, ...]:
         """The readable instances by InstanceNumber, then by UID."""
-        self._read_all()
         found = [item for item in self._all() if isinstance(item, Instance)]
+        self._reader = PlainReader()  # all files are read: what they have in common is with them
         return tuple(sorted(found, key=lambda instance: (instance.number, instance.uid)))
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """The files that could not be read."""
-        self._read_all()
         return tuple(item for item in self._all() if isinstance(item, Finding))
 
     @property
@@ -237,12 +233,6 @@ class SeriesSource(_Remembering):
             if path not in self._read:
                 self._read[path] = self._instance(path)
             yield self._read[path]
-
-    def _read_all(self) -> None:
-        """Read what was not read yet: while a thread waits for bytes, another parses."""
-        missing = [path for path in self._files if path not in self._read]
-        with ThreadPoolExecutor(_READERS) as threads:
-            self._read.update(zip(missing, threads.map(self._instance, missing), strict=True))
 
     def _instance(self, path: Path) -> Instance | Finding:
         return read_instance(path, self._reader)

@@ -297,7 +297,10 @@ def _across(written: Written, axis: int) -> Iterator[tuple[int, int, NDArray[Any
 
 
 def _is_constant(plane: NDArray[Any]) -> bool:
-    return bool(plane.size == 0 or (plane == plane.flat[0]).all())
+    if plane.size == 0:
+        return True
+    first = plane.flat[0]
+    return bool((plane[len(plane) // 2] == first).all() and (plane == first).all())
 
 
 def _holds(written: Written, stored: NDArray[Any], frame: SourceFrame) -> bool:

@@ -156,6 +156,8 @@ class Written:
 
 def _is_same_scale(one: Rescale, other: Rescale) -> bool:
     """Whether two scales are one when rounded to 32 bits, as NIfTI stores them."""
+    if one == other:
+        return True
     scales = np.array(
         [[one.slope, one.intercept], [other.slope, other.intercept]], dtype=np.float32
     )
