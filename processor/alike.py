@@ -25,7 +25,8 @@ _ITEMS = 0xFFFE
 
 _SHORT = 128
 
-Elements = dict[BaseTag, DataElement | RawDataElement]
+_Element = DataElement | RawDataElement
+Elements = dict[BaseTag, _Element]
 Known = dict[tuple[int, str | None, bytes | None], RawDataElement]
 """Short elements by tag, VR and value: those that are the same take room once."""
 
@@ -132,10 +133,10 @@ class Alike:
         contents = piece.contents
         found = pattern.elements.copy()
         for part in pattern.parts:
-            length_at = at + len(part.common)
-            at = length_at + part.length_bytes
-            if contents[length_at - len(part.common) : length_at] != part.common:
+            begin, length_at = at, at + len(part.common)
+            if contents[begin:length_at] != part.common:
                 return None
+            at = length_at + part.length_bytes
             length = int.from_bytes(contents[length_at:at], "little")
             if at > len(contents) or length > end - at:
                 return None
@@ -202,7 +203,7 @@ def _learnt(before: _Pattern, contents: bytes, parsed: Sequence[_Parsed]) -> _Pa
     varying = {parsed[-1].element.tag}  # pixels, most of all
     if [*before.elements] == [*elements]:
         varying |= before.varying
-        varying |= {tag for tag, item in elements.items() if item != before.elements[tag]}
+        varying |= {tag for tag, item in elements.items() if not _same(item, before.elements[tag])}
     parts = []
     at = parsed[0].begin
     for item in parsed:
@@ -210,6 +211,11 @@ def _learnt(before: _Pattern, contents: bytes, parsed: Sequence[_Parsed]) -> _Pa
             parts.append(_part(contents, at, item))
             at = item.value_at + item.element.length
     return _Pattern(tuple(parts), elements, frozenset(varying))
+
+
+def _same(one: _Element, other: _Element) -> bool:
+    """Whether elements are equal wherever they stand in their files."""
+    return (one.VR, one.value) == (other.VR, other.value)
 
 
 def _part(contents: bytes, at: int, item: _Parsed) -> _Part:
