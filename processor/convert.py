@@ -160,8 +160,9 @@ def _verified(made: Made) -> Verification:
     ]
     missing = [frame for stack in made.stacks for frame in missing_frames(stack)]
     rounding = max((_rounding_mm(stack) for stack in made.stacks), default=0.0)
-    files = {file.path: file.block_ends for file in made.files}
-    return verify(files, frames, rounding_mm=rounding, missing=missing)
+    block_ends = {file.path: file.block_ends for file in made.files}
+    paths = list(block_ends)
+    return verify(paths, frames, rounding_mm=rounding, missing=missing, block_ends=block_ends)
 
 
 def _rounding_mm(stack: Stack) -> float:

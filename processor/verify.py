@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -106,11 +107,12 @@ class _Candidate:
 
 
 def verify(
-    files: Sequence[Path] | Mapping[Path, Sequence[int]],
+    files: Sequence[Path],
     frames: Sequence[SourceFrame],
     *,
     rounding_mm: float = 0.0,
     missing: Sequence[SourceFrame] = (),
+    block_ends: Mapping[Path, Sequence[int]] = MappingProxyType({}),
 ) -> Verification:
     """Compare the files of one series with its frames.
 
@@ -122,14 +124,16 @@ def verify(
 
     Parameters
     ----------
-    files : sequence of Path, or mapping of Path to sequence of int
-        All NIfTI or NPZ files of the series; with where their blocks end they are read faster.
+    files : sequence of Path
+        All NIfTI or NPZ files of the series.
     frames : sequence of SourceFrame
         All frames that must be in them; those of 4D files best in the order of the volumes.
     rounding_mm : float
         `processor.stacks.position_rounding_mm` of the source; 0 where positions are exact.
     missing : sequence of SourceFrame
         Slices known to be missing: where they belong, planes may hold one value all over.
+    block_ends : mapping of Path to sequence of int
+        Where compressed blocks end in files for which that is known: they are read faster.
 
     Raises
     ------
@@ -139,9 +143,8 @@ def verify(
         A frame of the source cannot be decoded.
     """
     comparison = _Comparison(frames)
-    block_ends = files if isinstance(files, Mapping) else dict.fromkeys(files, ())
-    for path, ends in block_ends.items():
-        written = read_back(path, ends)
+    for path in files:
+        written = read_back(path, block_ends.get(path, ()))
         if written.affine_ras is None:
             comparison.compare_images(written)
         else:
