@@ -4,7 +4,7 @@ Times, b-values and the like make volumes of one file instead: `processor.volume
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 from pydicom.dataset import Dataset
 
@@ -26,13 +26,14 @@ _DIXON = {
 _MAPS = {"ADC": "adc", "FA": "fa", "T1 MAP": "t1map", "T2 MAP": "t2map", "T2_STAR MAP": "t2starmap"}
 
 
-def _marked(words: Mapping[str, str]) -> Callable[[Dataset], Hashable]:
-    def label(header: Dataset) -> str:
-        marks = (*image_types(header), *map(str, values(header, "FrameType")))
-        marks += (text(header, "ComplexImageComponent"),)
-        return next((words[mark.upper()] for mark in marks if mark.upper() in words), "")
-
-    return label
+def _words(header: Dataset) -> tuple[str, ...]:
+    """What the header's own words say of component, Dixon type and map."""
+    told = (*image_types(header), *map(str, values(header, "FrameType")))
+    marks = [mark.upper() for mark in (*told, text(header, "ComplexImageComponent"))]
+    return tuple(
+        next((words[mark] for mark in marks if mark in words), "")
+        for words in (_COMPONENTS, _DIXON, _MAPS)
+    )
 
 
 def _echo_ms(header: Dataset) -> Hashable:
@@ -40,20 +41,15 @@ def _echo_ms(header: Dataset) -> Hashable:
     return 0.0 if time is None else round(time, 1)
 
 
-_CONTRASTS: tuple[Callable[[Dataset], Hashable], ...] = (
-    _echo_ms,
-    _marked(_COMPONENTS),
-    _marked(_DIXON),
-    _marked(_MAPS),
-    lambda header: text(header, "StackID"),
-)
+def _contrast(header: Dataset) -> tuple[Hashable, ...]:
+    return (_echo_ms(header), *_words(header), text(header, "StackID"))
 
 
 def by_contrast(frames: Sequence[Frame]) -> Iterator[tuple[list[Frame], str]]:
     """Split frames by echo, component, Dixon type, map and stack, with what to call each part."""
     groups: dict[tuple[Hashable, ...], list[Frame]] = defaultdict(list)
     for frame in frames:
-        groups[tuple(contrast(frame.header) for contrast in _CONTRASTS)].append(frame)
+        groups[_contrast(frame.header)].append(frame)
     levels = [set(column) for column in zip(*groups, strict=True)]
     echoes = sorted(float(str(echo)) for echo in levels[0] if echo)
     for key, group in groups.items():

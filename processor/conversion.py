@@ -1,6 +1,6 @@
 """What a conversion is asked, and what it answers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -35,6 +35,8 @@ class ConvertedFile:
         What a person should know: missing slices, shear, repeated or left out frames.
     details : mapping
         The rest of what the sidecar says under `Safelight`.
+    block_ends : sequence of int
+        Where compressed blocks end in the file, where that is known: for quick reading.
     """
 
     path: Path
@@ -45,6 +47,7 @@ class ConvertedFile:
     instances: tuple[str, ...]
     findings: tuple[str, ...] = ()
     details: Mapping[str, object] = field(default_factory=dict)
+    block_ends: Sequence[int] = ()
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from processor.source import SeriesSource
 from processor.verify import SourceFrame, Verification, verify
 from processor.written import NotReadable
 
-COMPRESSION = 1
-"""The gzip or deflate level unless another is asked for."""
+COMPRESSION: Mapping[Format, int] = {"nifti": 3, "npz": 1}
+"""The gzip or deflate level unless another is asked for: the best of those that are quick."""
 
 _ENGINES: Mapping[str, tuple[str, ...]] = {
     "auto": ("native", "dcm2niix"),
@@ -46,13 +46,19 @@ class Settings:
         NIfTI-1, or one `.npz` a volume (`processor.npz`).
     engine : {"auto", "native", "dcm2niix"}
         "auto" is the native one, and dcm2niix where what that wrote does not match the source.
-    compression : int
-        0 to 9; 0 writes `.nii` and stored NPZ, else `processor.gzip_file` tells the levels.
+    compression : int, optional
+        0 to 9; 0 writes `.nii` and stored NPZ, else `processor.gzip_file` tells the levels, of
+        which NPZ has those of zlib. Default: `COMPRESSION`.
     """
 
     format: Format = "nifti"
     engine: Engine = "auto"
-    compression: int = COMPRESSION
+    compression: int | None = None
+
+    @property
+    def level(self) -> int:
+        """The level that counts."""
+        return COMPRESSION[self.format] if self.compression is None else self.compression
 
 
 def convert_series(
@@ -102,7 +108,7 @@ def convert_series(
     series = source if isinstance(source, SeriesSource) else SeriesSource(_files(source))
     try:
         stacks = plan(series)
-        asked = Request(stacks, series, folder, stem, chosen.format, chosen.compression, progress)
+        asked = Request(stacks, series, folder, stem, chosen.format, chosen.level, progress)
         return _by_engines(asked, _ENGINES[chosen.engine], unverified)
     except (NotConvertible, PixelDataError) as reason:
         # What cannot be decoded cannot be compared either, whoever converts it.
@@ -154,8 +160,9 @@ def _verified(made: Made) -> Verification:
     ]
     missing = [frame for stack in made.stacks for frame in missing_frames(stack)]
     rounding = max((_rounding_mm(stack) for stack in made.stacks), default=0.0)
-    paths = [file.path for file in made.files]
-    return verify(paths, frames, rounding_mm=rounding, missing=missing)
+    block_ends = {file.path: file.block_ends for file in made.files}
+    paths = list(block_ends)
+    return verify(paths, frames, rounding_mm=rounding, missing=missing, block_ends=block_ends)
 
 
 def _rounding_mm(stack: Stack) -> float:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from processor import options
 from processor.conversion import Conversion, ConvertedFile
-from processor.convert import COMPRESSION, Settings, convert_series
+from processor.convert import Settings, convert_series
 from processor.errors import OptionError
 from processor.model import JobContext, Output, StepResult
 from processor.names import named_by
@@ -15,7 +15,7 @@ from rules.destination import parse_name
 OPTIONS = (
     options.choice("format", "nifti", ("nifti", "npz")),
     options.choice("engine", "auto", ("auto", "native", "dcm2niix")),
-    options.whole_number("compression", COMPRESSION, 0, 9),
+    options.whole_number("compression", None, 0, 9),
     options.name_template("name"),
 )
 _KINDS = {".npz": "npz", ".json": "sidecar", ".bval": "bval", ".bvec": "bvec"}

@@ -135,10 +135,14 @@ def _from_palette(instance: Instance, header: Dataset, image: NDArray[Any]) -> N
 
 def frames_of(instances: Sequence[Instance]) -> tuple[Frame, ...]:
     """Every frame of a series, in the order of its instances; `fault` says what is wrong."""
-    return tuple(frame for instance in instances for frame in _frames(instance))
+    return tuple(frame for instance in instances for frame in instance.once(_frames))
 
 
-def _frames(instance: Instance) -> Iterator[Frame]:
+def _frames(instance: Instance) -> tuple[Frame, ...]:
+    return tuple(_each(instance))
+
+
+def _each(instance: Instance) -> Iterator[Frame]:
     header = instance.header
     if instance.frame_count == 1 and is_mosaic(header):
         yield from _tiles(instance)

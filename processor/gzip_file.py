@@ -1,7 +1,8 @@
 """Writing gzip files fast: one member, compressed block by block in a few threads.
 
-Each block is compressed by itself, with the end of the one before as its dictionary, as pigz does.
-The bytes depend on nothing but the content and the level: not on the threads, the time or the name.
+Each block is compressed by itself and ends on a whole byte, so that `processor.gzip_blocks` can
+read several at once. The bytes depend on nothing but the content and the level: not on the threads,
+the time or the name.
 """
 
 import os
@@ -18,17 +19,33 @@ from typing import BinaryIO, Protocol, Self
 from isal import isal_zlib
 
 BLOCK_BYTES = 1 << 20
-_WINDOW_BYTES = 1 << 15  # how far back deflate can refer (RFC 1951)
+BEGINNING = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+END = b"\x03\x00"  # an empty last block
 _THREADS = 4
 _ISAL_LEVELS = (1, 2, 3)
-_END = b"\x03\x00"  # an empty last block
 
 
 class Sink(Protocol):
-    """What a file's bytes are written to."""
+    """What a file's bytes are written to.
+
+    Attributes
+    ----------
+    block_ends : list of int
+        Where in the file each compressed block ends; complete when the file is closed.
+    """
+
+    block_ends: list[int]
 
     def write(self, data: bytes | memoryview, /) -> object:
         """Take some bytes."""
+
+
+class _Stored:
+    """A file whose bytes are those it is given."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.block_ends: list[int] = []
+        self.write = file.write
 
 
 @contextmanager
@@ -42,25 +59,32 @@ def opened(path: Path, level: int) -> Iterator[Sink]:
     """
     with path.open("wb") as file:
         if path.suffix != ".gz":
-            yield file
+            yield _Stored(file)
             return
         with GzipWriter(file, level) as packed:
             yield packed
+
+
+def thread_count() -> int:
+    """How many threads compress or decompress at once."""
+    return min(_THREADS, len(os.sched_getaffinity(0)))
 
 
 class GzipWriter:
     """Compresses what it is given into one gzip member (RFC 1952) of `file`."""
 
     def __init__(self, file: BinaryIO, level: int, threads: int | None = None) -> None:
-        file.write(b"\x1f\x8b\x08\0\0\0\0\0\0\xff")
+        file.write(BEGINNING)
+        self.block_ends: list[int] = []
         self._file = file
+        self._end = len(BEGINNING)
         self._compress = _compressor(level)
-        count = threads or min(_THREADS, len(os.sched_getaffinity(0)))
+        count = threads or thread_count()
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="gzip")
         self._waiting: deque[Future[_Packed]] = deque()
         self._at_once = count + 1
         self._block, self._filled = bytearray(BLOCK_BYTES), 0
-        self._dictionary = b""
+        self._free: list[bytearray] = []
         self._checksum = self._size = 0
 
     def write(self, data: bytes | memoryview) -> None:
@@ -73,32 +97,33 @@ class GzipWriter:
             rest = rest[taken:]
             if self._filled == BLOCK_BYTES:
                 self._submit()
+                self._block = self._free.pop() if self._free else bytearray(BLOCK_BYTES)
 
     def _submit(self) -> None:
-        block = memoryview(self._block)[: self._filled]
-        self._block, self._filled = bytearray(BLOCK_BYTES), 0
-        self._waiting.append(self._threads.submit(self._packed, block, self._dictionary))
-        self._dictionary = bytes(block[-_WINDOW_BYTES:])
+        self._waiting.append(self._threads.submit(self._packed, self._block, self._filled))
+        self._filled = 0
         while len(self._waiting) > self._at_once:
             self._take(self._waiting.popleft().result())
 
-    def _packed(self, block: memoryview, dictionary: bytes) -> "_Packed":
-        compressed = self._compress(block, dictionary)
-        return _Packed(compressed, isal_zlib.crc32(block), len(block))
+    def _packed(self, block: bytearray, length: int) -> "_Packed":
+        content = memoryview(block)[:length]
+        return _Packed(block, self._compress(content), isal_zlib.crc32(content), length)
 
     def _take(self, packed: "_Packed") -> None:
-        self._file.write(packed.data)
+        for piece in packed.pieces:
+            self._file.write(piece)
+            self._end += len(piece)
+        self.block_ends.append(self._end)
         self._checksum = isal_zlib.crc32_combine(self._checksum, packed.checksum, packed.length)
         self._size += packed.length
+        self._free.append(packed.block)
 
     def close(self) -> None:
         """Compress what is left, and end the member."""
         self._submit()
         for block in self._waiting:
             self._take(block.result())
-        self._file.write(_END)
-        self._file.write(self._checksum.to_bytes(4, "little"))
-        self._file.write((self._size & 0xFFFFFFFF).to_bytes(4, "little"))
+        self._file.write(END + trailer(self._checksum, self._size))
 
     def __enter__(self) -> Self:
         return self
@@ -118,19 +143,25 @@ class GzipWriter:
 
 @dataclass(frozen=True)
 class _Packed:
-    """A block as it is written, and what it adds to the checksum of the whole."""
+    """A block, free to be filled again, with what is written of it and adds to the checksum."""
 
-    data: bytes
+    block: bytearray
+    pieces: tuple[bytes, bytes]
     checksum: int
     length: int
 
 
-def _compressor(level: int) -> Callable[[memoryview, bytes], bytes]:
-    """What turns a block, and the dictionary before it, into whole bytes of deflate."""
+def _compressor(level: int) -> Callable[[memoryview], tuple[bytes, bytes]]:
+    """What turns a block into whole bytes of deflate that refer to no other block."""
     new = isal_zlib.compressobj if level in _ISAL_LEVELS else zlib.compressobj
 
-    def compressed(block: memoryview, dictionary: bytes) -> bytes:
-        stream = new(level, wbits=-zlib.MAX_WBITS, zdict=dictionary)
-        return stream.compress(block) + stream.flush(zlib.Z_SYNC_FLUSH)
+    def compressed(block: memoryview) -> tuple[bytes, bytes]:
+        stream = new(level, wbits=-zlib.MAX_WBITS)
+        return stream.compress(block), stream.flush(zlib.Z_SYNC_FLUSH)
 
     return compressed
+
+
+def trailer(checksum: int, size: int) -> bytes:
+    """What ends a gzip member: the CRC-32 and the length, modulo 2 ** 32, of its content."""
+    return checksum.to_bytes(4, "little") + (size & 0xFFFFFFFF).to_bytes(4, "little")

@@ -79,7 +79,7 @@ def _tag(key: str | int) -> BaseTag:
 def _own_value(header: Dataset, key: str | int) -> Any:
     try:
         tag = _tag(key)
-        if header.get_item(tag, keep_deferred=True) is None:
+        if tag not in header.keys():  # noqa: SIM118 - a Dataset's own `in` is several times slower
             return None
         value = header[tag].value
     except _UNDECODABLE:
@@ -91,17 +91,27 @@ def _own_value(header: Dataset, key: str | int) -> Any:
 def _undecoded(header: Dataset, key: str | int) -> RawDataElement | None:
     """An element that pydicom has not decoded yet, which takes it far longer than ASCII needs."""
     try:
-        found = header.get_item(_tag(key), keep_deferred=True)
+        tag = _tag(key)
+        if tag not in header.keys():  # noqa: SIM118 - as above
+            return None
+        found = header.get_item(tag, keep_deferred=True)
     except _UNDECODABLE:
         return None
     return found if isinstance(found, RawDataElement) and found.value else None
 
 
-def _ascii(element: RawDataElement) -> str | None:
-    """Its text without padding, None where a character set matters."""
-    value = element.value or b""
+@lru_cache(maxsize=1024)
+def _ascii(value: bytes) -> str | None:
+    """A value's text without padding, None where a character set matters."""
     plain = value.isascii() and b"\x1b" not in value
     return value.decode("ascii").rstrip("\0 ") if plain else None
+
+
+@lru_cache(maxsize=1024)
+def _decimals(value: bytes) -> tuple[float, ...] | None:
+    """The numbers of a DS or IS, one object for all frames that have them; None if not ASCII."""
+    plain = _ascii(value)
+    return tuple(float(item) for item in plain.split("\\")) if plain else None
 
 
 def _grouped_value(header: Dataset, key: str | int) -> Any:
@@ -118,7 +128,7 @@ def values(header: Dataset, key: str | int) -> tuple[Any, ...]:
     """Every value of an element, () when it is absent, empty or undecodable."""
     raw = _undecoded(header, key)
     if raw is not None and raw.VR in _WORDS:
-        plain = _ascii(raw)
+        plain = _ascii(raw.value or b"")
         if plain and (raw.VR in _SEVERAL_WORDS or "\\" not in plain):
             return tuple(plain.split("\\"))
     value = element_value(header, key)
@@ -137,9 +147,9 @@ def numbers(header: Dataset, key: str | int) -> tuple[float, ...]:
     raw = _undecoded(header, key)
     try:
         if raw is not None and raw.VR in _DECIMALS:
-            plain = _ascii(raw)
-            if plain:
-                return tuple(float(item) for item in plain.split("\\"))
+            found = _decimals(raw.value or b"")
+            if found is not None:
+                return found
         if raw is not None and raw.VR == "US":
             return tuple(map(float, np.frombuffer(raw.value or b"", _SHORTS[raw.is_little_endian])))
         return tuple(float(item) for item in values(header, key))

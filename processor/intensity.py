@@ -12,7 +12,7 @@ from processor.headers import integer, number, text
 _QUANTITATIVE_MODALITIES = frozenset({"CT", "PT"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rescale:
     """The linear modality transformation (PS3.3 C.11.1): value = slope * stored + intercept."""
 

@@ -1,6 +1,6 @@
 """The native engine: planned stacks become NIfTI or NPZ in one pass over decoded frames."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,11 +70,12 @@ def _volumes_apart(stack: Stack) -> Iterator[Stack]:
 
 def _write(request: Request, path: Path, stack: Stack) -> ConvertedFile:
     gradients: tuple[Path, ...] = ()
+    block_ends: Sequence[int] = ()
     if request.format == "npz":
         placed = write_npz(path, stack, request.compression)
     else:
         volume = nifti_volume(stack)
-        write_nifti(path, volume, request.compression)
+        block_ends = write_nifti(path, volume, request.compression)
         placed = Placed(volume.shape, volume.spacing_mm, volume.affine_ras)
         gradients = write_gradients(path, stack, volume.affine_ras)
     details = _details(stack, placed)
@@ -91,6 +92,7 @@ def _write(request: Request, path: Path, stack: Stack) -> ConvertedFile:
         instances=tuple(dict.fromkeys(frame.instance.uid for _, frame in stack.present)),
         findings=stack.findings,
         details=details,
+        block_ends=block_ends,
     )
 
 

@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ class Volume:
     rescale: Rescale
 
 
-def write_nifti(path: Path, volume: Volume, compression: int) -> None:
+def write_nifti(path: Path, volume: Volume, compression: int) -> Sequence[int]:
     """Write a volume in a stream: no more than a few planes are held at a time.
 
     A sheared affine (tilted gantry) goes to the sform only: quaternions cannot tell shear.
@@ -64,6 +64,11 @@ def write_nifti(path: Path, volume: Volume, compression: int) -> None:
         Ending in `.nii` or `.nii.gz`.
     compression : int
         0 to 9, see `processor.gzip_file`; ignored for `.nii`.
+
+    Returns
+    -------
+    sequence of int
+        Where blocks end, for `processor.gzip_blocks`; of a `.nii` none.
 
     Raises
     ------
@@ -77,6 +82,7 @@ def write_nifti(path: Path, volume: Volume, compression: int) -> None:
         file.write(beginning)
         for plane in _checked(volume):
             file.write(plane.data.cast("B"))
+    return file.block_ends
 
 
 def _checked(volume: Volume) -> Iterator[NDArray[Any]]:

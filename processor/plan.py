@@ -77,6 +77,10 @@ def plan(source: SeriesSource) -> tuple[Stack, ...]:
     NotConvertible
         The true reason in words; counts and SOP class names, no patient data.
     """
+    return source.once(_plan)
+
+
+def _plan(source: SeriesSource) -> tuple[Stack, ...]:
     require_images(source)
     frames = frames_of(source.instances)
     for frame in frames:

@@ -15,7 +15,7 @@ from processor.geometry import (
     obliquity_degrees,
     orientation_groups,
 )
-from processor.headers import integer, number, text
+from processor.headers import integer, number, numbers, text
 from processor.source import SeriesSource
 
 _TELLING = (
@@ -65,12 +65,16 @@ def _repeated(headers: Sequence[Dataset]) -> int:
 
     Where every place has as many, they are volumes whose headers do not tell them apart.
     """
-    seen: Counter[tuple[str, ...]] = Counter()
-    for header in headers:
-        placed = text(header, "ImagePositionPatient")
-        if not placed or integer(header, "NumberOfFrames", 1) > 1:
+    places = [numbers(header, "ImagePositionPatient") for header in headers]
+    at_place = Counter(places)
+    seen: Counter[tuple[object, ...]] = Counter()
+    for header, place in zip(headers, places, strict=True):
+        if integer(header, "NumberOfFrames", 1) > 1:
             continue
-        seen[tuple(text(header, keyword) for keyword in _TELLING)] += 1
+        if place and at_place[place] == 1:
+            seen[place] += 1
+        elif text(header, "ImagePositionPatient"):
+            seen[tuple(text(header, keyword) for keyword in _TELLING)] += 1
     return sum(seen.values()) - len(seen) if len(set(seen.values())) > 1 else 0
 
 

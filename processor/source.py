@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
 from numpy.typing import NDArray
 from pydicom import dcmread
@@ -26,9 +26,11 @@ from pydicom.uid import (
 from listener.identity import PARSE_ERRORS
 from listener.part10 import Part10File
 from processor.decoding import decode_frame
-from processor.elements import Known, plain_header
+from processor.elements import PlainReader
 from processor.errors import PixelDataError
 from processor.headers import integer, number, sop_class_name, text
+
+_T = TypeVar("_T")
 
 _SIZES = ("Rows", "Columns", "SamplesPerPixel")
 _PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
@@ -56,7 +58,21 @@ class Finding:
     reason: str
 
 
-class Instance:
+class _Remembering:
+    """Keeps what others work out of it, which several steps of a job ask for."""
+
+    def __init__(self) -> None:
+        self._results: dict[Any, Any] = {}
+
+    def once(self, work: Callable[[Self], _T]) -> _T:
+        """The result of a function on this object, which is called the first time only."""
+        if work not in self._results:
+            self._results[work] = work(self)
+        result: _T = self._results[work]
+        return result
+
+
+class Instance(_Remembering):
     """One instance: its header, and its frames decoded when first asked for.
 
     Parameters
@@ -71,6 +87,7 @@ class Instance:
     """
 
     def __init__(self, path: Path, header: Dataset, *, cut_off: bool = False) -> None:
+        super().__init__()
         self.path = path
         self.header = header
         self.uid = text(header, "SOPInstanceUID") or path.stem
@@ -86,7 +103,7 @@ class Instance:
         uid = self._transfer_syntax_uid
         return str(UID(uid).name) if uid else "unnamed transfer syntax"
 
-    @cached_property
+    @property
     def _transfer_syntax_uid(self) -> str:
         meta = getattr(self.header, "file_meta", None)
         return text(meta, "TransferSyntaxUID") if meta is not None else ""
@@ -114,8 +131,9 @@ class Instance:
         return frame
 
     def _decoded(self, index: int) -> NDArray[Any] | PixelDataError:
-        if self._problem:
-            return self._problem
+        problem = self._problem()
+        if problem:
+            return problem
         try:
             return decode_frame(self.header, self._transfer_syntax_uid, index)
         except OSError as error:
@@ -130,7 +148,6 @@ class Instance:
             f"cannot decode {self.transfer_syntax} ({type(error).__name__}) in instance {self.uid}"
         )
 
-    @cached_property
     def _problem(self) -> PixelDataError | None:
         """Why no frame can be decoded, as far as the header and the length tell."""
         if not self.has_pixels:
@@ -172,7 +189,7 @@ class Instance:
             del self.header["PixelData"]
 
 
-class SeriesSource:
+class SeriesSource(_Remembering):
     """A series' files, read when first needed and then kept.
 
     Parameters
@@ -182,15 +199,16 @@ class SeriesSource:
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
+        super().__init__()
         self._files = tuple(sorted(files))
         self._read: dict[Path, Instance | Finding] = {}
-        self._known: Known = {}
+        self._reader = PlainReader()
 
     @cached_property
     def instances(self) -> tuple[Instance, ...]:
         """The readable instances by InstanceNumber, then by UID."""
         found = [item for item in self._all() if isinstance(item, Instance)]
-        self._known.clear()  # all files are read
+        self._reader = PlainReader()  # all files are read: what they have in common is with them
         return tuple(sorted(found, key=lambda instance: (instance.number, instance.uid)))
 
     @cached_property
@@ -217,7 +235,7 @@ class SeriesSource:
             yield self._read[path]
 
     def _instance(self, path: Path) -> Instance | Finding:
-        return read_instance(path, self._known)
+        return read_instance(path, self._reader)
 
 
 class HeaderSource(SeriesSource):
@@ -227,20 +245,21 @@ class HeaderSource(SeriesSource):
         return _checked(path, lambda: Instance(path, dcmread(path, stop_before_pixels=True)))
 
 
-def read_instance(path: Path, known: Known | None = None) -> Instance | Finding:
+def read_instance(path: Path, reader: PlainReader | None = None) -> Instance | Finding:
     """One file as an instance, or the finding why it is none.
 
     Parameters
     ----------
-    known : dict
-        Elements of other files of the series, which take room once.
+    reader : PlainReader
+        That of the series' other files.
 
     Raises
     ------
     OSError
         The machine failed to read (not: the file is missing, which is a finding).
     """
-    return _checked(path, lambda: _plain_instance(path, known) or _any_instance(path))
+    plain = reader or PlainReader()
+    return _checked(path, lambda: _plain_instance(path, plain) or _any_instance(path))
 
 
 def _checked(path: Path, read: Callable[[], Instance | Finding]) -> Instance | Finding:
@@ -254,10 +273,10 @@ def _checked(path: Path, read: Callable[[], Instance | Finding]) -> Instance | F
         return Finding(path.name, f"cannot be read ({type(error).__name__})")
 
 
-def _plain_instance(path: Path, known: Known | None) -> Instance | None:
+def _plain_instance(path: Path, reader: PlainReader) -> Instance | None:
     if path.stat().st_size > _SMALL_FILE_BYTES:
         return None
-    header = plain_header(path.read_bytes(), known)
+    header = reader.header(path)
     return None if header is None else Instance(path, header)
 
 

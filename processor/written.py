@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 
 from processor.errors import PermanentError
 from processor.geometry import Array
+from processor.gzip_blocks import BlockReader, is_of_blocks, opened_blocks
 from processor.intensity import Rescale
 
 _RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
+_Source = IO[bytes] | BlockReader
 _nib: Any = nib
 _igzip: Any = igzip_threaded
 # scl_slope and scl_inter are 32-bit floats: each rounds by up to 6e-8 of itself.
@@ -55,6 +57,8 @@ class Written:
         How images without a place are stored.
     offset : int
         Where the voxels begin, of a NIfTI.
+    block_ends : sequence of int
+        Where compressed blocks end, where that is known.
     """
 
     path: Path
@@ -65,6 +69,7 @@ class Written:
     spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
     rows_from_bottom: bool = True
     offset: int = 0
+    block_ends: Sequence[int] = ()
 
     @property
     def is_colour(self) -> bool:
@@ -118,7 +123,7 @@ class Written:
                 plane = np.frombuffer(data, self.dtype).reshape(rows, columns)
                 yield _samples(plane) if self.is_colour else plane
 
-    def _read(self, file: IO[bytes], size: int) -> bytes:
+    def _read(self, file: _Source, size: int) -> bytes | memoryview:
         try:
             data = file.read(size)
         except (OSError, EOFError, zipfile.BadZipFile) as error:
@@ -130,10 +135,14 @@ class Written:
         return data
 
     @contextmanager
-    def _voxels(self) -> Iterator[IO[bytes]]:
+    def _voxels(self) -> Iterator[_Source]:
         if self.path.suffix == ".npz":
             with zipfile.ZipFile(self.path) as archive, archive.open("data.npy") as file:
                 _npy_header(self.path, file)
+                yield file
+        elif self.block_ends:
+            with opened_blocks(self.path, self.block_ends) as file:
+                self._read(file, self.offset)
                 yield file
         elif self.path.suffix == ".gz":
             with _igzip.open(self.path, "rb", threads=1) as file:
@@ -147,6 +156,8 @@ class Written:
 
 def _is_same_scale(one: Rescale, other: Rescale) -> bool:
     """Whether two scales are one when rounded to 32 bits, as NIfTI stores them."""
+    if one == other:
+        return True
     scales = np.array(
         [[one.slope, one.intercept], [other.slope, other.intercept]], dtype=np.float32
     )
@@ -157,18 +168,24 @@ def _samples(plane: NDArray[Any]) -> NDArray[Any]:
     return plane.view("u1").reshape(*plane.shape, 3)
 
 
-def read_back(path: Path) -> Written:
+def read_back(path: Path, block_ends: Sequence[int] = ()) -> Written:
     """Open a converted file.
+
+    Parameters
+    ----------
+    block_ends : sequence of int
+        Where blocks end in a file of `processor.gzip_file`, which is then read faster; a file of
+        another length is read as any other.
 
     Raises
     ------
     NotReadable
         It is no NIfTI or NPZ, or one whose values cannot be compared.
     """
-    return _npz(path) if path.suffix == ".npz" else _nifti(path)
+    return _npz(path) if path.suffix == ".npz" else _nifti(path, block_ends)
 
 
-def _nifti(path: Path) -> Written:
+def _nifti(path: Path, block_ends: Sequence[int]) -> Written:
     try:
         image = _nib.load(path)
     except (ImageFileError, HeaderDataError, EOFError, zipfile.BadZipFile) as error:
@@ -189,6 +206,7 @@ def _nifti(path: Path) -> Written:
         affine_ras=np.asarray(header.get_best_affine(), dtype=np.float64) if placed else None,
         spacing_mm=_three(header.get_zooms()),
         offset=int(voxels.offset),
+        block_ends=block_ends if is_of_blocks(path, block_ends) else (),
     )
 
 

@@ -60,13 +60,6 @@ def test_the_bytes_depend_neither_on_threads_nor_on_how_they_are_given():
     assert packed(data, threads=1) == packed(data, threads=4, piece=1_000_003)
 
 
-def test_blocks_share_their_history():
-    """Noise that repeats within the window compresses only where a block knows the one before."""
-    noise = np.random.default_rng(0).bytes(20_000)
-    data = noise * (4 * BLOCK_BYTES // len(noise))
-    assert len(packed(data, 6)) < len(data) / 40
-
-
 def test_the_program_gzip_takes_it(tmp_path):
     path = tmp_path / "a.gz"
     with opened(path, 1) as file:

@@ -307,6 +307,26 @@ def test_without_compression_the_file_is_plain_nifti(run, stack):
     assert [file.path.name for file in result.files] == ["x.nii"]
 
 
+def test_a_file_that_was_damaged_after_it_was_written_is_not_handed_on(
+    run, stack, tmp_path, monkeypatch
+):
+    """One byte of the compressed voxels: the file has its length still."""
+
+    def damaged(request):
+        made = convert.natively(request)
+        path = made.files[0].path
+        content = bytearray(path.read_bytes())
+        content[made.files[0].block_ends[-1] // 2] ^= 1
+        path.write_bytes(content)
+        return made
+
+    monkeypatch.setattr(convert, "_MAKERS", {"native": damaged})
+    noise = np.random.default_rng(0).integers(0, 4096, (512, 512), dtype=np.uint16)
+    result, _ = run(stack(3, pixels=noise), engine="native")
+    assert (result.state, result.reason) == ("refused", "x.nii.gz: damaged (BadGzipFile)")
+    assert not list((tmp_path / "out").iterdir())
+
+
 def test_what_does_not_match_is_kept_apart_with_the_report(run, stack, tmp_path, monkeypatch):
     """An engine that swaps two slices: its file must never be among the results."""
 

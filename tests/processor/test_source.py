@@ -125,3 +125,27 @@ def test_an_element_that_claims_far_more_than_there_is_is_noticed(instance, tmp_
     path.write_bytes(content[:start] + claim + content[start + 8 :])
     with pytest.raises(PixelDataError, match="the file ends within an element"):
         read_instance(path).frame()
+
+
+def test_what_steps_work_out_of_an_instance_is_worked_out_once(plain):
+    asked = []
+
+    def number(instance):
+        asked.append(instance)
+        return 7
+
+    assert (plain().once(number), len(asked)) == (7, 1)
+    one = plain()
+    assert [one.once(number), one.once(number)] == [7, 7]
+    assert asked[1:] == [one]
+
+
+def test_what_failed_is_tried_again(plain):
+    one = plain()
+
+    def fails(instance):
+        raise KeyError(instance.number)
+
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            one.once(fails)
