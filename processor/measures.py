@@ -202,13 +202,17 @@ def measure_dynamic(series: NDArray[Any], phase_axis: int | None) -> Measured:
     if not body.any():
         reason = "there is no body in the slice"
         return Measured({}, dict.fromkeys(("tsnr", "dvars_percent", "gsr"), reason))
+    level = float(mean[body].mean())
+    if level <= 0 or np.median(mean[body]) <= 0:
+        reason = "the body has no signal"
+        return Measured({}, dict.fromkeys(("tsnr", "dvars_percent", "gsr"), reason))
     deviation = pixels.std(axis=0, dtype=np.float64)[body]
     values: dict[str, float] = {}
     if np.all(deviation > 0):
         values["tsnr"] = float(np.median(mean[body] / deviation))
     changes = np.diff(pixels[:, body].astype(np.float64), axis=0)
     change = float(np.mean(np.sqrt(np.mean(changes**2, axis=1))))
-    values["dvars_percent"] = 100 * change / float(mean[body].mean())
+    values["dvars_percent"] = 100 * change / level
     missing = {} if "tsnr" in values else {"tsnr": "some pixels never change"}
     ghost = _ghost(mean, body, phase_axis)
     if isinstance(ghost, str):

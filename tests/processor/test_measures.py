@@ -104,6 +104,13 @@ def test_no_image_makes_a_measure_fail(shape, values, share):
     assert np.isfinite(structure(image, valid))
 
 
+def test_a_body_without_signal_says_that_it_cannot_be_measured():
+    image = np.rint(np.random.default_rng(1).normal(0, 9, (47, 68)) / 20)  # its mean is 0
+    told = measure_dynamic(np.stack([image] * 3), 0)
+    assert told.values == {}
+    assert set(told.not_measurable.values()) == {"the body has no signal"}
+
+
 def test_metal_and_a_body_at_the_edge_are_measured():
     image = np.where(disc(90), 40, -1000) + np.random.default_rng(1).normal(0, 5, ALL.shape)
     image[120:130, 120:130] = 4000
