@@ -119,6 +119,11 @@ $(VENV)/fuzz/bin/schemathesis: $(VENV)/.test
 fuzz-api: $(VENV)/fuzz/bin/schemathesis  ## Ask the page what its OpenAPI description allows, and not (6 minutes).
 	$(call step,pytest --timeout 1800 tests/web_status/test_api_fuzz.py)
 
+.PHONY: page-hour
+page-hour: $(VENV)/.test  ## Send an open page the 7,200 updates of an hour; it must not grow (minutes).
+	export SAFELIGHT_SWEEP=full
+	$(call step,pytest tests/web_status/test_browser_hour.py)
+
 .PHONY: schedules
 schedules: $(VENV)/.test  ## Deliver series in 1,000 orders to the watcher and compare what it closes (minutes).
 	export SAFELIGHT_SWEEP=full

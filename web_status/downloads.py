@@ -30,7 +30,7 @@ def add_downloads(app: web.Application) -> None:
     app.router.add_get(r"/outputs/{number:\d{1,18}}", output_file)
     app.router.add_get(r"/studies/{number:\d{1,18}}/workbook", workbook_file)
     app.router.add_get(r"/studies/{number:\d{1,18}}/report", report_file)
-    app.router.add_get(r"/studies/{number:\d{1,18}}/package", _package)
+    app.router.add_get(r"/studies/{number:\d{1,18}}/package", package_file)
 
 
 async def output_file(request: web.Request) -> web.StreamResponse:
@@ -69,7 +69,7 @@ async def report_file(request: web.Request) -> web.StreamResponse:
     return web.FileResponse(path, headers=headers)
 
 
-async def _package(request: web.Request) -> web.StreamResponse:
+async def package_file(request: web.Request) -> web.StreamResponse:
     """All results of a study as one ZIP, made while it is sent: no disk needs room for it."""
     number = int(request.match_info["number"])
     context = request.app[CONTEXT]
@@ -79,20 +79,22 @@ async def _package(request: web.Request) -> web.StreamResponse:
         )
     except NoLedger:
         raise NotInLedger(f"no study {number}") from None
-    pieces = archive_stream(members, context.settings.download_bytes_max)
-    try:
-        piece = await asyncio.to_thread(next, pieces, None)
-    except PackageError as error:
-        raise ActionRefused(f"{error}; `safelight package` makes larger ones") from error
     headers = {
         "Content-Type": "application/zip",
         "Content-Disposition": f'attachment; filename="study-{number}.zip"',
         "Cache-Control": "private, no-store",
     }
+    if request.method == "HEAD":  # nothing is made, and nobody has it
+        return web.Response(headers=headers)
+    pieces = archive_stream(members, context.settings.download_bytes_max)
+    try:
+        piece = await asyncio.to_thread(next, pieces, None)
+    except PackageError as error:
+        raise ActionRefused(f"{error}; `safelight package` makes larger ones") from error
     await record(request, "study downloaded", str(number))
     response = web.StreamResponse(headers=headers)
     await response.prepare(request)
-    while piece is not None and request.method != "HEAD":
+    while piece is not None:
         await response.write(piece)
         piece = await asyncio.to_thread(next, pieces, None)
     return response

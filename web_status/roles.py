@@ -56,8 +56,8 @@ class Needs:
         Whether a request shows that somebody is there. Pages ask by themselves for updates and
         pictures; that must not keep a session alive.
     is_upload
-        Whether it takes files or long texts, as ``multipart/form-data`` of the size that
-        ``[web]`` allows.
+        Whether it takes files or long texts, of the size that ``[web]`` allows: as
+        ``multipart/form-data`` on a page.
     """
 
     role: Role
@@ -92,18 +92,35 @@ ROUTES: Mapping[tuple[str, str], Needs] = MappingProxyType(
         ("POST", "/api/v1/retrieves/{number}/again"): Needs(Role.OPERATOR),
         ("POST", "/api/v1/retrieves/{number}/cancel"): Needs(Role.OPERATOR),
         ("GET", "/api/v1/retrieves/{number}/report"): Needs(Role.VIEWER),
+        ("GET", "/api/v1/rules"): Needs(Role.VIEWER),
+        ("GET", "/api/v1/rules/draft"): Needs(Role.ADMIN),
+        ("POST", "/api/v1/rules/draft"): Needs(Role.ADMIN, is_upload=True),
+        ("POST", "/api/v1/rules/draft/discard"): Needs(Role.ADMIN),
+        ("POST", "/api/v1/rules/draft/file"): Needs(Role.ADMIN),
+        ("POST", "/api/v1/rules/draft/replay"): Needs(Role.ADMIN, is_upload=True),
+        ("POST", "/api/v1/rules/draft/try"): Needs(Role.ADMIN, is_upload=True),
+        ("POST", "/api/v1/rules/force"): Needs(Role.ADMIN, is_upload=True),
+        ("GET", "/api/v1/rules/versions"): Needs(Role.ADMIN),
+        ("GET", "/api/v1/rules/versions/{number}"): Needs(Role.ADMIN),
+        ("POST", "/api/v1/rules/versions/{number}/force"): Needs(Role.ADMIN),
         ("POST", "/api/v1/search"): Needs(Role.OPERATOR),
         ("GET", "/api/v1/senders"): Needs(Role.VIEWER),
         ("GET", "/api/v1/series"): Needs(Role.VIEWER),
         ("GET", "/api/v1/series/{number}"): Needs(Role.VIEWER),
+        ("POST", "/api/v1/series/{number}/again"): Needs(Role.OPERATOR),
         ("GET", "/api/v1/series/{number}/decision"): Needs(Role.VIEWER),
         ("GET", "/api/v1/series/{number}/history"): Needs(Role.VIEWER),
         ("GET", "/api/v1/series/{number}/jobs"): Needs(Role.VIEWER),
         ("GET", "/api/v1/session"): Needs(Role.VIEWER),
         ("GET", "/api/v1/state"): Needs(Role.VIEWER),
+        ("GET", "/api/v1/studies"): Needs(Role.VIEWER),
         ("GET", "/api/v1/studies/{number}"): Needs(Role.VIEWER),
+        ("POST", "/api/v1/studies/{number}/again"): Needs(Role.OPERATOR),
+        ("POST", "/api/v1/studies/{number}/fetch"): Needs(Role.OPERATOR),
+        ("GET", "/api/v1/studies/{number}/package"): Needs(Role.VIEWER, names=True),
         ("GET", "/api/v1/studies/{number}/report"): Needs(Role.VIEWER, names=True),
         ("GET", "/api/v1/studies/{number}/workbook"): Needs(Role.VIEWER, names=True),
+        ("POST", "/api/v1/studies/search"): Needs(Role.VIEWER),
         ("GET", "/api/v1/system/about"): Needs(Role.ADMIN),
         ("GET", "/api/v1/system/check"): Needs(Role.ADMIN),
         ("POST", "/api/v1/system/check"): Needs(Role.ADMIN),

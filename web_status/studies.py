@@ -138,6 +138,36 @@ async def study_of(request: web.Request) -> StudyRow:
         raise NotInLedger(f"no study {number}") from None
 
 
+async def find_studies(
+    request: web.Request,
+    wanted: StudyFilter,
+    *,
+    before: int | None,
+    after: int | None,
+    limit: int = PAGE_SIZE,
+) -> StudyPage:
+    """A page of studies, without names where they are hidden from who asks.
+
+    Raises
+    ------
+    NamesHidden
+        A patient is looked for by somebody who may not see who they are.
+    """
+    if wanted.patient and is_veiled(request):
+        raise NamesHidden
+    if wanted.patient or wanted.accession:
+        await record(request, "studies searched")
+    try:
+        found = await request.app[LEDGER].ask(
+            lambda reader: reader.studies.page(wanted, before=before, after=after, limit=limit)
+        )
+    except NoLedger:
+        return StudyPage()
+    if is_veiled(request):
+        return replace(found, rows=tuple(map(without_names, found.rows)))
+    return found
+
+
 async def _list(request: web.Request) -> web.Response:
     """Page through the studies; an address that says whom it is about is refused."""
     if {"patient", "accession"} & set(request.query):
@@ -148,33 +178,18 @@ async def _list(request: web.Request) -> web.Response:
 async def _search(request: web.Request) -> web.Response:
     """Search; what tells of nobody is answered by the address of it."""
     asked = Asked.of(await form_of(request))
-    if asked.patient and is_veiled(request):
-        raise NamesHidden
     if not asked.is_personal:
         where = asked.address()
         return web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": where})
-    await record(request, "studies searched")
     return await _page(request, asked)
 
 
 async def _page(request: web.Request, asked: Asked) -> web.Response:
-    try:
-        found = await request.app[LEDGER].ask(
-            lambda reader: reader.studies.page(
-                asked.filter(),
-                before=_number(asked.before),
-                after=_number(asked.after),
-                limit=PAGE_SIZE,
-            )
-        )
-    except NoLedger:
-        found = StudyPage()
+    before, after = _number(asked.before), _number(asked.after)
     values = {
         "title": msgid("Studies"),
         "asked": asked,
-        "found": replace(found, rows=tuple(map(without_names, found.rows)))
-        if is_veiled(request)
-        else found,
+        "found": await find_studies(request, asked.filter(), before=before, after=after),
         "states": _STATES,
         "grades": tuple(GRADE_WORDS),
         "modalities": MODALITIES,

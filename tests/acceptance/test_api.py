@@ -81,3 +81,51 @@ def test_what_an_archive_hides_stays_in_it(site, stack, wait_until, tmp_path):
     assert upload(program, url, "outer.zip", within, wait_until)["refused"] == 1  # never unpacked
     assert not list(tmp_path.rglob("*evil*"))
     assert not list((node.data / "uploads").iterdir())
+
+
+def test_an_administrators_program_tries_rules_puts_them_in_force_and_undoes_it(
+    site, stack, wait_until
+):
+    node, program, url = site
+    node.run("user", "add", "ada", "--role", "admin", input="correct horse battery\n")
+    secret = node.run("user", "token", "ada", "rules").stdout.splitlines()[0]
+    olga, program.headers["Authorization"] = program.headers["Authorization"], f"Bearer {secret}"
+
+    def rules(path, asked=None):
+        if asked is None:
+            return program.get(f"{url}/rules{path}", timeout=20)
+        return program.post(f"{url}/rules{path}", json=asked, timeout=60)
+
+    packed = zip_of(*((path.name, path.read_bytes()) for path in stack(slices=6)))
+    upload(program, url, "study.zip", packed, wait_until)
+    node.wait_for_ended(1)
+    begun = rules("/draft").json()
+    drop = '[[rule]]\nname = "Few"\nmatch = { instances = { max = 9 } }\nthen = { drop = "few" }\n'
+    draft = {"text": drop + begun["text"], "mark": begun["mark"]}
+    assert rules("/draft", draft).json()["may_force"] is True
+    tried = rules("/draft/try", {**draft, "series": 1}).json()
+    assert (tried["draft"]["outcome"], tried["in_force"]["outcome"]) == ("drop", "process")
+    said = tried["draft"]["rules"][0]
+    assert (said["rule"], said["verdict"]) == ("Few", "yes")
+    changes = rules("/draft/replay", draft).json()["changes"]
+    assert [(one["kind"], one["count"]) for one in changes] == [("drop", 1)]
+
+    forced = rules("/force", draft)
+    assert forced.status_code == 200, forced.text
+    assert rules("").json()["items"][0]["name"] == "Few"
+    assert rules("/draft").json()["text"] == draft["text"]
+    late = rules("/force", {"text": "# theirs", "mark": draft["mark"]})
+    assert (late.status_code, "have changed since" in late.json()["detail"]) == (409, True)
+
+    versions = rules("/versions").json()
+    latest, first = versions["items"][0], versions["items"][-1]
+    assert (latest["id"], latest["by"], first["by"]) == (forced.json()["number"], "ada", None)
+    undone = rules(f"/versions/{first['id']}/force", {"mark": versions["mark"]})
+    assert undone.status_code == 200, undone.text
+    assert "Few" not in [one["name"] for one in rules("").json()["items"]]
+    audit = [json.loads(line) for line in (node.data / "audit.log").read_text().splitlines()]
+    told = [(one["action"], one["user"], one["token"], one["target"]) for one in audit]
+    for number in (forced.json()["number"], undone.json()["number"]):
+        assert ("rules put in force", "ada", "rules", f"version {number}") in told
+    program.headers["Authorization"] = olga
+    assert rules("/draft").status_code == 403

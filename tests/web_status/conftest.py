@@ -40,6 +40,7 @@ from listener.watcher import Findings
 from processor.model import JobResult, Output, StepResult
 from processor.report import ReportedStudy, write_report
 from rules.model import Decision, Reason, Rule, RuleReason, Step
+from rules.texts import RuleText
 from safelight.config import load_config
 from safelight.page_rules import PageRules
 from web_status import passwords
@@ -508,6 +509,7 @@ def tell_everything(chronicle):
         chronicle.decide(chronicle.close(series="1.2.6"), outcome="hold")
         chronicle.arrive(series="1.2.7")
         chronicle._ledger.retrieves.add(RetrieveOrder("key", "main", ("A1", "A2"), name="knees"))
+        chronicle._ledger.rule_loads.record(0, (RuleText("rules.toml", ""),))
 
     return tell
 

@@ -17,7 +17,8 @@ from itertools import product
 import pytest
 
 from ledger.retrieve_records import RetrieveOrder
-from web_status import access, ordering, uploads
+from rules.texts import RuleText
+from web_status import access, drafting, ordering, uploads
 from web_status import app as page_app
 from web_status.api import operation
 from web_status.node import Upload
@@ -34,7 +35,10 @@ EVIL = "<script>alert(1)</script>^<img src=x onerror=alert(2)>"
 
 @dataclass(frozen=True)
 class Deed:
-    """A good request to change something: what it says, what comes of it, and its audit line."""
+    """A good request to change something: what it says, what comes of it, and its audit line.
+
+    `action` is empty for what changes nothing of the node: that is tested, too.
+    """
 
     status: int
     action: str
@@ -46,9 +50,16 @@ def files(name: str, content: bytes) -> tuple[bytes, str]:
     return form(("files", name, content))
 
 
+def draft(text: str, **more: str) -> tuple[bytes, str]:
+    return form(*((name, None, value.encode()) for name, value in {"text": text, **more}.items()))
+
+
+# No daemon is here to take rules, and no instance to try them on: that they are tried and put in
+# force, and who did it, is tested in tests/acceptance. "" is in force; a draft of that is none.
 DEEDS = {
     "/jobs/1/cancel": Deed(303, "job cancelled"),
     "/jobs/1/resend": Deed(303, "job sent again"),
+    "/language": Deed(303, "", b"language=en"),  # a cookie of the browser
     "/login": Deed(303, "login", b"name=ada&password=correct+horse+battery"),
     "/logout": Deed(303, "logout"),
     "/network/1/echo": Deed(303, "echo sent"),
@@ -57,7 +68,19 @@ DEEDS = {
     "/retrieves/plan": Deed(200, "retrieve tried out", b"accessions=A1"),
     "/retrieves/1/again": Deed(303, "retrieve tried again"),
     "/retrieves/1/cancel": Deed(303, "retrieve cancelled"),
+    "/rules/draft": Deed(200, "rules draft begun", *draft("# x")),
+    "/rules/draft/discard": Deed(303, "rules draft discarded", *draft("")),
+    "/rules/draft/file": Deed(303, "rules draft begun", *draft("")),
+    "/rules/draft/rebase": Deed(303, "rules draft begun", *draft("# x")),
+    "/rules/draft/replay": Deed(200, "rules replayed", *draft("")),
+    "/rules/draft/try": Deed(200, "rules draft begun", *draft("# x", series="1")),
+    "/rules/force": Deed(409, "rules not put in force", *draft("")),
+    "/rules/versions/1/force": Deed(409, "rules not put in force"),
     "/search": Deed(200, "PACS searched", b"accession=A1"),
+    "/series/1/again": Deed(303, "series processed again"),
+    "/studies": Deed(200, "studies searched", b"accession=A1"),
+    "/studies/1/again": Deed(303, "study processed again"),
+    "/studies/1/fetch": Deed(303, "missing instances ordered"),
     "/system/check": Deed(303, "ledger checked"),
     "/system/pause": Deed(303, "processing paused"),
     "/system/resume": Deed(303, "processing resumed", b"processor=convert"),
@@ -70,7 +93,20 @@ DEEDS = {
     "/api/v1/retrieves/plan": Deed(200, "retrieve tried out", b'{"accessions": ["A1"]}', JSON),
     "/api/v1/retrieves/1/again": Deed(204, "retrieve tried again"),
     "/api/v1/retrieves/1/cancel": Deed(204, "retrieve cancelled"),
+    "/api/v1/rules/draft": Deed(200, "rules draft begun", b'{"text": "# x", "mark": ""}', JSON),
+    "/api/v1/rules/draft/discard": Deed(204, "rules draft discarded"),
+    "/api/v1/rules/draft/file": Deed(200, "rules draft begun"),
+    "/api/v1/rules/draft/replay": Deed(200, "rules replayed", b'{"text": "", "mark": ""}', JSON),
+    "/api/v1/rules/draft/try": Deed(
+        409, "rules draft begun", b'{"text": "# x", "mark": "", "series": 1}', JSON
+    ),
+    "/api/v1/rules/force": Deed(409, "rules not put in force", b'{"text": "", "mark": "x"}', JSON),
+    "/api/v1/rules/versions/1/force": Deed(409, "rules not put in force", b'{"mark": "x"}', JSON),
     "/api/v1/search": Deed(200, "PACS searched", b'{"accession": "A1"}', JSON),
+    "/api/v1/series/1/again": Deed(204, "series processed again"),
+    "/api/v1/studies/1/again": Deed(204, "study processed again"),
+    "/api/v1/studies/1/fetch": Deed(201, "missing instances ordered"),
+    "/api/v1/studies/search": Deed(200, "studies searched", b'{"accession": "A1"}', JSON),
     "/api/v1/system/check": Deed(202, "ledger checked"),
     "/api/v1/system/pause": Deed(204, "processing paused", b"{}", JSON),
     "/api/v1/system/resume": Deed(204, "processing resumed", b"{}", JSON),
@@ -95,6 +131,7 @@ def full(page, chronicle, users):
     """A page with something behind each of its addresses."""
     chronicle.workbook(chronicle.whole_series(1), b"x")
     chronicle._ledger.retrieves.add(RetrieveOrder("key", "main", ("A1",)))
+    chronicle._ledger.rule_loads.record(0, (RuleText("rules.toml", ""),))
     page.context.kept.uploads.append(Upload(1, "", "", 1, 1))
     return page
 
@@ -106,8 +143,9 @@ def audit(page) -> list[dict[str, str]]:
 
 def deeds_done(page) -> tuple[object, ...]:
     """Everything that shows that something was done."""
-    kept, actions = page.context.kept, page.context.actions
-    return len(actions.deeds), len(kept.uploads), len(kept.echoes), kept.check, len(audit(page))
+    kept, actions, drafts = page.context.kept, page.context.actions, page.context.data / "rules"
+    found = (len(actions.deeds), len(kept.uploads), len(kept.echoes), kept.check)
+    return *found, sorted(path.name for path in drafts.rglob("*.json")), len(audit(page))
 
 
 def test_every_route_has_its_rows():
@@ -121,8 +159,20 @@ def test_what_is_done_is_in_the_audit_trail_with_who_did_it(full, log_in, path):
     before = len(audit(full))
     answer = full.get(path, "POST", deed.body, Content_Type=deed.kind, **headers)
     assert answer.status == deed.status, answer.text
-    (line,) = audit(full)[before:]
-    assert (line["action"], line["user"], line["address"]) == (deed.action, "ada", "127.0.0.1")
+    found = [(line["action"], line["user"], line["address"]) for line in audit(full)[before:]]
+    assert found == ([(deed.action, "ada", "127.0.0.1")] if deed.action else [])
+
+
+@pytest.mark.parametrize("path", [path for path, deed in DEEDS.items() if not deed.action])
+def test_what_is_not_in_the_audit_trail_changes_nothing_here(full, log_in, path):
+    def everything():
+        return {file: file.read_bytes() for file in full.context.data.rglob("*") if file.is_file()}
+
+    deed, headers = DEEDS[path], log_in(full, "ada")
+    before = everything(), deeds_done(full)
+    answer = full.get(path, "POST", deed.body, Content_Type=deed.kind, **headers)
+    assert answer.status == deed.status, answer.text
+    assert (everything(), deeds_done(full)) == before
 
 
 @pytest.mark.parametrize("path", [path for path in DEEDS if path.startswith("/api/")])
@@ -287,7 +337,7 @@ def test_who_sends_a_body_slowly_is_cut_off_on_every_route(
     """Row 74. Headers that come slowly: test_login.py."""
     for module, name in (
         *((access, "_FORM_SECONDS"), (operation, "_BODY_SECONDS"), (ordering, "_SECONDS")),
-        *((uploads, "_SILENCE_SECONDS"), (page_app, "_LINGERING_SECONDS")),
+        *((drafting, "_SECONDS"), (uploads, "_SILENCE_SECONDS"), (page_app, "_LINGERING_SECONDS")),
     ):
         monkeypatch.setattr(module, name, 0.2)
     page = serve_page()

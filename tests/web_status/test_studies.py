@@ -216,6 +216,20 @@ def test_all_results_of_a_study_come_as_one_zip(page, chronicle, context, olga):
     assert audited(context)[-1] == ("olga", "study downloaded", "1")
 
 
+def test_who_asks_only_whether_there_is_a_zip_has_not_downloaded_it(
+    page, chronicle, context, olga, monkeypatch
+):
+    def made(*_given):
+        raise AssertionError("it was made")
+
+    monkeypatch.setattr("web_status.downloads.archive_stream", made)
+    chronicle.whole_series(2)
+    answer = page.get("/studies/1/package", "HEAD", **olga)
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "application/zip")
+    assert page.get("/studies/2/package", "HEAD", **olga).status == 404
+    assert "study downloaded" not in [action for _, action, _ in audited(context)]
+
+
 def test_superseded_results_and_packages_are_not_in_the_zip(page, chronicle, context, olga):
     chronicle.whole_series(2)
     chronicle.arrive()

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from web_status.access import in_time
 from web_status.api.problems import Fault, problem
+from web_status.context import CONTEXT
 from web_status.roles import ROUTES, Needs
 
 PREFIX = "/api/v1"
@@ -20,6 +21,7 @@ NUMBER = r"{number:\d{1,18}}"
 _PATTERN = re.compile(r":[^{}]*(?:\{[^{}]*\}[^{}]*)*(?=\})")
 _JSON = "application/json"
 _BODY_SECONDS = 20.0
+_TEXT_BODY_BYTES_MAX = 4 << 20  # of a long text, which JSON writes longer
 _WRONG = "What was sent is not what is expected here. Nothing was done."
 
 
@@ -134,18 +136,21 @@ async def _given(operation: Operation, request: web.Request) -> tuple[BaseModel,
         flat = {name: each[0] if len(each) == 1 else each for name, each in values.items()}
         return (operation.query.model_validate(flat),)
     if operation.body is not None:
-        return (operation.body.model_validate_json(await _json(request), strict=True),)
+        return (operation.body.model_validate_json(await _json(operation, request), strict=True),)
     return ()
 
 
-async def _json(request: web.Request) -> bytes:
+async def _json(operation: Operation, request: web.Request) -> bytes:
     """The body; an empty one stands for an object without fields.
 
     Raises
     ------
-    HTTPUnsupportedMediaType, HTTPRequestTimeout
-        It is of another type, or does not come.
+    HTTPUnsupportedMediaType, HTTPRequestEntityTooLarge, HTTPRequestTimeout
+        It is of another type, too large, or does not come.
     """
+    if operation.needs.is_upload:
+        upload_max = request.app[CONTEXT].settings.upload_bytes_max
+        request = request.clone(client_max_size=min(upload_max, _TEXT_BODY_BYTES_MAX))
     async with in_time(_BODY_SECONDS):
         body = await request.read()
     if body and request.content_type != _JSON:

@@ -5,7 +5,7 @@ import json
 from aiohttp import web
 
 from web_status.access import render
-from web_status.api import network, node, outputs, retrieves, series, uploads
+from web_status.api import network, node, outputs, retrieves, rules, series, studies, uploads
 from web_status.api.openapi import description
 from web_status.api.operation import PREFIX, Operation, handler_of
 from web_status.context import CONTEXT
@@ -13,10 +13,12 @@ from web_status.context import CONTEXT
 OPERATIONS: tuple[Operation, ...] = (
     *node.OPERATIONS,
     *series.OPERATIONS,
+    *studies.OPERATIONS,
     *outputs.OPERATIONS,
     *retrieves.OPERATIONS,
     *network.OPERATIONS,
     *uploads.OPERATIONS,
+    *rules.OPERATIONS,
 )
 
 

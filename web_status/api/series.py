@@ -1,4 +1,4 @@
-"""Series, studies and jobs for programs."""
+"""Series and jobs for programs."""
 
 from typing import Any, Literal
 
@@ -9,9 +9,8 @@ from ledger.reader import LedgerReader
 from ledger.rows import JobRow, SeriesRow
 from web_status import deeds
 from web_status.api.models import Answer, PageAnswer, PageAsked
-from web_status.api.operation import NUMBER, Files, Operation
+from web_status.api.operation import NUMBER, Operation
 from web_status.api.reading import ask, ask_or, number_of
-from web_status.downloads import report_file, workbook_file
 
 State = Literal["arriving", "waiting", "processing", "done", "kept", "dropped", "attention"]
 JobState = Literal["queued", "running", "done", "dead", "cancelled"]
@@ -57,15 +56,6 @@ class SeriesPage(PageAnswer):
     """A part of the list of series."""
 
     items: tuple[Series, ...]
-
-
-class Study(Answer):
-    """A study with its series."""
-
-    id: int
-    has_workbook: bool
-    """Whether its workbook and its report are there."""
-    series: tuple[Series, ...]
 
 
 class Condition(Answer):
@@ -214,22 +204,9 @@ async def list_series_jobs(request: web.Request) -> Jobs:
     return Jobs(items=tuple(map(Job.model_validate, found[1])))
 
 
-async def get_study(request: web.Request) -> Study:
-    """One study with its series."""
-    number = number_of(request)
-    rows = await ask(request, lambda reader: reader.study_series(number))
-    items = tuple(map(Series.model_validate, rows))
-    return Study(id=number, has_workbook=rows[0].workbook is not None, series=items)
-
-
-async def get_study_report(request: web.Request) -> web.StreamResponse:
-    """The report of a study, one page that is complete in itself."""
-    return await report_file(request)
-
-
-async def get_study_workbook(request: web.Request) -> web.StreamResponse:
-    """The metadata workbook of a study."""
-    return await workbook_file(request)
+async def decide_series_again(request: web.Request) -> None:
+    """Decide a series anew by the rules in force, and process it by that."""
+    await deeds.decide_series_again(request, number_of(request))
 
 
 async def list_jobs(request: web.Request, asked: JobsAsked) -> JobsPage:
@@ -273,14 +250,7 @@ OPERATIONS = (
     Operation("GET", f"/series/{NUMBER}/decision", get_decision, Decision),
     Operation("GET", f"/series/{NUMBER}/history", get_history, History),
     Operation("GET", f"/series/{NUMBER}/jobs", list_series_jobs, Jobs),
-    Operation("GET", f"/studies/{NUMBER}", get_study, Study),
-    Operation("GET", f"/studies/{NUMBER}/report", get_study_report, Files(("text/html",))),
-    Operation(
-        "GET",
-        f"/studies/{NUMBER}/workbook",
-        get_study_workbook,
-        Files(("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",)),
-    ),
+    Operation("POST", f"/series/{NUMBER}/again", decide_series_again),
     Operation("GET", "/jobs", list_jobs, JobsPage, JobsAsked),
     Operation("GET", f"/jobs/{NUMBER}", get_job, Job),
     Operation("POST", f"/jobs/{NUMBER}/resend", resend_job),
