@@ -265,11 +265,28 @@ def _join(child: _Child) -> None:
 
 def is_running(data: Path) -> bool:
     """Whether a daemon has the data folder."""
+    return running_pid(data) is not None
+
+
+def running_pid(data: Path) -> int | None:
+    """The process number of the daemon that has the data folder; nothing is changed there.
+
+    Raises
+    ------
+    OSError
+        We may not look.
+    """
     try:
-        os.close(lock_data(data))
-    except SpoolInUse:
-        return True
-    return False
+        descriptor = os.open(data / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return int(os.read(descriptor, 20) or b"0")
+    finally:
+        os.close(descriptor)
+    return None
 
 
 def lock_data(data: Path) -> int:

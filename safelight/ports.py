@@ -49,6 +49,22 @@ def free_port(host: str, wanted: int) -> int:
     raise PortInUse(f"no port from {wanted} to {wanted + 99} is free")
 
 
+def is_held_by(port: int, pid: int) -> bool:
+    """Whether a process or one of its descendants listens on `port`.
+
+    Raises
+    ------
+    psutil.Error
+        It is gone, or we may not see what it has.
+    """
+    process = psutil.Process(pid)
+    return any(
+        connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+        for one in (process, *process.children(recursive=True))
+        for connection in one.net_connections("tcp")
+    )
+
+
 def _owner(port: int) -> str:
     """The process that listens on `port`; other users' processes are hidden from us."""
     try:
