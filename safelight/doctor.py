@@ -18,7 +18,7 @@ from safelight.doctor_moving import moved
 from safelight.doctor_site import Site
 from safelight.version import __version__
 
-CHECKS: Mapping[Group, Callable[[Site], Iterator[Finding]]] = MappingProxyType(
+_CHECKS: Mapping[Group, Callable[[Site], Iterator[Finding]]] = MappingProxyType(
     {
         "configuration": program.configuration,
         "packages": program.packages,
@@ -69,7 +69,7 @@ def doctor(site: Site, groups: Collection[Group], *, move: bool, as_json: bool) 
 def _examined(
     site: Site, groups: Collection[Group], *, move: bool
 ) -> Iterator[tuple[Group, Finding]]:
-    for group, check in CHECKS.items():
+    for group, check in _CHECKS.items():
         if group in groups:
             yield from ((group, finding) for finding in check(site))
     if "pacs" in groups:

@@ -22,6 +22,7 @@ _WRITES = 20
 _WRITING_SECONDS = 3.0
 _INODES_MIN = 0.05
 _QUEUES_MIN = 16
+_SPARE = 1.2
 _LIMITS = Path("/proc/sys/fs/inotify")
 _NETWORK = ("nfs", "cifs", "smb", "9p")
 _MEMORY = ("tmpfs", "ramfs")
@@ -123,9 +124,10 @@ def inotify(site: Site) -> Iterator[Finding]:
     except (OSError, ValueError):
         yield warning("the limits cannot be read", "is /proc mounted?")
         return
-    needed = sum(1 for _ in os.walk(instances))
+    # One for the root, each study and each series.
+    needed = 1 + sum(1 for level in ("*", "*/*") for _ in instances.glob(level))
     told = f"{watches:,} folders can be watched, the spool has {needed:,}; {queues} queues"
-    if needed * 1.2 > watches:
+    if needed * _SPARE > watches:
         yield _raised(told, "max_user_watches", max(524_288, 4 * needed))
     elif queues < _QUEUES_MIN:
         yield _raised(told, "max_user_instances", 128)

@@ -158,7 +158,7 @@ def _not_arrived(
     if refused:
         return problem(
             f"{pacs.name}: the daemon refused what C-MOVE sent: {refused[-1]}",
-            "change [[dicom.accept]], or what the PACS calls us",
+            "let it in by [[dicom.accept]], or correct what it calls; the log says more",
         )
     outcome.require_performed()
     if outcome.is_partial:

@@ -54,7 +54,6 @@ def kept(node):
 
 def test_a_node_that_is_well_moves_one_instance_and_a_second_time_the_same(site):
     node, pacs = site()
-
     page = node.web.rpartition(":")[2]
 
     code, findings = examined(node, "--move")
