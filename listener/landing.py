@@ -52,7 +52,7 @@ class Landing(FileSystemEventHandler):
         What happens in `others`, which are folders too, only wakes.
         """
         folders = (spool.journal, *others)
-        reason = _why_polling(watch, spool.instances)
+        reason = why_polling(watch, spool.instances)
         if reason is None:
             try:
                 self._observer = self._started(Observer(), spool.instances, folders)
@@ -102,17 +102,17 @@ class Landing(FileSystemEventHandler):
         return taken
 
 
-def _why_polling(watch: str, folder: Path) -> str | None:
+def why_polling(watch: str, folder: Path) -> str | None:
     """Why events cannot be relied on for `folder`; None where they can."""
     if watch == "polling":
         return "as configured"
-    kind = _filesystem(folder)
+    kind = filesystem_of(folder)
     if watch == "auto" and kind.startswith(_WITHOUT_EVENTS):
         return f"{kind} sends no events of other machines"
     return None
 
 
-def _filesystem(folder: Path) -> str:
+def filesystem_of(folder: Path) -> str:
     """The type of the filesystem that `folder` is on, as the kernel names it."""
     mounts = {part.mountpoint: part.fstype for part in psutil.disk_partitions(all=True)}
     above = (str(parent) for parent in (folder.absolute(), *folder.absolute().parents))

@@ -30,7 +30,7 @@ _PLAIN = (
 
 def serve(config: Config) -> None:
     """Run the daemon until it is told to stop."""
-    rules = _read_site(config)
+    rules = read_site(config)
 
     def announce() -> None:
         dicom = config.dicom
@@ -49,7 +49,7 @@ def serve(config: Config) -> None:
 
 def check(config: Config, file: Path | None) -> None:
     """Say where the configuration comes from and that it and the rules are good."""
-    rules = _read_site(config)
+    rules = read_site(config)
     click.echo(f"configuration: {file or 'embedded defaults'}")
     click.echo(f"DICOM          {config.dicom.ae_title} @ {config.dicom.host}:{config.dicom.port}")
     if config.dicom.tls is not None:
@@ -86,7 +86,7 @@ def _check_page(config: Config) -> None:
         raise ConfigError(f"configuration: [web] {error}") from error
 
 
-def _read_site(config: Config) -> tuple[Rule, ...]:
+def read_site(config: Config) -> tuple[Rule, ...]:
     """The site's rules, once its certificates and metadata templates are known to be usable."""
     try:
         if config.dicom.tls is not None:

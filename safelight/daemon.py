@@ -201,16 +201,28 @@ def _has_terminal() -> bool:
 
 def is_running(data: Path) -> bool:
     """Whether a daemon has the data folder."""
+    return running_pid(data) is not None
+
+
+def running_pid(data: Path) -> int | None:
+    """The process number of the daemon that has the data folder; nothing is changed there.
+
+    Raises
+    ------
+    OSError
+        We may not look.
+    """
     try:
-        os.close(lock_data(data))
-    except SpoolInUse:
-        return True
-    return False
-
-
-def daemon_process(data: Path) -> int | None:
-    """The number of the daemon's process that has the data folder; None where none has."""
-    return int((data / "lock").read_text(encoding="ascii")) if is_running(data) else None
+        descriptor = os.open(data / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return int(os.read(descriptor, 20) or b"0")
+    finally:
+        os.close(descriptor)
+    return None
 
 
 def lock_data(data: Path) -> int:

@@ -49,6 +49,34 @@ def free_port(host: str, wanted: int) -> int:
     raise PortInUse(f"no port from {wanted} to {wanted + 99} is free")
 
 
+def is_held_by(port: int, pid: int) -> bool:
+    """Whether a process or one of its descendants listens on `port`.
+
+    Raises
+    ------
+    psutil.Error
+        It is gone, or we may not see what it has.
+    """
+    process = psutil.Process(pid)
+    return any(_listens(one, port) for one in (process, *process.children(recursive=True)))
+
+
+def is_held_by_systemd(port: int) -> bool:
+    """Whether systemd listens on `port` for a service; False too where we may not see it."""
+    try:
+        init = psutil.Process(1)
+        return init.name() == "systemd" and _listens(init, port)
+    except psutil.Error:
+        return False
+
+
+def _listens(process: psutil.Process, port: int) -> bool:
+    return any(
+        connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+        for connection in process.net_connections("tcp")
+    )
+
+
 def _owner(port: int) -> str:
     """The process that listens on `port`; other users' processes are hidden from us."""
     try:

@@ -9,7 +9,7 @@ import click
 from ledger.reader import LedgerReader
 from ledger.rows import RuleLoadRow
 from safelight.config import Config
-from safelight.daemon import daemon_process
+from safelight.daemon import running_pid
 from safelight.errors import NotAnswered, RulesRefused
 
 _ANSWER_SECONDS = 60.0
@@ -26,7 +26,7 @@ def reload(config: Config) -> None:
     RulesRefused
         They cannot be read, and those before stay in force.
     """
-    process = daemon_process(config.storage.data)
+    process = running_pid(config.storage.data)
     if process is None:
         raise NotAnswered(
             f"no daemon runs with {config.storage.data}; it reads them when it starts"

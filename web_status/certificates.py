@@ -6,12 +6,14 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
+from listener.settings import TlsSettings
+from listener.tls import server_context
 from web_status.context import CONTEXT
-from web_status.serving import tls_context
 from web_status.settings import WebSettings
 
 logger = logging.getLogger(__name__)
@@ -30,7 +32,7 @@ def certificate_warning(settings: WebSettings) -> str | None:
     TlsUnusable
         Certificate or private key cannot be used.
     """
-    return _warning(_end_of_certificate(settings))
+    return _warning(_end_of_page(settings))
 
 
 def _warning(end: datetime | None) -> str | None:
@@ -45,19 +47,28 @@ def _warning(end: datetime | None) -> str | None:
     return None
 
 
-def _end_of_certificate(settings: WebSettings) -> datetime | None:
+def _end_of_page(settings: WebSettings) -> datetime | None:
+    if settings.certificate is None or settings.private_key is None:
+        return None
+    return end_of_certificate(settings.certificate, settings.private_key)
+
+
+def end_of_certificate(certificate: Path, private_key: Path) -> datetime | None:
     """When it ends; of one that has, some time that is past. None where it cannot be told.
 
     The standard library shows the dates of a certificate only to who verified it in a handshake:
     so here are both ends of one, in memory, and the certificate is its own authority.
+
+    Raises
+    ------
+    TlsUnusable
+        Certificate or private key cannot be used.
     """
-    server = tls_context(settings)
-    if server is None:
-        return None
+    server = server_context(TlsSettings(certificate, private_key))
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    client.load_verify_locations(settings.certificate)
+    client.load_verify_locations(certificate)
     try:
         found = _shaken_hands(client, server)
     except ssl.SSLCertVerificationError as error:
@@ -90,7 +101,7 @@ async def certificate_watched(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _watch(settings: WebSettings) -> None:
-    end = _end_of_certificate(settings)  # of the one that is served: a new file needs a restart
+    end = _end_of_page(settings)  # of the one that is served: a new file needs a restart
     while end is not None:
         warning = _warning(end)
         if warning is not None:

@@ -17,10 +17,12 @@ from rules.parse import RULE_KEYS, parse_rules
 from rules.texts import RuleText
 from safelight.cli import cli
 from safelight.config import SEED_NAMES, Config
+from safelight.doctor_findings import GROUPS
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
 RULES = (ROOT / "docs" / "rules.md").read_text()
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 README = (ROOT / "README.md").read_text()
 
 
@@ -72,6 +74,11 @@ def test_every_command_is_in_the_readme(command):
 @pytest.mark.parametrize("command", cli.commands["rules"].commands)
 def test_every_command_about_rules_is_explained(command):
     assert f"safelight rules {command}" in RULES
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_group_of_the_doctor_is_explained(group):
+    assert re.search(rf"^\| `{group}` \|", OPERATIONS, re.MULTILINE)
 
 
 COMMANDS = [*cli.commands.values(), *cli.commands["rules"].commands.values()]
