@@ -20,6 +20,7 @@ from web_status.context import CONTEXT
 from web_status.diffs import DiffLine, difference
 from web_status.drafts import Draft, Drafts
 from web_status.errors import ActionRefused
+from web_status.languages import msgid
 from web_status.ledger_thread import LEDGER
 from web_status.rule_desk import Flaw, Replay, RuleDesk, RulesChanged, Standing, Trial
 from web_status.threads import in_own_thread
@@ -84,7 +85,7 @@ async def _try(request: web.Request) -> web.Response:
     given = await _fields(request)
     draft, series = await _kept(request, given), given.get("series", "").strip()
     if not (series.isascii() and series.isdecimal() and len(series) <= 18):
-        return await _page(request, draft, Shown("Give the number of a series.", series))
+        return await _page(request, draft, Shown(msgid("Give the number of a series."), series))
     work = partial(_desk(request).try_on, draft.text, int(series))
     return await _tried(request, draft, work, lambda trial: Shown(series=series, trial=trial))
 
@@ -224,7 +225,7 @@ async def _page(
     draft = draft or Draft(standing.text, standing.mark)
     flaw = await asyncio.to_thread(desk.flaw, draft.text)
     values: dict[str, object] = {
-        "title": "Draft of the rules",
+        "title": msgid("Draft of the rules"),
         "draft": draft,
         "standing": standing,
         "shown": shown,

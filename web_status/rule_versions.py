@@ -13,6 +13,7 @@ from web_status.context import CONTEXT
 from web_status.diffs import difference
 from web_status.drafting import PUT_IN_FORCE, put_in_force
 from web_status.errors import ActionRefused
+from web_status.languages import msgid
 from web_status.ledger_thread import LEDGER
 
 
@@ -39,7 +40,11 @@ async def _list(request: web.Request) -> web.Response:
         found = ()
     by = await asyncio.to_thread(request.app[DOOR].audit.users_of, PUT_IN_FORCE)
     versions = tuple(ShownVersion(one, by.get(f"version {one.id}")) for one in found)
-    values = {"title": "Versions of the rules", "versions": versions, "mark": await _mark(request)}
+    values = {
+        "title": msgid("Versions of the rules"),
+        "versions": versions,
+        "mark": await _mark(request),
+    }
     return render("versions.html", request, values)
 
 
@@ -54,7 +59,7 @@ async def _one(request: web.Request) -> web.Response:
         )
     )
     values = {
-        "title": "Version of the rules",
+        "title": msgid("Version of the rules"),
         "version": version,
         "changes": difference("" if before is None else before.text, version.text),
         "is_in_force": version.id == latest.id,
