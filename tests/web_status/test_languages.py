@@ -35,7 +35,8 @@ keep = { results_days = 90 }
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 LETTERS = re.compile(r"[A-Za-z]{2}")
 PLACE = re.compile(r"%\(\w+\)[sd]|\{\w+\}|%%|<[^>]+>")
-SHOWN_ATTRIBUTES = {"aria-label", "alt", "title", "placeholder", "data-label", "data-words"}
+DATA = {"data-words", "data-wait", "data-lost"}
+SHOWN_ATTRIBUTES = {"aria-label", "alt", "title", "placeholder", "data-label", *DATA}
 NAMES = {"Safelight", "PACS", "C-MOVE", "C-GET", "DICOMweb"}
 NOT_SHOWN = {
     *("good", "bad", "warn", "calm", "busy", "old", "admins", "true", "false", "UPLOAD"),
@@ -308,6 +309,15 @@ def test_a_page_says_what_it_shows_in_chinese(page, chronicle, path, words):
     chronicle._ledger.rule_loads.record(1, (RuleText("rules.toml", RULES),))
     text = page.get(path, Accept_Language="zh").text
     assert [each for each in words if each not in text] == []
+
+
+@pytest.mark.parametrize("path", ["/", "/studies", "/studies/1", "/series/1"])
+def test_that_a_patient_is_hidden_is_said_in_chinese(page, chronicle, users, log_in, path):
+    chronicle.arrive()
+    headers = log_in(page, "victor")
+    text = page.get(path, Cookie=headers["Cookie"], Accept_Language="zh").text
+    assert text.count("（已隐藏）") >= 2  # name and ID
+    assert "(hidden)" not in text
 
 
 def test_who_is_not_logged_in_is_asked_to_in_their_language(page, users):
