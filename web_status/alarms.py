@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ledger.rows import Overview
 from processor.words import count
+from web_status.languages import msgid
 from web_status.network import Silence
 from web_status.node import Condition
 
@@ -18,7 +19,7 @@ class Alarm:
     tone
         ``bad`` for what stands still or is lost on the way, ``warn`` for the rest.
     what, remedy
-        What is the case, and what to do about it.
+        What is the case, and what to do about it; in English, told where they are shown.
     link, link_words
         Where to look; empty where there is no such place.
     """
@@ -43,17 +44,22 @@ def _of_the_node(condition: Condition, *, is_full: bool) -> Iterator[Alarm]:
         yield Alarm(
             "bad",
             words,
-            "What was paused by a person goes on when one says so, under System or with"
-            " `safelight resume`. What waits for the disk goes on by itself once there is room.",
+            msgid(
+                "What was paused by a person goes on when one says so, under System or with"
+                " `safelight resume`. What waits for the disk goes on by itself once there is room."
+            ),
             "/system#queue",
-            "see the queue",
+            msgid("see the queue"),
         )
     if is_full:
         yield Alarm(
             "bad",
-            "The disk is nearly full",
-            "Free space on the disk of the data folder, or give rules a shorter retention. Nothing"
-            " that was acknowledged is lost: senders are refused before the disk is full.",
+            msgid("The disk is nearly full"),
+            msgid(
+                "Free space on the disk of the data folder, or give rules a shorter retention."
+                " Nothing that was acknowledged is lost: senders are refused before the disk is"
+                " full."
+            ),
         )
 
 
@@ -61,11 +67,13 @@ def _of_series(overview: Overview) -> Iterator[Alarm]:
     if overview.attention:
         yield Alarm(
             "bad",
-            f"{count(overview.attention, 'thing needs', 'things need')} a person",
-            "Jobs were given up, steps failed or rules could not be applied. Each series says why"
-            " and what to do; then send its job again or have it processed again.",
+            count(overview.attention, "thing needs a person", "things need a person"),
+            msgid(
+                "Jobs were given up, steps failed or rules could not be applied. Each series says"
+                " why and what to do; then send its job again or have it processed again."
+            ),
             "/studies?state=attention",
-            "see the studies",
+            msgid("see the studies"),
         )
 
 
@@ -74,10 +82,12 @@ def _of_senders(silent: Sequence[Silence]) -> Iterator[Alarm]:
         yield Alarm(
             "warn",
             f"{one.calling_ae} has brought nothing for more than {one.silent_hours:g} h",
-            "Ask the sender whether its queue stands still, and whether its route to this node is"
-            " still there.",
+            msgid(
+                "Ask the sender whether its queue stands still, and whether its route to this node"
+                " is still there."
+            ),
             "/network#callers",
-            "see the senders",
+            msgid("see the senders"),
         )
 
 
@@ -85,18 +95,22 @@ def _of_reception(overview: Overview) -> Iterator[Alarm]:
     if overview.quarantined:
         yield Alarm(
             "warn",
-            f"{count(overview.quarantined, 'file')} in quarantine",
-            "They are kept apart, with the reason below: most often the sender changed an instance"
-            " and sent it again under its old UID. Compare both; the first one counts.",
+            count(overview.quarantined, "file in quarantine", "files in quarantine"),
+            msgid(
+                "They are kept apart, with the reason below: most often the sender changed an"
+                " instance and sent it again under its old UID. Compare both; the first one counts."
+            ),
             "/alarms#quarantine",
-            "see the files",
+            msgid("see the files"),
         )
     if overview.refusals:
         yield Alarm(
             "warn",
-            f"{count(overview.refusals, 'refusal')} in 24 hours",
-            "The reason names the key of the configuration that lets it in, or what is wrong with"
-            " the instance. The sender still has what was refused and can send it again.",
+            count(overview.refusals, "refusal in 24 hours", "refusals in 24 hours"),
+            msgid(
+                "The reason names the key of the configuration that lets it in, or what is wrong"
+                " with the instance. The sender still has what was refused and can send it again."
+            ),
             "/alarms#refusals",
-            "see the reasons",
+            msgid("see the reasons"),
         )

@@ -18,6 +18,7 @@ from web_status.access import MULTIPART, TOKEN_FIELD, in_time, render
 from web_status.context import CONTEXT
 from web_status.drafts import Draft, Drafts
 from web_status.errors import ActionRefused
+from web_status.languages import msgid
 from web_status.ledger_thread import LEDGER
 from web_status.rule_deeds import DRAFTS, TEXT_BYTES_MAX
 from web_status.rule_desk import Replay, RulesChanged, Trial
@@ -76,7 +77,7 @@ async def _try(request: web.Request) -> web.Response:
     given = await _fields(request)
     draft, series = await _kept(request, given), given.get("series", "").strip()
     if not (series.isascii() and series.isdecimal() and len(series) <= 18):
-        return await _page(request, draft, Shown("Give the number of a series.", series))
+        return await _page(request, draft, Shown(msgid("Give the number of a series."), series))
     trying = rule_deeds.try_on(request, draft.text, int(series))
     return await _tried(request, draft, trying, lambda trial: Shown(series=series, trial=trial))
 
@@ -166,7 +167,7 @@ async def _page(
 ) -> web.Response:
     checked = await rule_deeds.check(request, draft)
     values: dict[str, object] = {
-        "title": "Draft of the rules",
+        "title": msgid("Draft of the rules"),
         "draft": checked.draft,
         "standing": checked.standing,
         "shown": shown,

@@ -35,6 +35,13 @@ PHRASES = (
     msgid("operator"),
     msgid("admin"),
     msgid("(hidden)"),
+    # What comes of a series by rules, and why one was not asked.
+    msgid("process"),
+    msgid("drop"),
+    msgid("keep"),
+    msgid("wait"),
+    msgid("hold"),
+    msgid("not asked"),
     # Titles of errors.
     msgid("Bad Request"),
     msgid("Forbidden"),
@@ -107,6 +114,12 @@ PHRASES = (
     msgid("1 row, %(columns)s columns"),
     msgid("%(n)s rows, %(columns)s columns"),
     msgid("no preview because: %(reason)s"),
+    msgid("%(reason)s, %(n)s x %(all)s pixels"),
+    msgid("one image"),
+    msgid("all images"),
+    msgid("three planes"),
+    msgid("%(n)s of %(all)s images"),
+    msgid("%(n)s of %(all)s volumes"),
     msgid("no package because: %(reason)s"),
     msgid("1 file"),
     msgid("%(n)s files"),
@@ -115,6 +128,18 @@ PHRASES = (
     msgid("not run: %(reason)s"),
     msgid("its condition cannot be judged: %(reason)s"),
     msgid("failed: %(error)s at %(place)s"),
+    # Alarms, and why a volume cannot be looked at (web_status).
+    msgid("1 thing needs a person"),
+    msgid("%(n)s things need a person"),
+    msgid("1 file in quarantine"),
+    msgid("%(n)s files in quarantine"),
+    msgid("1 refusal in 24 hours"),
+    msgid("%(n)s refusals in 24 hours"),
+    msgid("%(calling)s has brought nothing for more than %(n)s h"),
+    msgid("the file takes too long to read"),
+    msgid("the file cannot be read"),
+    msgid("the file is damaged"),
+    msgid("the array has another form than ours"),
     # What is held up (safelight).
     msgid("processing is paused"),
     msgid("%(step)s is paused"),
@@ -188,6 +213,37 @@ PHRASES = (
     msgid("study date: expected a day as 2026-01-31"),
     msgid("expected a number of instances from 1"),
     msgid("it could not be taken in; the log of the service says where it failed"),
+    msgid("its instances were deleted by a rule"),
+    msgid("have them sent again"),
+    msgid("more is arriving"),
+    msgid("it is decided when that has ended"),
+    msgid("it is being processed"),
+    msgid("wait, or cancel its job first"),
+    msgid("the study has no accession number to ask a PACS by"),
+    msgid("spaces, commas or semicolons in its accession number part a list"),
+    msgid("nothing is published of the study yet"),
+    msgid("`safelight package` makes larger ones"),
+    msgid("no file and no series in the ledger: %(target)s"),
+    msgid("series %(n)s has no instances any more"),
+    msgid("series %(n)s has not been closed yet"),
+    msgid("another replay is running"),
+    msgid("try again when it has ended"),
+    msgid("these rules are in force already"),
+    msgid("the rules have changed since this draft was begun"),
+    msgid("the daemon refused them, and those before stay: %(reason)s"),
+    msgid("the rules are written"),
+    msgid("%(place)s cannot be written: %(reason)s"),
+    msgid(
+        "The rules are the files of the folder %(place)s, and the page writes one file. Put the"
+        " draft there yourself and reload, or take [rules] file out of the configuration and"
+        " restart: the page then keeps the rules in %(kept)s."
+    ),
+    msgid(
+        "The service may not write %(place)s. Put the draft there yourself and reload, or take"
+        " [rules] file out of the configuration and restart: the page then keeps the rules in"
+        " %(kept)s"
+    ),
+    msgid("copy %(place)s there first."),
     # What a retrieve would do.
     msgid("fetched"),
     msgid("here already"),

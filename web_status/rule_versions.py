@@ -11,6 +11,7 @@ from ledger.rule_reader import RuleVersion
 from web_status import rule_deeds
 from web_status.access import DOOR, render
 from web_status.diffs import DiffLine, difference
+from web_status.languages import msgid
 from web_status.ledger_thread import LEDGER
 from web_status.rule_deeds import PUT_IN_FORCE
 
@@ -75,7 +76,7 @@ async def version_of(request: web.Request) -> ChangedVersion:
 
 async def _list(request: web.Request) -> web.Response:
     versions, mark = await versions_of(request), await _mark(request)
-    values = {"title": "Versions of the rules", "versions": versions, "mark": mark}
+    values = {"title": msgid("Versions of the rules"), "versions": versions, "mark": mark}
     return render("versions.html", request, values)
 
 
@@ -83,7 +84,7 @@ async def _one(request: web.Request) -> web.Response:
     """What a version changed."""
     found = await version_of(request)
     values = {
-        "title": "Version of the rules",
+        "title": msgid("Version of the rules"),
         "version": found.version,
         "changes": found.changes,
         "is_in_force": found.is_in_force,

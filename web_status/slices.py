@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from processor.planes import hung
+from web_status.languages import msgid
 from web_status.volumes import Layout, OpenVolume
 
 _nib: Any = nibabel  # it has no types
 QUALITY = 92
-_NAMES = ("sagittal", "coronal", "axial")  # by the axis of the patient that they are normal to
+# By the axis of the patient that they are normal to.
+_NAMES = (msgid("sagittal"), msgid("coronal"), msgid("axial"))
 _RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
 _NATIVE = 2
 _PERCENTILES = (1.0, 99.5)
@@ -68,7 +70,7 @@ def planes_of(layout: Layout) -> tuple[Plane, ...]:
 
 def _flat(layout: Layout) -> Plane:
     i, j, k, _ = layout.shape
-    return Plane("image", _NATIVE, k, i, j, layout.spacing[1] / layout.spacing[0])
+    return Plane(msgid("image"), _NATIVE, k, i, j, layout.spacing[1] / layout.spacing[0])
 
 
 def _plane(layout: Layout, axis: int) -> Plane:

@@ -24,11 +24,11 @@ from web_status.volumes import OpenVolume, Volumes
 VIEWABLE = ("nifti", "npz")
 PRESETS = {
     "CT": (
-        ("soft tissue", 40, 400),
-        ("lung", -600, 1500),
-        ("bone", 400, 1800),
-        ("brain", 40, 80),
-        ("liver", 60, 160),
+        (msgid("soft tissue"), 40, 400),
+        (msgid("lung"), -600, 1500),
+        (msgid("bone"), 400, 1800),
+        (msgid("brain"), 40, 80),
+        (msgid("liver"), 60, 160),
     )
 }
 """Modality to the windows that are offered: name, centre, width."""

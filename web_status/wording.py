@@ -85,6 +85,7 @@ class Wording:
             "job_word": self._labelled(JOB_WORDS),
             "kind_word": self._labelled(KIND_WORDS),
             "pace": self.pace,
+            "patient_id": self.patient_id,
             "person_name": self.person_name,
             "processor_word": self._labelled(PROCESSOR_WORDS),
             "quality": lambda row: self.told(quality(row)),
@@ -212,7 +213,11 @@ class Wording:
 
     def person_name(self, name: str) -> str:
         """A name as people write it; those of patients are never translated."""
-        return self._gettext("(hidden)") if name == "(hidden)" else person_name(name)
+        return self.patient_id(name) if name == "(hidden)" else person_name(name)
+
+    def patient_id(self, text: str) -> str:
+        """A patient ID as it is; of one that is hidden, that it is."""
+        return self._gettext("(hidden)") if text == "(hidden)" else text
 
     def _labelled(self, words: Words) -> Callable[[str], str]:
         label = labelled(words)

@@ -57,7 +57,7 @@ from web_status.users import UsersFile
 
 MR_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
-_OFFLINE = "net::ERR_INTERNET_DISCONNECTED"  # what one test does on purpose
+_OFFLINE = "net::ERR_INTERNET_DISCONNECTED"  # what some tests do on purpose
 
 STEPS = tuple(Step(name, {}) for name in ("convert", "qc", "preview", "metadata"))
 QC_DETAILS = {

@@ -81,6 +81,26 @@ def test_lost_updates_are_said_and_caught_up_with(page, chronicle, open_tab):
     expect(offline).to_be_hidden()
 
 
+def test_a_draft_that_did_not_reach_the_node_is_said_in_the_language_of_the_page(
+    chronicle, open_tab
+):
+    for locale, words in (("en-GB", "The draft could not be sent"), ("zh-CN", "草稿未能发送")):
+        tab = open_tab("/rules/draft", locale=locale)
+        tab.context.set_offline(True)
+        tab.locator("#text").fill("# new")
+        expect(tab.locator("#notices")).to_contain_text(words)
+
+
+def test_a_slice_that_did_not_come_is_said_in_the_language_of_the_page(chronicle, open_tab):
+    chronicle.whole_series(30)
+    for locale, words in (("en-GB", "The connection broke."), ("zh-CN", "连接中断。")):
+        tab = open_tab("/outputs/1/viewer", locale=locale)
+        expect(tab.locator("canvas")).to_have_attribute("data-shown", "axial 0 0")
+        tab.context.set_offline(True)
+        tab.locator(".stage").press("End")
+        expect(tab.locator(".problem")).to_have_text(words)
+
+
 def test_times_are_those_of_the_reader(chronicle, open_tab):
     chronicle.arrive()
     for zone, hour in (("Asia/Tokyo", 9), ("UTC", 0)):
@@ -128,7 +148,7 @@ def test_every_link_can_be_reached_by_keyboard_and_shows_its_focus(chronicle, op
     tab.keyboard.press("Tab")
     expect(tab.get_by_role("link", name="Skip to content")).to_be_focused()
     reached = set()
-    for _ in range(12):
+    for _ in range(14):
         tab.keyboard.press("Tab")
         focused = "document.activeElement"
         reached.add(tab.evaluate(f"{focused}.getAttribute('href')"))

@@ -3,11 +3,14 @@
 Screenshots are kept in tests/artifacts. Not covered: other browsers, whether a translation is good.
 """
 
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
+
+from rules.texts import RuleText
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 FITS = "document.documentElement.scrollWidth <= window.innerWidth"
@@ -15,6 +18,15 @@ NAME = "t2_tse_dark-fluid_tra_p2_without_any_place_to_break_the_line_xxx"
 PAGES = {
     "login": "/login",
     "now": "/",
+    "studies": "/studies",
+    "study": "/studies/1",
+    "series": "/series/1",
+    "given-up": "/series/2",
+    "viewer": "/outputs/1/viewer",
+    "rules": "/rules",
+    "draft": "/rules/draft",
+    "versions": "/rules/versions",
+    "alarms": "/alarms",
     "network": "/network",
     "retrieves": "/retrieves",
     "search": "/search",
@@ -23,10 +35,25 @@ PAGES = {
 }
 
 
+RULES = """\
+[[rule]]
+name = "Everything"
+window = "20:00-06:00"
+[rule.match]
+Modality = { in = ["MR", "CT"], if_absent = false }
+not = { grade = { at_least = "quiet" } }
+[rule.run]
+convert = { format = "nifti" }
+[rule.keep]
+results_days = 90
+"""
+
+
 @pytest.fixture
-def chinese_font(program):
+def chinese_font():
     """Skips a test that is about how wide Chinese is where no font has it."""
-    if not subprocess.check_output([program("fc-list"), ":lang=zh"]):
+    fonts = shutil.which("fc-list")
+    if fonts is None or not subprocess.check_output([fonts, ":lang=zh"]):
         pytest.skip("no font has Chinese (Debian: fonts-wqy-microhei)")
 
 
@@ -86,7 +113,9 @@ def test_no_chinese_page_is_wider_than_its_window(
     page, chronicle, users, open_tab, password, chinese_font, width
 ):
     chronicle.event("rejected", calling_ae="STRANGER", reason="calling AE title not accepted here")
-    chronicle.whole_series(24, SeriesDescription=NAME, PatientName="王^小明=", PatientID="9" * 64)
+    about = {"SeriesDescription": NAME, "PatientName": "王^小明=", "PatientID": "9" * 64}
+    chronicle.whole_series(24, qc="Low contrast", Modality="CT", **about)
+    chronicle._ledger.rule_loads.record(1, (RuleText("rules.toml", RULES),))
     chronicle.arrive(series="1.2.4", count=3)
     chronicle.decide(chronicle.close(series="1.2.4"))
     chronicle.bury(chronicle.claim(), "WorkerDied: signal 11")
@@ -95,6 +124,10 @@ def test_no_chinese_page_is_wider_than_its_window(
         tab.goto(page.url + path)
         expect(tab.locator("html")).to_have_attribute("lang", "zh-Hans")
         assert tab.evaluate(FITS), path
+        if name == "viewer":
+            expect(tab.locator(".where")).to_have_text("1 / 24")
+            expect(tab.locator(".window")).to_have_text("窗位 40，窗宽 400。")
+
         keep(tab, f"{name}-{width}")
         if name == "login":
             tab.get_by_label("用户名").fill("ada")

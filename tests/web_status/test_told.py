@@ -97,12 +97,17 @@ def test_reasons_have_the_numbers_that_they_were_found_by():
         {"reason": "Blank image", "measured": {}},
     ]
     found = [
-        (one.reason, one.images, one.judged, one.numbers) for one in reasons_of({"images": images})
+        (one.reason, one.images, one.judged, one.measures) for one in reasons_of({"images": images})
     ]
     assert found == [
-        ("Low contrast", 2, 4, "standard deviation 1.25 to 4, structure 0.05"),
-        ("Low dynamic range", 1, 4, "dynamic range 3"),
-        ("Blank image", 1, 4, ""),
+        (
+            "Low contrast",
+            2,
+            4,
+            (("standard deviation", "1.25", "4"), ("structure", "0.05", "0.05")),
+        ),
+        ("Low dynamic range", 1, 4, (("dynamic range", "3", "3"),)),
+        ("Blank image", 1, 4, ()),
     ]
     assert reasons_of({}) == ()
 
@@ -114,6 +119,8 @@ def test_a_series_shows_why_its_quality_is_low(page, chronicle):
     step = StepResult("qc", "done", "Low contrast", {"images": [image]})
     chronicle.record(chronicle.claim(), Path("study/a"), (step,))
     assert "Low contrast 1 of 1 standard deviation 2.5" in page.section("jobs", "/series/1")
+    chinese = page.section("jobs", "/series/1", Accept_Language="zh")
+    assert "对比度低 1 / 1 标准差 2.5" in chinese
 
 
 def test_revisions_are_listed_with_their_instances_once_there_are_two(page, chronicle):

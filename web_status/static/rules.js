@@ -49,7 +49,7 @@ async function post(action, ids, mine) {
     method: "POST",
     body: new FormData(draft),
     headers: { "X-CSRF-Token": draft.elements.csrf.value },
-  });
+  }).catch(() => { throw new Error(draft.dataset.lost); });
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   if (!page.getElementById("draft")) throw new Error(page.querySelector("main p")?.textContent);
   if (mine !== latest) return;
@@ -68,11 +68,8 @@ function tell(words) {
   document.getElementById("notices").replaceChildren(line);
 }
 
-const LOST = "The draft could not be sent, and is not kept: the connection is gone, or your login has"
-  + " ended. Copy it before you load the page again.";
-
 function check() {
-  send(draft.action, ["notices", "checked", "changes"]).catch((error) => tell(error.message || LOST));
+  send(draft.action, ["notices", "checked", "changes"]).catch((error) => tell(error.message || draft.dataset.lost));
 }
 
 text.addEventListener("input", () => {
@@ -101,7 +98,7 @@ draft.addEventListener("submit", async (event) => {
     await send(button.formAction, ["notices", "checked", "changes", "found"]);
     document.getElementById("found").scrollIntoView({ block: "nearest" });
   } catch (error) {
-    tell(error.message || LOST);
+    tell(error.message || draft.dataset.lost);
   } finally {
     button.textContent = words;
     button.removeAttribute("aria-disabled");

@@ -3,6 +3,7 @@
 
 const viewer = document.getElementById("viewer");
 const volume = JSON.parse(viewer.dataset.volume);
+const words = JSON.parse(viewer.dataset.words);
 const part = (name) => viewer.querySelector(name);
 const canvas = part("canvas");
 const stage = part(".stage");
@@ -73,15 +74,15 @@ function next() {
 }
 
 async function fetched(url) {
-  const answer = await fetch(url);
-  if (!answer.ok) throw new Error(answer.status === 401 ? "Log in again." : await reason(answer));
+  const answer = await fetch(url).catch(() => { throw new Error(words.broken); });
+  if (!answer.ok) throw new Error(answer.status === 401 ? words.login : await reason(answer));
   const [centre, width, isFinal] = answer.headers.get("X-Window").split(" ").map(Number);
   return { bitmap: await createImageBitmap(await answer.blob()), window: [centre, width], isFinal };
 }
 
 async function reason(answer) {
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  return page.querySelector("main p")?.textContent ?? `The slice could not be read (${answer.status}).`;
+  return page.querySelector("main p")?.textContent ?? words.unread.replace("{status}", answer.status);
 }
 
 async function show() {
@@ -142,10 +143,11 @@ function tell() {
   slider.max = plane().slices;
   slider.value = view.index + 1;
   phaseSlider.value = view.phase + 1;
-  const phase = volume.phases > 1 ? `, phase ${view.phase + 1} of ${volume.phases}` : "";
-  part(".where").textContent = `${view.index + 1} of ${plane().slices}${phase}`;
-  part(".window").textContent =
-    window && !volume.colour ? `Centre ${rounded(window[0])}, width ${rounded(window[1])}.` : "";
+  part(".where").textContent = put(volume.phases > 1 ? words.placePhase : words.place, {
+    n: view.index + 1, all: plane().slices, phase: view.phase + 1, phases: volume.phases,
+  });
+  part(".window").textContent = window && !volume.colour
+    ? put(words.window, { centre: rounded(window[0]), width: rounded(window[1]) }) : "";
   for (const side of ["left", "right", "top", "bottom"]) {
     part(`.letter.${side}`).textContent = plane().letters[side] ?? "";
   }
@@ -153,6 +155,9 @@ function tell() {
     button.setAttribute("aria-pressed", String(Number(button.dataset.plane) === view.plane));
   }
 }
+
+// A sentence with values in its places.
+const put = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 
 const rounded = (value) => (Math.abs(value) >= 10 ? Math.round(value) : Number(value.toPrecision(3)));
 
