@@ -1,0 +1,305 @@
+"""The deidentify processor: a new set of instances without identity, for all steps after it.
+
+The instances of the spool are read and left as they are.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.uid import PYDICOM_IMPLEMENTATION_UID
+
+from processor import options
+from processor.deid.checking import remains, traces_of
+from processor.deid.dataset import Deidentifier
+from processor.deid.pixels import mask_for, may_be_burned_in, paint_over
+from processor.deid.private import safe_private
+from processor.deid.pseudonyms import Pseudonyms
+from processor.deid.site_key import site_key
+from processor.deid.wording import safe_words
+from processor.errors import IdentityRemains, NotDeidentified, OptionError
+from processor.headers import sop_class_name, text
+from processor.model import JobContext, JobRequest, StepResult
+from processor.names import named_by
+from processor.publish import output_of
+from processor.settings import DeidentifySettings
+from processor.source import Finding, HeaderSource, read_instance
+from rules.destination import parse_destination
+from rules.model import Step
+
+NAME = "deidentify"
+OPTIONS = (
+    options.choice("dates", "removed", ("removed", "shifted", "kept")),
+    options.choice("uids", "mapped", ("mapped", "kept")),
+    options.choice("descriptors", "removed", ("removed", "cleaned")),
+    options.choice("patient", "removed", ("removed", "kept")),
+    options.choice("device", "removed", ("removed", "kept")),
+    options.choice("institution", "removed", ("removed", "kept")),
+    options.choice("private", "removed", ("removed", "safe")),
+    options.choice("pixels", "checked", ("checked", "declared", "kept")),
+)
+_BASIC = frozenset({"removed", "mapped"})
+_FACTS = ("grade", "instances", "instances_expected")
+
+# Documents, and structured content, in which identity can stand anywhere.
+_REFUSED_CLASSES = (
+    ("1.2.840.10008.5.1.4.1.1.104.", "documents within instances cannot be cleaned"),
+    ("1.2.840.10008.5.1.4.1.1.88.", "structured reports cannot be cleaned"),
+    ("1.2.840.10008.5.1.4.1.1.9.", "waveforms and their annotations cannot be cleaned"),
+    ("1.2.840.10008.5.1.4.1.1.66", "raw data cannot be cleaned"),
+)
+
+
+@dataclass(frozen=True)
+class Deidentify:
+    """PS3.15 Annex E, basic profile, with the options a rule chooses; the steps after it see that.
+
+    Options: `dates` ("removed", "shifted", "kept"), `uids` ("mapped", "kept"), `descriptors`
+    ("removed", "cleaned"), `patient`, `device`, `institution` ("removed", "kept"), `private`
+    ("removed", "safe") and `pixels` ("checked", "declared", "kept").
+    """
+
+    name: str = NAME
+    version: str = "1"
+
+    def check_options(self, given: Mapping[str, object]) -> None:
+        """Raise `OptionError` for a wrong option."""
+        options.check(self.name, OPTIONS, given)
+
+    def run(self, job: JobContext) -> StepResult:
+        """Write the instances without identity and search them for it; all of them or none."""
+        try:
+            done = deidentify_files(
+                job.request.files,
+                job.folder,
+                job.options,
+                job.request.settings.deidentify,
+                job.progress,
+            )
+        except NotDeidentified as reason:
+            return StepResult(NAME, "refused", f"not de-identified because: {reason}")
+        except IdentityRemains as fault:
+            return StepResult(NAME, "failed", f"not de-identified: {fault}")
+        outputs = tuple(output_of(path, job.folder, "dicom") for path in done.files)
+        details = {"instances": len(done.files), "masked": done.masked, "options": _told(job)}
+        return StepResult(NAME, "done", _summary(done), details, outputs)
+
+
+@dataclass(frozen=True)
+class Deidentified:
+    """What was written, and in how many instances burned-in text was painted over."""
+
+    files: tuple[Path, ...]
+    masked: int
+
+
+def deidentifier(given: Mapping[str, object], settings: DeidentifySettings) -> Deidentifier:
+    """What options of a rule ask for, with a site's key and words.
+
+    Raises
+    ------
+    SiteKeyError
+        The site key cannot be used.
+    """
+    return Deidentifier(
+        frozenset(_chosen(given)),
+        Pseudonyms(site_key(settings.key_file), settings.uid_root),
+        safe_words(settings.words),
+        safe_private(settings.safe_private),
+    )
+
+
+def _chosen(given: Mapping[str, object]) -> list[str]:
+    """The options beside the basic profile, as `processor.deid.dataset.CODES` names them."""
+    values = {one.name: options.value_of(OPTIONS, given, one.name) for one in OPTIONS}
+    chosen = [name for name, value in values.items() if value not in _BASIC and name != "dates"]
+    if values["dates"] != "removed":
+        chosen.append(f"dates_{values['dates']}")
+    return [name for name in chosen if name != "pixels" or values["pixels"] != "kept"]
+
+
+def deidentify_files(
+    files: Sequence[Path],
+    folder: Path,
+    given: Mapping[str, object],
+    settings: DeidentifySettings,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Deidentified:
+    """Write files de-identified into a folder, each named by its new SOP Instance UID.
+
+    Parameters
+    ----------
+    given : mapping
+        Options as in a rule.
+
+    Raises
+    ------
+    NotDeidentified
+        One of them cannot be; what was written of others is to be removed.
+    IdentityRemains
+        A written file was read back and tells who the patient is; the same holds.
+    SiteKeyError
+        The site key cannot be used.
+    """
+    known = deidentifier(given, settings)
+    pixels = str(options.value_of(OPTIONS, given, "pixels"))
+    written: dict[Path, bool] = {}
+    refused: Counter[str] = Counter()
+    for number, file in enumerate(files, 1):
+        try:
+            path, masked = _write(file, folder, known, pixels, settings)
+        except NotDeidentified as reason:
+            refused[str(reason)] += 1
+        else:
+            written[path] = masked
+        progress(number / len(files))
+    if refused:
+        ((commonest, times),) = refused.most_common(1)
+        raise NotDeidentified(f"{times} of {len(files)} instances: {commonest}")
+    return Deidentified(tuple(written), sum(written.values()))
+
+
+def _write(
+    file: Path, folder: Path, known: Deidentifier, pixels: str, settings: DeidentifySettings
+) -> tuple[Path, bool]:
+    """Write one instance and check it; tell where it is, and whether pixels were painted over."""
+    header = _read(file)
+    masked = pixels != "kept" and _clean_pixels(header, settings, declared=pixels == "declared")
+    traces = traces_of(header, known.options)
+    known.apply(header)
+    header.file_meta = _meta_of(header)
+    header.preamble = b"\0" * 128
+    path = folder / f"{header.SOPInstanceUID}.dcm"
+    header.save_as(path, enforce_file_format=True)
+    left = remains(dcmread(path), traces)
+    if left:
+        path.unlink()
+        raise IdentityRemains(f"what was written still tells who the patient is, in {left}")
+    return path, masked
+
+
+def _read(file: Path) -> FileDataset:
+    """The dataset of a file, if it is of a kind that can be cleaned."""
+    found = read_instance(file)
+    if isinstance(found, Finding):
+        raise NotDeidentified(found.reason)
+    header = found.header
+    if found.is_cut_off or not isinstance(header, FileDataset):
+        raise NotDeidentified("the file ends within an element")
+    sop_class = text(header, "SOPClassUID")
+    if not sop_class or not text(header, "SOPInstanceUID"):
+        raise NotDeidentified("it has no SOP Class UID or no SOP Instance UID")
+    for begin, reason in _REFUSED_CLASSES:
+        if sop_class.startswith(begin):
+            raise NotDeidentified(f"{reason} ({sop_class_name(header)})")
+    if "EncapsulatedDocument" in header:
+        raise NotDeidentified("documents within instances cannot be cleaned")
+    return header
+
+
+def _clean_pixels(header: FileDataset, settings: DeidentifySettings, *, declared: bool) -> bool:
+    """Paint over what is burned in; whether anything was."""
+    mask = mask_for(header, settings.mask)
+    if mask is not None:
+        paint_over(header, mask)
+        return bool(mask.rectangles)
+    reason = may_be_burned_in(header, declared=declared)
+    if reason:
+        raise NotDeidentified(f"{reason}, and no [[deidentify.mask]] says where")
+    return False
+
+
+def _meta_of(header: FileDataset) -> FileMetaDataset:
+    """File meta information that does not say who sent the instance."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = header.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
+    meta.TransferSyntaxUID = header.file_meta.TransferSyntaxUID
+    meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
+    meta.ImplementationVersionName = "SAFELIGHT"
+    return meta
+
+
+def _told(job: JobContext) -> dict[str, object]:
+    return {one.name: options.value_of(OPTIONS, job.options, one.name) for one in OPTIONS}
+
+
+def _summary(done: Deidentified) -> str:
+    count = len(done.files)
+    parts = [f"{count} instance{'s' if count != 1 else ''} without identity, read back"]
+    parts += [f"burned-in text painted over in {done.masked}"] if done.masked else []
+    return ", ".join(parts)
+
+
+def step_of(steps: Sequence[Step]) -> Step | None:
+    """The step that de-identifies, None where there is none.
+
+    Raises
+    ------
+    OptionError
+        It is not the first: what runs before it would tell who the patient is.
+    """
+    names = [step.processor for step in steps]
+    if NAME not in names:
+        return None
+    if names.index(NAME) or names.count(NAME) > 1 or steps[0].when is not None:
+        raise OptionError("deidentify: it must be the first step, and have no condition")
+    return steps[0]
+
+
+def disguised(request: JobRequest, header: Dataset) -> tuple[JobRequest, Dataset]:
+    """A job under the names of what it publishes, with the header that its folder is named by.
+
+    Parameters
+    ----------
+    header : Dataset
+        That of the first instance.
+
+    Returns
+    -------
+    JobRequest, Dataset
+        As they are, unless a step de-identifies. Then key, study, series, digest and facts tell
+        nothing, and a template in `destination` is filled in. The files stay the spool's.
+
+    Raises
+    ------
+    SiteKeyError
+        The site key cannot be used.
+    """
+    step = step_of(request.steps)
+    if step is None:
+        return request, header
+    known = deidentifier(step.options, request.settings.deidentify)
+    first = HeaderSource(request.files).first_header()
+    if len(first):
+        known.apply(first)
+    wanted = request.destination and named_by(parse_destination(request.destination), first)
+    uid: Callable[[str], str] = str if "uids" in known.options else known.pseudonyms.uid
+    changed = replace(
+        request,
+        key=known.pseudonyms.secret("job", request.key),
+        study_uid=uid(request.study_uid),
+        series_uid=uid(request.series_uid),
+        digest=known.pseudonyms.secret("digest", request.digest),
+        facts={name: request.facts[name] for name in _FACTS if name in request.facts},
+        destination=wanted,
+    )
+    return changed, first
+
+
+def published_keys(key: str, key_file: Path) -> tuple[str, ...]:
+    """The keys that the manifest of a job may have: its own, and that of what is de-identified.
+
+    As it is, a key would tell of which series the outputs are to whoever guesses that.
+
+    Raises
+    ------
+    SiteKeyError
+        The site key cannot be used.
+    """
+    if not key_file.exists():
+        return (key,)
+    return key, Pseudonyms(site_key(key_file)).secret("job", key)
