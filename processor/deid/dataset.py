@@ -1,5 +1,6 @@
 """One dataset made free of identity, in place: each element by its action, at every depth."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -38,6 +39,7 @@ CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 _TEXTS = frozenset({"LO", "SH", "ST", "LT", "UT", "UC"})
 _NUMBERS = frozenset({"DS", "IS", "FD", "FL", "US", "SS", "UL", "SL", "UV", "SV"})
+_TIME = re.compile(r"[0-9]{2,6}(\.[0-9]{1,6})?|[+-][0-9]{4}")
 _PSEUDONYMS: Mapping[int, str] = MappingProxyType(
     {0x00100010: "patient", 0x00100020: "patient", 0x00080050: "accession", 0x00200010: "study"}
 )
@@ -121,10 +123,8 @@ class Deidentifier:
             return self._cleaned(element, subject) or self._value(element, otherwise, subject)
         if action == "X":
             return None
-        if action == "Z":
-            return self._pseudonym(element, subject)
-        if action == "D":
-            return self._dummy(element)
+        if action in ("Z", "D"):
+            return self._pseudonym(element, subject) or _stand_in(element, action)
         return self._kept(element, action, subject)
 
     def _kept(self, element: DataElement, action: Action, subject: Subject) -> Any:
@@ -137,26 +137,23 @@ class Deidentifier:
 
     def _cleaned(self, element: DataElement, subject: Subject) -> Any:
         """A value without identity, nothing where there is no way to have one."""
-        if element.VR == "TM" or element.keyword == "TimezoneOffsetFromUTC":
-            return element.value
         texts: list[str] = []
+        if element.VR == "TM" or element.keyword == "TimezoneOffsetFromUTC":
+            return [one for one in _several(element) if _TIME.fullmatch(one)]
         if element.VR in ("DA", "DT"):
             texts = [earlier(one, subject.days) for one in _several(element)]
         elif element.VR in _TEXTS:
             texts = [cleaned(one, self.words, subject.words) for one in _several(element)]
         return [one for one in texts if one]
 
-    def _pseudonym(self, element: DataElement, subject: Subject) -> Any:
+    def _pseudonym(self, element: DataElement, subject: Subject) -> str:
+        """What stands for the patient, the study or a UID, "" of any other element."""
         kind = _PSEUDONYMS.get(element.tag)
+        if element.VR == "UI":
+            return self.pseudonyms.uid(_first(element))
         if kind is None or not element.value:
-            return [] if element.VR == "SQ" else ""
-        value = subject.patient if kind == "patient" else str(element.value)
-        return self.pseudonyms.code(kind, value)
-
-    def _dummy(self, element: DataElement) -> Any:
-        if element.VR == "SQ":
-            return [Dataset()]
-        return self._mapped(element) if element.VR == "UI" else _DUMMIES.get(element.VR, b"\0\0")
+            return ""
+        return self.pseudonyms.code(kind, subject.patient if kind == "patient" else _first(element))
 
     def _mapped(self, element: DataElement) -> Any:
         return [self.pseudonyms.uid(one) for one in _several(element)]
@@ -177,6 +174,17 @@ def _names(dataset: Dataset) -> Iterator[Any]:
                 yield from _names(item)
         elif element.VR == "PN":
             yield from values(dataset, element.tag)
+
+
+def _stand_in(element: DataElement, action: Action) -> Any:
+    """Nothing (Z), or a value of the VR that says nothing (D)."""
+    if element.VR == "SQ":
+        return [] if action == "Z" else [Dataset()]
+    return "" if action == "Z" else _DUMMIES.get(element.VR, b"\0\0")
+
+
+def _first(element: DataElement) -> str:
+    return next(iter(_several(element)), "")
 
 
 def _several(element: DataElement) -> list[str]:
