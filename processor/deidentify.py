@@ -90,10 +90,12 @@ class Deidentify:
 
 @dataclass(frozen=True)
 class Deidentified:
-    """What was written, and in how many instances burned-in text was painted over."""
+    """What was written of a series, and in how many instances burned-in text was painted over."""
 
     files: tuple[Path, ...]
     masked: int
+    study_uid: str
+    series_uid: str
 
 
 def deidentifier(given: Mapping[str, object], settings: DeidentifySettings) -> Deidentifier:
@@ -128,7 +130,7 @@ def deidentify_files(
     settings: DeidentifySettings,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Deidentified:
-    """Write files de-identified into a folder, each named by its new SOP Instance UID.
+    """Write a series de-identified into a folder, each instance named by its new UID.
 
     Parameters
     ----------
@@ -159,7 +161,9 @@ def deidentify_files(
     if refused:
         ((commonest, times),) = refused.most_common(1)
         raise NotDeidentified(f"{times} of {len(files)} instances: {commonest}")
-    return Deidentified(tuple(written), sum(written.values()))
+    first = HeaderSource(tuple(written)).first_header()
+    uids = text(first, "StudyInstanceUID"), text(first, "SeriesInstanceUID")
+    return Deidentified(tuple(written), sum(written.values()), *uids)
 
 
 def _write(
@@ -245,7 +249,7 @@ def step_of(steps: Sequence[Step]) -> Step | None:
     names = [step.processor for step in steps]
     if NAME not in names:
         return None
-    if names.index(NAME) or names.count(NAME) > 1 or steps[0].when is not None:
+    if names.index(NAME) or names.count(NAME) > 1 or steps[0].when:
         raise OptionError("deidentify: it must be the first step, and have no condition")
     return steps[0]
 

@@ -16,7 +16,7 @@ from rules.errors import RuleError
 from rules.model import SeriesFacts
 from rules.parse import parse_rules
 from rules.texts import RuleText
-from safelight.deciding import new_job
+from safelight.deciding import destination_of, new_job
 
 CHECK = '[[rule]]\nname = "Check"\nrun = { qc = {} }\n'
 GOOD_ONLY = """
@@ -310,3 +310,16 @@ def test_the_same_decision_is_recorded_once(site):
     told = [row.what for row in reader.history(series)]
     reader.close()
     assert told.count("decided: Check -> qc") == 1
+
+
+def test_a_destination_of_what_is_deidentified_is_filled_in_by_the_job():
+    to = '[rule.deliver]\nto = "x/{PatientID}"'
+    named, hidden = (
+        parse_rules(
+            [RuleText("r", f'[[rule]]\nname = "r"\n[rule.run]\n{steps}convert = {{}}\n{to}')], KINDS
+        )[0]
+        for steps in ("", "deidentify = {}\n")
+    )
+    seen = SeriesFacts({"PatientID": ("P4711",)}, {})
+    assert destination_of(named, seen) == "x/P4711"
+    assert destination_of(hidden, seen) == "x/{PatientID}"
