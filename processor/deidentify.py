@@ -10,8 +10,10 @@ from pathlib import Path
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import PYDICOM_IMPLEMENTATION_UID
+from pydicom.errors import BytesLengthException
+from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, RawDataStorage
 
+from listener.identity import PARSE_ERRORS
 from processor import options
 from processor.deid.checking import remains, traces_of
 from processor.deid.dataset import Deidentifier
@@ -42,6 +44,7 @@ OPTIONS = (
     options.choice("pixels", "checked", ("checked", "declared", "kept")),
 )
 _BASIC = frozenset({"removed", "mapped"})
+_UNREADABLE = (*PARSE_ERRORS, BytesLengthException)
 _FACTS = ("grade", "instances", "instances_expected")
 
 # Documents, and structured content, in which identity can stand anywhere.
@@ -49,7 +52,6 @@ _REFUSED_CLASSES = (
     ("1.2.840.10008.5.1.4.1.1.104.", "documents within instances cannot be cleaned"),
     ("1.2.840.10008.5.1.4.1.1.88.", "structured reports cannot be cleaned"),
     ("1.2.840.10008.5.1.4.1.1.9.", "waveforms and their annotations cannot be cleaned"),
-    ("1.2.840.10008.5.1.4.1.1.66", "raw data cannot be cleaned"),
 )
 
 
@@ -155,6 +157,8 @@ def deidentify_files(
             path, masked = _write(file, folder, known, pixels, settings)
         except NotDeidentified as reason:
             refused[str(reason)] += 1
+        except _UNREADABLE as error:
+            refused[f"an element cannot be read or written ({type(error).__name__})"] += 1
         else:
             written[path] = masked
         progress(number / len(files))
@@ -196,6 +200,8 @@ def _read(file: Path) -> FileDataset:
     sop_class = text(header, "SOPClassUID")
     if not sop_class or not text(header, "SOPInstanceUID"):
         raise NotDeidentified("it has no SOP Class UID or no SOP Instance UID")
+    if sop_class == RawDataStorage:
+        raise NotDeidentified("raw data cannot be cleaned")
     for begin, reason in _REFUSED_CLASSES:
         if sop_class.startswith(begin):
             raise NotDeidentified(f"{reason} ({sop_class_name(header)})")
@@ -277,9 +283,7 @@ def disguised(request: JobRequest, header: Dataset) -> tuple[JobRequest, Dataset
     if step is None:
         return request, header
     known = deidentifier(step.options, request.settings.deidentify)
-    first = HeaderSource(request.files).first_header()
-    if len(first):
-        known.apply(first)
+    first = _first_header(request, known)
     wanted = request.destination and named_by(parse_destination(request.destination), first)
     uid: Callable[[str], str] = str if "uids" in known.options else known.pseudonyms.uid
     changed = replace(
@@ -292,6 +296,17 @@ def disguised(request: JobRequest, header: Dataset) -> tuple[JobRequest, Dataset
         destination=wanted,
     )
     return changed, first
+
+
+def _first_header(request: JobRequest, known: Deidentifier) -> Dataset:
+    """The first header without identity; an empty one where the step will refuse the series."""
+    header = HeaderSource(request.files).first_header()
+    try:
+        if len(header):
+            known.apply(header)
+    except _UNREADABLE:
+        return Dataset()
+    return header
 
 
 def published_keys(key: str, key_file: Path) -> tuple[str, ...]:

@@ -15,6 +15,8 @@ SHORTEST = 4
 
 _IDENTIFIER = re.compile(r"(ID|IDs|Number|Identifier|Address|Numbers)$")
 _TEXTS = frozenset({"LO", "SH", "ST", "LT", "UT", "UC", "PN", "AE", "UR"})
+_NUMBERS = frozenset({"IS", "DS"})
+_NUMBER = re.compile(r"[0-9.+\-eE ]*")
 _BYTES = frozenset({"OB", "UN", "OW"})
 _PIXELS = 0x7FE00010
 _NAMES_OF_THINGS = frozenset({"Manufacturer", "ManufacturerModelName", "CodeMeaning"})
@@ -95,7 +97,9 @@ def _tells(path: tuple[int, ...], element: DataElement, traces: Traces) -> bool:
     if element.VR in ("DA", "DT"):
         is_dummy = all(one.startswith(_DUMMY_DATE) for one in texts)
         return not is_dummy and traces.dates.get(path) == "\\".join(texts)
-    if element.VR not in _TEXTS:
+    if element.VR in _NUMBERS:
+        texts = [one for one in texts if not _NUMBER.fullmatch(one)]
+    elif element.VR not in _TEXTS:
         return False
     return any(_holds(one.lower(), element, traces) for one in texts)
 

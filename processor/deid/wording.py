@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from importlib.resources import files
 
+_DATE = re.compile(r"[0-9]{1,4}([-./])[0-9]{1,2}\1[0-9]{1,4}")
 _TOKEN = re.compile(r"[^\W_]+")
 _PARTED = re.compile(r"[a-z]+|[0-9]+")
 _NUMBER = re.compile(r"[a-z]?[0-9]{1,2}|[0-9]{3}|b[0-9]{1,4}")
@@ -29,15 +30,17 @@ def cleaned(text: str, words: frozenset[str], identity: frozenset[str]) -> str:
     """What of a text is words of imaging and short numbers, and no part of the identity.
 
     >>> cleaned("t1_mprage_sag DOE 1957-03-02 2mm", safe_words(), frozenset())
-    't1_mprage_sag 03-02 2mm'
-    >>> cleaned("Head of Mr Head", safe_words(), frozenset({"head"}))
+    't1_mprage_sag 2mm'
+    >>> cleaned("Head of Doe, head3", safe_words(), frozenset({"head"}))
     ''
     """
     kept = ""
     end = 0
+    text = _DATE.sub(" ", text)
     for match in _TOKEN.finditer(text):
         token = match[0].lower()
-        if token not in identity and _is_safe(token, words):
+        is_told = token in identity or not identity.isdisjoint(_PARTED.findall(token))
+        if not is_told and _is_safe(token, words):
             between = _SEPARATORS.match(text, end, match.start())
             kept += (between[0][-1] if between and kept else " " if kept else "") + match[0]
         end = match.end()

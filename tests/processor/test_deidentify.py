@@ -29,6 +29,7 @@ from processor.deid.pseudonyms import Pseudonyms, earlier
 from processor.deid.site_key import site_key
 from processor.deidentify import Deidentify, deidentifier, deidentify_files, published_keys
 from processor.errors import IdentityRemains, NotDeidentified, OptionError, SiteKeyError
+from processor.headers import quiet_reading
 from processor.job import run_job
 from processor.settings import DeidentifySettings, Mask, ProcessorSettings
 from processor.study import StudyResults, write_study
@@ -68,7 +69,8 @@ def deidentified(tmp_path, instance, settings):
         from_folder, to = tmp_path / "in", tmp_path / "out" / generate_uid()
         to.mkdir(parents=True)
         path = source or _save(instance(**elements), from_folder)
-        done = deidentify_files([path], to, given or {}, changed)
+        with quiet_reading():  # as jobs and the command do
+            done = deidentify_files([path], to, given or {}, changed)
         return pydicom.dcmread(done.files[0])
 
     return make
@@ -248,9 +250,31 @@ def test_descriptions_keep_the_words_of_imaging(deidentified):
     found = deidentified(
         given={"descriptors": "cleaned"},
         PatientName="Brain^Jane",
-        SeriesDescription="t1_mprage_sag Smith for Brain 1957 ward12345",
+        SeriesDescription="t1_mprage_sag Smith Brain brain2 1957-03-02 1957 w12345 3mm",
     )
-    assert found.SeriesDescription == "t1_mprage_sag"
+    assert found.SeriesDescription == "t1_mprage_sag 3mm"
+
+
+def test_raw_data_is_refused_and_a_segmentation_is_not(deidentified):
+    raw = "1.2.840.10008.5.1.4.1.1.66"
+    assert deidentified(SOPClassUID=f"{raw}.4").SOPClassUID == f"{raw}.4"
+    with pytest.raises(NotDeidentified, match="raw data"):
+        deidentified(SOPClassUID=raw)
+
+
+def test_what_cannot_be_read_is_refused_without_its_value(deidentified, instance, tmp_path):
+    path = _save(instance(AcquisitionDuration=1.0), tmp_path / "odd")
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"FD\x08\x00\0\0", b"FD\x06\x00"))
+    with pytest.raises(NotDeidentified, match="cannot be read or written"):
+        deidentified(path)
+
+
+def test_a_name_in_place_of_a_number_fails(deidentified, instance, tmp_path):
+    path = _save(instance(PatientName="Doe^Jane"), tmp_path / "odd")
+    path.write_bytes(path.read_bytes().replace(b"IS\x02\x007 ", b"IS\x04\x00jane"))
+    with pytest.raises(IdentityRemains, match="SeriesNumber"):
+        deidentified(path)
 
 
 def test_private_elements_go_except_safe_numbers(deidentified, instance, tmp_path):
@@ -497,6 +521,17 @@ def test_nothing_runs_on_a_series_that_is_not_deidentified(deidentifying, stack)
     assert "3 of 3 instances" in result.steps[0].summary
     assert [path.name for path in (request.results / result.folder).iterdir()] == ["manifest.json"]
     assert "1.2.3.4" not in (request.results / result.folder / "manifest.json").read_text()
+
+
+def test_a_series_whose_first_header_cannot_be_read_is_refused_too(
+    deidentifying, instance, tmp_path
+):
+    path = _save(instance(AcquisitionDuration=1.0), tmp_path / "odd")
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"FD\x08\x00\0\0", b"FD\x06\x00"))
+    _, result = deidentifying([path], "convert")
+    assert [step.state for step in result.steps] == ["refused"] * 2
+    assert "cannot be read or written" in result.steps[0].summary
 
 
 def test_it_must_be_the_first_step(job, stack, settings):
