@@ -5,11 +5,11 @@ The instances of the spool are read and left as they are.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom import dcmread
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.errors import BytesLengthException
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, RawDataStorage
 
@@ -22,15 +22,12 @@ from processor.deid.private import safe_private
 from processor.deid.pseudonyms import Pseudonyms
 from processor.deid.site_key import site_key
 from processor.deid.wording import safe_words
-from processor.errors import IdentityRemains, NotDeidentified, OptionError
+from processor.errors import IdentityRemains, NotDeidentified
 from processor.headers import sop_class_name, text
-from processor.model import JobContext, JobRequest, StepResult
-from processor.names import named_by
+from processor.model import JobContext, StepResult
 from processor.publish import output_of
 from processor.settings import DeidentifySettings
 from processor.source import Finding, HeaderSource, read_instance
-from rules.destination import parse_destination
-from rules.model import Step
 
 NAME = "deidentify"
 OPTIONS = (
@@ -44,8 +41,8 @@ OPTIONS = (
     options.choice("pixels", "checked", ("checked", "declared", "kept")),
 )
 _BASIC = frozenset({"removed", "mapped"})
-_UNREADABLE = (*PARSE_ERRORS, BytesLengthException)
-_FACTS = ("grade", "instances", "instances_expected")
+UNREADABLE = (*PARSE_ERRORS, BytesLengthException)
+"""What pydicom raises on elements that it cannot read or write."""
 
 # Documents, and structured content, in which identity can stand anywhere.
 _REFUSED_CLASSES = (
@@ -157,7 +154,7 @@ def deidentify_files(
             path, masked = _write(file, folder, known, pixels, settings)
         except NotDeidentified as reason:
             refused[str(reason)] += 1
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             refused[f"an element cannot be read or written ({type(error).__name__})"] += 1
         else:
             written[path] = masked
@@ -242,83 +239,3 @@ def _summary(done: Deidentified) -> str:
     parts = [f"{count} instance{'s' if count != 1 else ''} without identity, read back"]
     parts += [f"burned-in text painted over in {done.masked}"] if done.masked else []
     return ", ".join(parts)
-
-
-def step_of(steps: Sequence[Step]) -> Step | None:
-    """The step that de-identifies, None where there is none.
-
-    Raises
-    ------
-    OptionError
-        It is not the first: what runs before it would tell who the patient is.
-    """
-    names = [step.processor for step in steps]
-    if NAME not in names:
-        return None
-    if names.index(NAME) or names.count(NAME) > 1 or steps[0].when:
-        raise OptionError("deidentify: it must be the first step, and have no condition")
-    return steps[0]
-
-
-def disguised(request: JobRequest, header: Dataset) -> tuple[JobRequest, Dataset]:
-    """A job under the names of what it publishes, with the header that its folder is named by.
-
-    Parameters
-    ----------
-    header : Dataset
-        That of the first instance.
-
-    Returns
-    -------
-    JobRequest, Dataset
-        As they are, unless a step de-identifies. Then key, study, series, digest and facts tell
-        nothing, and a template in `destination` is filled in. The files stay the spool's.
-
-    Raises
-    ------
-    SiteKeyError
-        The site key cannot be used.
-    """
-    step = step_of(request.steps)
-    if step is None:
-        return request, header
-    known = deidentifier(step.options, request.settings.deidentify)
-    first = _first_header(request, known)
-    wanted = request.destination and named_by(parse_destination(request.destination), first)
-    uid: Callable[[str], str] = str if "uids" in known.options else known.pseudonyms.uid
-    changed = replace(
-        request,
-        key=known.pseudonyms.secret("job", request.key),
-        study_uid=uid(request.study_uid),
-        series_uid=uid(request.series_uid),
-        digest=known.pseudonyms.secret("digest", request.digest),
-        facts={name: request.facts[name] for name in _FACTS if name in request.facts},
-        destination=wanted,
-    )
-    return changed, first
-
-
-def _first_header(request: JobRequest, known: Deidentifier) -> Dataset:
-    """The first header without identity; an empty one where the step will refuse the series."""
-    header = HeaderSource(request.files).first_header()
-    try:
-        if len(header):
-            known.apply(header)
-    except _UNREADABLE:
-        return Dataset()
-    return header
-
-
-def published_keys(key: str, key_file: Path) -> tuple[str, ...]:
-    """The keys that the manifest of a job may have: its own, and that of what is de-identified.
-
-    As it is, a key would tell of which series the outputs are to whoever guesses that.
-
-    Raises
-    ------
-    SiteKeyError
-        The site key cannot be used.
-    """
-    if not key_file.exists():
-        return (key,)
-    return key, Pseudonyms(site_key(key_file)).secret("job", key)

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from pydicom.dataset import Dataset
 
 from processor.deidentify import NAME as DEIDENTIFY
-from processor.deidentify import disguised
+from processor.disguise import disguised
 from processor.errors import (
     ForwardRefused,
     OutputUnavailable,

@@ -12,7 +12,7 @@ from ledger.records import ClosedSeries, NewJob
 from ledger.writer import LedgerWriter
 from listener.errors import UnreadableInstance
 from listener.spool import SeriesKey, Spool
-from processor.deidentify import step_of
+from processor.disguise import step_of
 from processor.job import job_key
 from processor.names import study_folder_name
 from rules.decide import decide

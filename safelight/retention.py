@@ -20,7 +20,7 @@ from ledger.retention import Deletion, Due
 from ledger.retention import Retention as Records
 from listener.durable import sync_folder
 from listener.spool import Spool
-from processor.deidentify import published_keys
+from processor.disguise import published_keys
 from processor.errors import ProcessorError
 from processor.publish import require_intact
 from processor.report import REPORT_FILE

@@ -27,13 +27,18 @@ from pydicom.uid import (
 from processor.deid.profile import attributes
 from processor.deid.pseudonyms import Pseudonyms, earlier
 from processor.deid.site_key import site_key
-from processor.deidentify import Deidentify, deidentifier, deidentify_files, published_keys
+from processor.deidentify import Deidentify, deidentifier, deidentify_files
+from processor.disguise import published_keys
 from processor.errors import IdentityRemains, NotDeidentified, OptionError, SiteKeyError
 from processor.headers import quiet_reading
 from processor.job import run_job
+from processor.registry import KINDS
 from processor.settings import DeidentifySettings, Mask, ProcessorSettings
 from processor.study import StudyResults, write_study
+from rules.errors import RuleError
 from rules.model import Step
+from rules.parse import parse_rules
+from rules.texts import RuleText
 
 UNKNOWN_TO_PYDICOM = {
     "00081301": "SQ", "00081302": "SQ", "00081303": "SQ", "00081304": "SQ", "00100011": "SQ",
@@ -540,6 +545,13 @@ def test_it_must_be_the_first_step(job, stack, settings):
     )
     with pytest.raises(OptionError, match="first step"):
         run_job(request)
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if name not in ("deidentify", "forward")])
+def test_a_rule_has_it_above_everything_else(name):
+    text = f'[[rule]]\nname = "r"\n[rule.run]\n{name} = {{}}\ndeidentify = {{}}'
+    with pytest.raises(RuleError, match="write it below deidentify"):
+        parse_rules([RuleText("r.toml", text)], KINDS)
 
 
 def test_a_study_has_one_workbook_with_names_and_one_without(deidentifying, job, stack, tmp_path):

@@ -69,3 +69,18 @@ def test_a_folder_without_dicom_is_said(run, tmp_path):
     (tmp_path / "in").mkdir()
     result = run("in")
     assert (result.exit_code, result.output) == (1, "no DICOM files there\n")
+
+
+def test_process_publishes_without_identity_when_asked_to(run, tmp_path):
+    for number in (1, 2):
+        write(tmp_path / "in" / f"{number}.dcm", InstanceNumber=number)
+    write(tmp_path / "in" / "3.dcm", SeriesInstanceUID="1.2.77.4", BurnedInAnnotation="YES")
+    steps = ["process", "in", "--out", "results", "--run", "deidentify,metadata"]
+    result = CliRunner().invoke(cli, steps)
+    assert result.exit_code == 0, result.output
+    told = "".join(map(str, (tmp_path / "results").rglob("*")))
+    for path in (tmp_path / "results").rglob("*"):
+        told += path.read_bytes().decode("latin-1") if path.is_file() else ""
+    assert len(list((tmp_path / "results").rglob("*.dcm"))) == 2
+    assert "1.2.77" not in told
+    assert "P4711" not in told
