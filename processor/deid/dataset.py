@@ -45,6 +45,7 @@ _PSEUDONYMS: Mapping[int, str] = MappingProxyType(
 )
 _DUMMIES: Mapping[str, object] = MappingProxyType(
     {"DA": "19000101", "TM": "000000", "DT": "19000101000000", "AS": "000Y", "AT": 0, "UR": "urn:x"}
+    | {"UI": "2.25.0"}
     | dict.fromkeys(_TEXTS | {"AE", "CS", "PN"}, "REMOVED")
     | dict.fromkeys(_NUMBERS, 0)
 )
@@ -133,7 +134,9 @@ class Deidentifier:
             for item in element.value:
                 self._clean(item, subject)
             return element.value
-        return self._mapped(element) if action == "U" else element.value
+        if action == "U":
+            return self._mapped(element)
+        return "" if element.value is None else element.value
 
     def _cleaned(self, element: DataElement, subject: Subject) -> Any:
         """A value without identity, nothing where there is no way to have one."""

@@ -260,6 +260,13 @@ def test_descriptions_keep_the_words_of_imaging(deidentified):
     assert found.SeriesDescription == "t1_mprage_sag 3mm"
 
 
+def test_what_is_empty_and_stays_is_empty_still(deidentified):
+    found = deidentified(SliceThickness="", EchoTime="", AnnotationGroupUID="")
+    assert found["SliceThickness"].is_empty
+    assert found["EchoTime"].is_empty
+    assert not found["AnnotationGroupUID"].is_empty
+
+
 def test_raw_data_is_refused_and_a_segmentation_is_not(deidentified):
     raw = "1.2.840.10008.5.1.4.1.1.66"
     assert deidentified(SOPClassUID=f"{raw}.4").SOPClassUID == f"{raw}.4"
