@@ -10,6 +10,9 @@
     │   ├── RowsError               (ValueError) a file of rows is not what was written
     │   ├── PackageError            (ValueError) these files make no package
     │   ├── ForwardRefused          a receiver does not take these instances
+    │   ├── NotDeidentified         an instance cannot be rid of the patient's identity
+    │   ├── IdentityRemains         what was de-identified still tells who the patient is
+    │   ├── SiteKeyError            the key of the pseudonyms cannot be used
     │   ├── DestinationTaken        other jobs have the folder a rule wants
     │   ├── NotConvertible          these headers make no regular volume
     │   │   └── UnevenSpacing       the distance between slices changes
@@ -86,6 +89,18 @@ class PackageError(PermanentError, ValueError):
 
 class ForwardRefused(PermanentError):
     """A receiver does not take instances; the message says how many, and why."""
+
+
+class NotDeidentified(PermanentError):
+    """Why an instance cannot be de-identified, in words that name nothing of it. A result."""
+
+
+class IdentityRemains(PermanentError):
+    """What was written tells who the patient is still; the message names the element."""
+
+
+class SiteKeyError(PermanentError):
+    """The site key cannot be read or made; the message names its file and says what to do."""
 
 
 class NotForwarded(RetriableError):

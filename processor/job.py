@@ -13,6 +13,8 @@ from pathlib import Path, PurePosixPath
 
 from pydicom.dataset import Dataset
 
+from processor.deidentify import NAME as DEIDENTIFY
+from processor.disguise import disguised
 from processor.errors import (
     ForwardRefused,
     OutputUnavailable,
@@ -106,16 +108,16 @@ def _run(request: JobRequest) -> JobResult:
     for step in request.steps:
         check_step(step)
     source = SeriesSource(request.files)
-    header = _first_header(source)
-    folder = free_folder(request.results, _folders(request, header), request.key)
-    recorded = published_result(request.results, folder, request.key)
+    shown, header = disguised(request, _first_header(source))
+    folder = free_folder(request.results, _folders(shown, header), shown.key)
+    recorded = published_result(request.results, folder, shown.key)
     if recorded:
         return recorded
     temporary = _fresh(request.scratch, request.key)
     progress = Progress(request.scratch / f"{request.key}.progress")
     try:
         context = JobContext(
-            request=request,
+            request=shown,
             source=source,
             options={},
             folder=temporary,
@@ -125,9 +127,9 @@ def _run(request: JobRequest) -> JobResult:
         )
         results = _run_steps(context, request.steps, progress)
         seconds = time.monotonic() - started
-        result = JobResult(request.key, folder, results, round(seconds, 3))
+        result = JobResult(shown.key, folder, results, round(seconds, 3))
         versions = {step.processor: PROCESSORS[step.processor].version for step in request.steps}
-        return _publish_once(temporary, request, result, versions)
+        return _publish_once(temporary, shown, result, versions)
     finally:
         progress.close()
         shutil.rmtree(temporary, ignore_errors=True)
@@ -180,12 +182,27 @@ def _run_steps(
     job: JobContext, steps: Sequence[Step], progress: Progress
 ) -> tuple[StepResult, ...]:
     results: tuple[StepResult, ...] = ()
-    for step in steps:
+    for number, step in enumerate(steps, 1):
         report = progress.of_step(step.processor)
         context = replace(job, options=step.options, earlier=results, progress=report)
-        results = (*results, _left_out(step, results) or _run_step(step, context))
+        result = _left_out(step, results) or _run_step(step, context)
+        results = (*results, result)
         remove_undeclared(job.folder, results)
+        if step.processor == DEIDENTIFY:
+            if result.state != "done":
+                return (*results, *map(_not_deidentified, steps[number:]))
+            job = _on_outputs(job, result)
     return results
+
+
+def _on_outputs(job: JobContext, result: StepResult) -> JobContext:
+    """The job with the instances that a step wrote in place of those it was given."""
+    files = tuple(job.folder / output.path for output in result.outputs)
+    return replace(job, request=replace(job.request, files=files), source=SeriesSource(files))
+
+
+def _not_deidentified(step: Step) -> StepResult:
+    return StepResult(step.processor, "refused", "not run: the series is not de-identified")
 
 
 def _left_out(step: Step, earlier: Sequence[StepResult]) -> StepResult | None:

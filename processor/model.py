@@ -22,7 +22,7 @@ class Output:
     path : str
         Relative to the job's folder, with forward slashes.
     kind : str
-        What it is: "nifti", "sidecar", "preview", "workbook", "rows".
+        What it is: "nifti", "sidecar", "preview", "workbook", "rows", "dicom".
     bytes, sha256 : int, str
         Its size and checksum, as in the manifest.
     """
@@ -67,8 +67,8 @@ class JobRequest:
     facts : mapping
         What earlier stages know: grade, evidence, instances, instances_expected, calling_ae.
     destination : str
-        The folder below the results folder that the rule asks for, already made safe; empty
-        for the one every job has otherwise.
+        The folder below the results folder that the rule asks for, already made safe; of a job
+        that de-identifies its template; empty for the one every job has otherwise.
     sender : Sender or None
         Who sends what is to be forwarded; None where nobody does.
     scratch, results : Path

@@ -54,8 +54,13 @@ def _members(job: JobContext) -> Iterator[Member]:
         for output in step.outputs:
             yield Member(job.folder / output.path, str(job.published / output.path))
     if options.value_of(OPTIONS, job.options, "dicom") == "yes":
-        for file in job.request.files:
+        for file in _received(job):
             yield Member(file, str(job.published / "dicom" / file.name))
+
+
+def _received(job: JobContext) -> Sequence[Path]:
+    """The instances, unless they are an output of a step before, and so in the package."""
+    return [file for file in job.request.files if file.parent != job.folder]
 
 
 def package_studies(studies: Sequence[Path], out: Path, largest_bytes: int) -> int:

@@ -39,15 +39,16 @@ def published_result(results: Path, folder: Path, key: str) -> JobResult | None:
     return JobResult(key, folder, steps, manifest["seconds"])
 
 
-def require_intact(results: Path, folder: Path, key: str) -> None:
-    """Check every published file of a job against its manifest.
+def require_intact(results: Path, folder: Path, keys: Sequence[str]) -> None:
+    """Check every published file of a job against its manifest, which has one of `keys`.
 
     Raises
     ------
     StorageError
         There is no such publication, or a file is missing or is not what was published.
     """
-    recorded = published_result(results, folder, key)
+    found = (published_result(results, folder, key) for key in keys)
+    recorded = next(filter(None, found), None)
     if recorded is None:
         raise StorageError("the job's results are not published")
     for output in (output for step in recorded.steps for output in step.outputs):

@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 
 from processor.converting import Convert
+from processor.deidentify import Deidentify
 from processor.errors import OptionError
 from processor.findings import names_of
 from processor.forward import Forward
@@ -15,10 +16,21 @@ from processor.preview import Preview
 from processor.quality import Qc
 from rules.model import ProcessorKind, Step
 
-_ALL: tuple[Processor, ...] = (Convert(), Qc(), Preview(), Metadata(), Package(), Forward())
+_ALL: tuple[Processor, ...] = (
+    Convert(),
+    Qc(),
+    Preview(),
+    Metadata(),
+    Package(),
+    Forward(),
+    Deidentify(),
+)
 _USES: Mapping[str, tuple[str, ...]] = {
-    "metadata": ("convert", "qc"),
-    "package": ("convert", "qc", "preview", "metadata"),
+    "convert": ("deidentify",),
+    "qc": ("deidentify",),
+    "preview": ("deidentify",),
+    "metadata": ("deidentify", "convert", "qc"),
+    "package": ("deidentify", "convert", "qc", "preview", "metadata"),
 }
 
 _ALONE = frozenset({"forward"})

@@ -219,6 +219,8 @@ def _frames(details: Mapping[str, Any]) -> tuple[int, int] | None:
 
 def _lean(details: Mapping[str, Any]) -> Mapping[str, Any]:
     """Of quality control what a report shows: the images that are low, not every image."""
+    if not details:
+        return {}
     images = details.get("images", ())
     low = [image for image in images if image.get("low")]
     kept = {name: value for name, value in details.items() if name not in ("images", "header")}

@@ -1,5 +1,6 @@
 """The settings of the PROCESS step. Reading them from a file is the configuration's business."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,6 +8,12 @@ from types import MappingProxyType
 from typing import Annotated
 
 from annotated_types import Ge, Gt
+
+from rules.elements import PrivateTag, parse_element
+
+Rectangle = tuple[int, int, int, int]
+
+_UID_ROOT = re.compile(r"(?=.{1,35}$)[0-2](\.(0|[1-9][0-9]*))+")
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,70 @@ class QcSettings:
 
 
 @dataclass(frozen=True)
+class Mask:
+    """Where the images of a device have text burned in; what is not given fits every image.
+
+    Attributes
+    ----------
+    rectangles : tuple of (x, y, width, height)
+        In pixels, from the upper left; none says that nothing is burned in.
+    manufacturer, model, modality : str
+        As the header has them, in capitals or not.
+    rows, columns : int
+        The size of the image; 0 for any.
+    """
+
+    rectangles: tuple[Rectangle, ...]
+    manufacturer: str = ""
+    model: str = ""
+    modality: str = ""
+    rows: Annotated[int, Ge(0)] = 0
+    columns: Annotated[int, Ge(0)] = 0
+
+    def __post_init__(self) -> None:
+        if any(min(one) < 0 or not all(one[2:]) for one in self.rectangles):
+            raise ValueError("rectangles: expected [x, y, width, height] in pixels")
+        if not any((self.manufacturer, self.model, self.modality, self.rows, self.columns)):
+            raise ValueError("rectangles: expected manufacturer, model, modality or a size beside")
+
+
+@dataclass(frozen=True)
+class DeidentifySettings:
+    """What a site says about de-identification.
+
+    Attributes
+    ----------
+    key_file : Path
+        The site key; it is made where there is none.
+    uid_root : str
+        What new UIDs begin with.
+    words : tuple of str
+        Words that may stay in descriptions, beside those shipped.
+    safe_private : tuple of str
+        Private elements that may stay, beside those shipped, as ``(0019,SIEMENS MR HEADER,0C)``.
+    mask : tuple of Mask
+        Where text is burned into images; the first that fits counts.
+    """
+
+    key_file: Path = Path("deidentify.key")
+    uid_root: str = "2.25"
+    words: tuple[str, ...] = ()
+    safe_private: tuple[str, ...] = ()
+    mask: tuple[Mask, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not _UID_ROOT.fullmatch(self.uid_root):
+            raise ValueError("uid_root: expected a UID of at most 35 characters, such as 2.25")
+        for name in self.safe_private:
+            try:
+                nodes = parse_element(name).nodes
+            except ValueError as error:
+                raise ValueError(f"safe_private: {error}") from None
+            if len(nodes) > 1 or not isinstance(nodes[0], PrivateTag):
+                raise ValueError(f"safe_private: {name} is no private element")
+
+
+@dataclass(frozen=True)
 class ProcessorSettings:
     """What a site may set for every job.
 
@@ -87,12 +158,15 @@ class ProcessorSettings:
         A folder whose mr.json, ct.json, ... take the place of the metadata templates shipped.
     mr_clean : Path or None
         Rules of MR normalisation in place of those shipped.
+    deidentify : DeidentifySettings
+        The site key, and what may stay.
     """
 
     qc: QcSettings = field(default_factory=QcSettings)
     preview_size: int = 896
     templates: Path | None = None
     mr_clean: Path | None = None
+    deidentify: DeidentifySettings = field(default_factory=DeidentifySettings)
 
 
 @dataclass(frozen=True)

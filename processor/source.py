@@ -94,7 +94,7 @@ class Instance(_Remembering):
         self.number = integer(header, "InstanceNumber", -1)
         self.frame_count = max(1, integer(header, "NumberOfFrames", 1))
         self.has_pixels = cut_off or any(keyword in header for keyword in _PIXEL_KEYWORDS)
-        self._cut_off = cut_off
+        self.is_cut_off = cut_off
         self._frames: dict[int, NDArray[Any] | PixelDataError] = {}
 
     @property
@@ -156,7 +156,7 @@ class Instance(_Remembering):
                 "pixel data missing" if cut else f"no pixel data ({sop_class_name(self.header)})"
             )
             return PixelDataError(f"{reason} in instance {self.uid}", absent=True)
-        if self._cut_off and "PixelData" not in self.header:
+        if self.is_cut_off and "PixelData" not in self.header:
             return PixelDataError(f"pixel data truncated in instance {self.uid}")
         expected = self._expected_bytes()
         if expected is None:
@@ -166,7 +166,7 @@ class Instance(_Remembering):
             return PixelDataError(
                 f"pixel data truncated: {found} of {expected} bytes in instance {self.uid}"
             )
-        if self._cut_off:
+        if self.is_cut_off:
             return PixelDataError(f"the file ends within an element in instance {self.uid}")
         return None
 

@@ -29,6 +29,7 @@ PROCESSOR_WORDS: Words = MappingProxyType(
         "preview": "Picture",
         "package": "Package",
         "forward": "Forwarding",
+        "deidentify": "De-identification",
     }
 )
 
@@ -45,6 +46,7 @@ KIND_WORDS: Words = MappingProxyType(
         "csv": "table (CSV)",
         "parquet": "table (Parquet)",
         "package": "package (ZIP)",
+        "dicom": "instance (DICOM)",
     }
 )
 

@@ -13,6 +13,7 @@ import click
 
 from rules.errors import RuleError
 from safelight.config import find_file
+from safelight.deidentify_commands import deidentify
 from safelight.doctor_commands import doctor
 from safelight.errors import ConfigError, ListError, in_one_line
 from safelight.folder_commands import (
@@ -318,7 +319,7 @@ def demo(dicom: Path | None, data: Path, *, stay: bool) -> None:
     sys.exit(run_demo(dicom, data, stay=stay))
 
 
-for command in (convert, metadata, mr_clean, package, report, verify_nifti):
+for command in (convert, deidentify, metadata, mr_clean, package, report, verify_nifti):
     cli.add_command(command)
 cli.add_command(doctor)
 cli.add_command(verify)

@@ -21,6 +21,7 @@ from pydantic_core import ErrorDetails
 from listener.settings import GroupingSettings, ReceiverSettings, TlsSettings
 from processor.settings import (
     DEFAULT_THRESHOLDS,
+    DeidentifySettings,
     PoolSettings,
     ProcessorSettings,
     QcSettings,
@@ -182,6 +183,7 @@ class Config:
     forward: ForwardSettings = field(default_factory=ForwardSettings)
     processing: PoolSettings = field(default_factory=PoolSettings)
     output: OutputSettings = field(default_factory=OutputSettings)
+    deidentify: DeidentifySettings = field(default_factory=DeidentifySettings)
     qc: Mapping[str, QcThresholds] = field(default_factory=lambda: dict(DEFAULT_THRESHOLDS))
     web: WebSettings = field(default_factory=WebSettings)
 
@@ -193,6 +195,7 @@ class Config:
             preview_size=self.output.preview_pixels,
             templates=self.output.templates,
             mr_clean=self.output.mr_clean,
+            deidentify=self.deidentify,
         )
 
     def pacs_named(self, name: str | None) -> PacsSettings:
@@ -380,6 +383,9 @@ def _anchored(config: Config, folder: Path) -> Config:
         templates=_under(folder, config.output.templates),
         mr_clean=_under(folder, config.output.mr_clean),
     )
+    deidentify = dataclasses.replace(
+        config.deidentify, key_file=_key_file(config.deidentify.key_file, folder, storage.data)
+    )
     fetch = dataclasses.replace(config.retrieve, rules=_under(folder, config.retrieve.rules))
     dicom = dataclasses.replace(config.dicom, tls=_anchored_tls(config.dicom.tls, folder))
     web = dataclasses.replace(
@@ -388,8 +394,20 @@ def _anchored(config: Config, folder: Path) -> Config:
         private_key=_under(folder, config.web.private_key),
     )
     return dataclasses.replace(
-        config, dicom=dicom, storage=storage, rules=rules, output=output, retrieve=fetch, web=web
+        config,
+        dicom=dicom,
+        storage=storage,
+        rules=rules,
+        output=output,
+        deidentify=deidentify,
+        retrieve=fetch,
+        web=web,
     )
+
+
+def _key_file(given: Path, folder: Path, data: Path) -> Path:
+    """The site key's file: that of the configuration, else one in the data folder."""
+    return data / given if given == DeidentifySettings.key_file else folder / given
 
 
 def _anchored_tls(tls: TlsSettings | None, folder: Path) -> TlsSettings | None:

@@ -14,6 +14,7 @@ from ledger.records import ClosedSeries, NewJob
 from ledger.writer import LedgerWriter
 from listener.errors import UnreadableInstance
 from listener.spool import SeriesKey, Spool
+from processor.disguise import step_of
 from processor.job import job_key
 from processor.names import study_folder_name
 from rules.decide import decide
@@ -173,7 +174,7 @@ class Deciding:
 
 def new_job(series: ClosedSeries, rule: Rule, seen: SeriesFacts) -> NewJob:
     """The job of a rule that matched."""
-    destination = rule.destination.folder(seen.header) if rule.destination else ""
+    destination = destination_of(rule, seen)
     uid = series.key.SeriesInstanceUID
     return NewJob(
         job_key(uid, series.digest, rule.name, rule.steps, destination),
@@ -183,3 +184,16 @@ def new_job(series: ClosedSeries, rule: Rule, seen: SeriesFacts) -> NewJob:
         priority=rule.priority,
         window=str(rule.window or ""),
     )
+
+
+def destination_of(rule: Rule, seen: SeriesFacts) -> str:
+    """Where a rule wants its outputs.
+
+    Of one that de-identifies it is the template, for the job to fill in: here it would tell who
+    the patient is.
+    """
+    if rule.destination is None:
+        return ""
+    if step_of(rule.steps) is not None:
+        return rule.destination.text
+    return rule.destination.folder(seen.header)

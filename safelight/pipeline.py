@@ -76,7 +76,9 @@ class Pipeline:
         )
         self._retrieving = Retrieving(config, ledger.retrieves, self._watcher.wake)
         self._disk = DiskWatch(config.storage, ledger.disk_stages)
-        self._retention = Retention(config.storage, self.spool, ledger.retention)
+        self._retention = Retention(
+            config.storage, self.spool, ledger.retention, config.deidentify.key_file
+        )
         self._requests = Requests(config.storage.requests)
         self._counts = _Counts()
         self._waiting: int | None = None

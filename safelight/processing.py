@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from listener.errors import UnreadableInstance
+from processor.deidentify import NAME as DEIDENTIFY
 from processor.job import job_key
 from processor.model import JobRequest, JobResult, StepResult
 from processor.pool import WorkerPool
@@ -143,7 +144,8 @@ def write_studies(
     for one in processed:
         if one.folder is not None:
             studies.setdefault(one.folder.parent, []).append(one.folder)
-            place[one.StudyInstanceUID] = one.folder.parent
+            if all(step.processor != DEIDENTIFY for step in one.steps):
+                place[one.StudyInstanceUID] = one.folder.parent
     reports = tuple(
         write_report(
             study / REPORT_FILE,

@@ -20,7 +20,8 @@ from ledger.retention import Deletion, Due
 from ledger.retention import Retention as Records
 from listener.durable import sync_folder
 from listener.spool import Spool
-from processor.errors import StorageError
+from processor.disguise import published_keys
+from processor.errors import ProcessorError
 from processor.publish import require_intact
 from processor.report import REPORT_FILE
 from processor.workbook import WORKBOOK_FILE
@@ -58,9 +59,11 @@ class Retention:
         storage: StorageSettings,
         spool: Spool,
         records: Records,
+        key_file: Path,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._storage = storage
+        self._key_file = key_file
         self._spool = spool
         self._records = records
         self._clock = clock
@@ -100,16 +103,17 @@ class Retention:
 
     def _require_intact(self, due: Due) -> None:
         for one in due.published:
-            require_intact(self._storage.results, Path(one.folder), one.key)
+            keys = published_keys(one.key, self._key_file)
+            require_intact(self._storage.results, Path(one.folder), keys)
 
     def _delete(self, check: _Check) -> None:
         error = check.future.exception()
-        if isinstance(error, StorageError | OSError | ValueError):
+        if isinstance(error, ProcessorError | OSError | ValueError):
             logger.error(
                 "the %s of series %d are kept beyond their time: %s",
                 check.due.what,
                 check.due.series_id,
-                error if isinstance(error, StorageError) else type(error).__name__,
+                error if isinstance(error, ProcessorError) else type(error).__name__,
             )
             return
         if error is not None:

@@ -10,6 +10,7 @@ import click
 
 from rules.model import Rule, RuleReason, SeriesFacts
 from safelight.config import Config
+from safelight.deciding import destination_of
 from safelight.receivers import receivers_of, require_receivers
 from safelight.rule_trials import (
     GROUPS,
@@ -98,7 +99,7 @@ def _explain(seen: SeriesFacts, rules: Sequence[Rule], ended: frozenset[str]) ->
     click.echo(f"-> {decision.outcome}: {decision.summary}")
     for rule in decision.rules:
         if rule.destination is not None:
-            click.echo(f"   {rule.name} -> {rule.destination.folder(seen.header)}")
+            click.echo(f"   {rule.name} -> {destination_of(rule, seen)}")
         for name in receivers_of(rule):
             click.echo(f"   {rule.name} -> forwarded to {name}")
 

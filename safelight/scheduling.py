@@ -22,7 +22,6 @@ from processor.job import discard_remains
 from processor.model import JobRequest, JobResult
 from processor.pool import WorkerPool
 from processor.study import StudyResults, write_study
-from processor.workbook import WORKBOOK_FILE
 from safelight.config import Config
 from safelight.deciding import Deciding
 from safelight.forwarding import Forwarding
@@ -44,7 +43,7 @@ class _Running:
 
     future: Future[JobResult] | Future[Path]
     job: ClaimedJob
-    workbook: PurePosixPath | None = None
+    is_workbook: bool = False
 
 
 class Scheduling:
@@ -90,7 +89,7 @@ class Scheduling:
     def stop(self) -> None:
         """Stop the workers; what they were at is queued again."""
         self.collect()
-        interrupted = [one.job for one in self._running.values() if one.workbook is None]
+        interrupted = [one.job for one in self._running.values() if not one.is_workbook]
         self._running.clear()
         self._pool.stop()
         self._ledger.jobs.release(interrupted)
@@ -128,8 +127,8 @@ class Scheduling:
                 running = self._running.pop(self._ended.get_nowait(), None)
             except Empty:
                 return
-            if running is not None and running.workbook is not None:
-                self._end_workbook(running, running.workbook)
+            if running is not None and running.is_workbook:
+                self._end_workbook(running)
             elif running is not None:
                 self._end_job(running)
 
@@ -148,7 +147,7 @@ class Scheduling:
 
     def _kill(self, job_id: int) -> None:
         for running in tuple(self._running.values()):
-            if running.job.id == job_id and running.workbook is None:
+            if running.job.id == job_id and not running.is_workbook:
                 running.future.cancel()
 
     def _request(self, job: ClaimedJob) -> JobRequest:
@@ -238,12 +237,15 @@ class Scheduling:
                 studies.header(job.series.id),
             )
             future = self._pool.submit_call(write_study, study, self._config.output.mr_clean)
-            self._track(_Running(future, job, folder / WORKBOOK_FILE))
+            self._track(_Running(future, job, is_workbook=True))
 
-    def _end_workbook(self, running: _Running, workbook: PurePosixPath) -> None:
+    def _end_workbook(self, running: _Running) -> None:
         error = running.future.exception()
         if error is None:
-            self._ledger.studies.record_workbook(running.job.series.id, workbook)
+            workbook = running.future.result()
+            assert isinstance(workbook, Path)  # noqa: S101 - no job, so the path of a workbook
+            path = PurePosixPath(workbook.relative_to(self._config.storage.results))
+            self._ledger.studies.record_workbook(running.job.series.id, path)
         else:
             logger.error("the workbook or report of a study failed: %s", _described(error))
 

@@ -167,3 +167,19 @@ def test_every_table_is_immutable(load):
         if dataclasses.is_dataclass(value):
             with pytest.raises(dataclasses.FrozenInstanceError):
                 setattr(value, dataclasses.fields(value)[0].name, None)
+
+
+def test_the_site_key_is_in_the_data_folder_unless_it_is_said_where(load, tmp_path):
+    assert load('[storage]\ndata = "d"').deidentify.key_file == tmp_path / "d" / "deidentify.key"
+    config = load('[deidentify]\nkey_file = "keys/site"')
+    assert config.processor.deidentify.key_file == tmp_path / "keys" / "site"
+
+
+def test_masks_are_read_and_checked(load):
+    mask = '[[deidentify.mask]]\nmodality = "US"\nrectangles = '
+    (found,) = load(mask + "[[0, 0, 640, 40]]").deidentify.mask
+    assert (found.modality, found.rectangles) == ("US", ((0, 0, 640, 40),))
+    with pytest.raises(ConfigError, match=r"rectangles: expected \[x, y, width, height\]"):
+        load(mask + "[[0, 0, 640, 0]]")
+    with pytest.raises(ConfigError, match=r"\[deidentify\] uid_root: expected a UID"):
+        load('[deidentify]\nuid_root = "site"')

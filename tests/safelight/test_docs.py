@@ -10,6 +10,7 @@ import pytest
 
 from listener.settings import AcceptRule
 from processor.registry import KINDS, PROCESSORS
+from processor.settings import Mask
 from query.settings import PacsSettings
 from rules.conditions import OPERATORS
 from rules.match import FACTS
@@ -29,7 +30,11 @@ README = (ROOT / "README.md").read_text()
 def settings_classes():
     hints = get_type_hints(Config)
     inner = [kind for hint in hints.values() for kind in (hint, *get_args(hint))]
-    return [kind for kind in inner if dataclasses.is_dataclass(kind)] + [AcceptRule, PacsSettings]
+    return [kind for kind in inner if dataclasses.is_dataclass(kind)] + [
+        AcceptRule,
+        PacsSettings,
+        Mask,
+    ]
 
 
 KEYS = sorted({f.name for kind in settings_classes() for f in dataclasses.fields(kind)})

@@ -76,6 +76,23 @@ def test_instances_go_when_their_time_is_over_and_what_was_made_of_them_stays(
     assert len(files(config.storage.spool / "instances")) == 3
 
 
+def test_deidentified_outputs_tell_of_no_uid_and_are_found_again(config, land, run, keep, read):
+    rules = config.rules.file
+    rules.write_text(rules.read_text().replace("[rule.run]", "[rule.run]\ndeidentify = {}"))
+    more = 'metadata = {}\n[rule.deliver]\nto = "x/{PatientID}"\n'
+    rules.write_text(rules.read_text() + more)
+    uid = land(2)
+    run(lambda reader: is_done(reader) and list(config.storage.results.glob("*/metadata.xlsx")))
+    told = "".join(map(str, config.storage.results.rglob("*")))
+    for path in config.storage.results.rglob("*"):
+        told += path.read_bytes().decode("latin-1") if path.is_file() else ""
+    assert uid not in told
+    assert read("jobs_of", 1)[0].state == "done"
+    keep("instances_days = 0")
+    run(deletions(1))
+    assert files(config.storage.spool / "instances") == []
+
+
 @pytest.mark.parametrize("damage", ["changed", "missing", "manifest"])
 def test_instances_stay_when_what_was_made_of_them_is_not_intact(
     config, land, run, keep, read, caplog, damage

@@ -42,7 +42,9 @@ def test_as_shipped_only_senders_and_data_differ_from_the_defaults():
     dicom = dataclasses.replace(shipped.dicom, accept=default.dicom.accept)
     storage = dataclasses.replace(shipped.storage, data=default.storage.data)
     assert shipped.storage.data == Path("/var/lib/safelight")
-    assert dataclasses.replace(shipped, dicom=dicom, storage=storage) == default
+    assert shipped.deidentify.key_file == shipped.storage.data / "deidentify.key"
+    changed = dataclasses.replace(shipped, dicom=dicom, storage=storage)
+    assert dataclasses.replace(changed, deidentify=default.deidentify) == default
 
 
 def test_command_line_finds_no_error_in_it(capsys):

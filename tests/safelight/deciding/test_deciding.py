@@ -17,7 +17,7 @@ from rules.errors import RuleError
 from rules.model import SeriesFacts
 from rules.parse import parse_rules
 from rules.texts import RuleText
-from safelight.deciding import new_job
+from safelight.deciding import destination_of, new_job
 
 CHECK = '[[rule]]\nname = "Check"\nrun = { qc = {} }\n'
 GOOD_ONLY = """
@@ -360,3 +360,16 @@ def test_what_is_arriving_or_was_deleted_is_not_decided_again(site):
     site.receive(count=2)
     site.deciding.decide_again((series,))
     assert site.outcome(series) == ("process", "Check -> qc")
+
+
+def test_a_destination_of_what_is_deidentified_is_filled_in_by_the_job():
+    to = '[rule.deliver]\nto = "x/{PatientID}"'
+    named, hidden = (
+        parse_rules(
+            [RuleText("r", f'[[rule]]\nname = "r"\n[rule.run]\n{steps}convert = {{}}\n{to}')], KINDS
+        )[0]
+        for steps in ("", "deidentify = {}\n")
+    )
+    seen = SeriesFacts({"PatientID": ("P4711",)}, {})
+    assert destination_of(named, seen) == "x/P4711"
+    assert destination_of(hidden, seen) == "x/{PatientID}"

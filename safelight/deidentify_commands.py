@@ -1,0 +1,78 @@
+"""The command ``deidentify``: a folder of DICOM without the patients' identity."""
+
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from processor.deidentify import OPTIONS, deidentify_files
+from processor.errors import IdentityRemains, NotDeidentified, SiteKeyError
+from processor.headers import quiet_reading
+from processor.settings import DeidentifySettings
+from safelight.gathering import GatheredSeries, gather
+from safelight.options import config_option, configuration
+
+
+def _with_options(command: Any) -> Any:
+    """The options of the processor, as options of the command."""
+    for option in reversed(OPTIONS):
+        words = option.expected.replace('"', "").split(" or ")
+        decorate = click.option(
+            f"--{option.name}",
+            type=click.Choice(words),
+            default=str(option.default),
+            show_default=True,
+            help="See docs/deidentification.md.",
+        )
+        command = decorate(command)
+    return command
+
+
+@click.command()
+@config_option
+@click.argument("folder", type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Where instances go: STUDY/SERIES/INSTANCE.dcm, by their new UIDs.",
+)
+@_with_options
+def deidentify(file: Path | None, folder: Path, out: Path, **given: str) -> None:
+    """Write every series of DICOM below FOLDER without identity (PS3.15 Annex E).
+
+    A series of which one instance cannot be de-identified is left out whole, with the reason.
+    Exit code 1 where one was.
+    """
+    settings = configuration(file).deidentify
+    gathered = gather(folder)
+    if not gathered.series:
+        click.echo("no DICOM files there", err=True)
+        sys.exit(1)
+    out.mkdir(parents=True, exist_ok=True)
+    with quiet_reading():
+        done = [_series(one, out, given, settings) for one in gathered.series]
+    click.echo(f"{sum(done)} of {len(done)} series without identity; site key {settings.key_file}")
+    sys.exit(0 if all(done) else 1)
+
+
+def _series(
+    one: GatheredSeries, out: Path, given: Mapping[str, str], settings: DeidentifySettings
+) -> bool:
+    """Write one series, whole or not at all; whether it is there."""
+    with tempfile.TemporaryDirectory(dir=out, prefix=".deidentifying-") as place:
+        try:
+            done = deidentify_files(one.files, Path(place), given, settings)
+        except SiteKeyError as error:
+            raise click.ClickException(str(error)) from None
+        except (NotDeidentified, IdentityRemains) as reason:
+            click.echo(f"series {one.series_uid}: left out: {reason}", err=True)
+            return False
+        target = out / done.study_uid / done.series_uid
+        target.mkdir(parents=True, exist_ok=True)
+        for path in done.files:
+            path.replace(target / path.name)
+    return True
