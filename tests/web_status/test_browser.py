@@ -128,7 +128,7 @@ def test_every_link_can_be_reached_by_keyboard_and_shows_its_focus(chronicle, op
     tab.keyboard.press("Tab")
     expect(tab.get_by_role("link", name="Skip to content")).to_be_focused()
     reached = set()
-    for _ in range(12):
+    for _ in range(20):
         tab.keyboard.press("Tab")
         focused = "document.activeElement"
         reached.add(tab.evaluate(f"{focused}.getAttribute('href')"))
