@@ -56,7 +56,11 @@ def test_what_tells_of_nobody_is_looked_for_in_the_address(api, three):
 
 
 @pytest.mark.parametrize(
-    "query", ["patient=jane", "accession=A1", "state=well", "grade=x", "first_day=1.1.2026"]
+    "query",
+    [
+        *("patient=jane", "accession=A1", "state=well", "grade=x"),
+        *("first_day=1.1.2026", "last_day=0", "last_day=20260131", "last_day=2026-02-30"),
+    ],
 )
 def test_what_would_name_somebody_or_is_not_offered_is_refused_in_an_address(api, three, query):
     refused = api("olga", "GET", f"/studies?{query}")
