@@ -60,6 +60,7 @@ def test_what_tells_of_nobody_is_looked_for_in_the_address(api, three):
     [
         *("patient=jane", "accession=A1", "state=well", "grade=x"),
         *("first_day=1.1.2026", "last_day=0", "last_day=20260131", "last_day=2026-02-30"),
+        *("low_quality=1", "low_quality=yes", "before=x", "after=-1"),
     ],
 )
 def test_what_would_name_somebody_or_is_not_offered_is_refused_in_an_address(api, three, query):

@@ -36,6 +36,14 @@ def _written(day: object) -> date | None:
     return date.fromisoformat(day)
 
 
+def _said(answer: object) -> object:
+    """A truth value as an address has it: by itself pydantic takes 0, 1, yes and no, too."""
+    if isinstance(answer, str) and answer not in ("true", "false"):
+        raise ValueError("expected true or false")
+    return answer == "true" if isinstance(answer, str) else answer
+
+
+_Flag = Annotated[bool, BeforeValidator(_said)]
 _Day = Annotated[date | None, BeforeValidator(_written)]
 
 
@@ -49,7 +57,7 @@ class StudiesAsked(Asked):
     """Of a series, and so are state, grade and quality: all of the same one."""
     state: State | None = None
     grade: Grade | None = None
-    low_quality: bool = False
+    low_quality: _Flag = False
     before: _Number | None = None
     """The number of a study: those that came before it."""
     after: _Number | None = None
