@@ -143,7 +143,7 @@ class MatchReader:
     def _regex(self, pattern: str, where: str) -> None:
         try:
             re.compile(pattern)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise self.fail(where, f"not a regular expression: {error}") from error
 
 

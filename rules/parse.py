@@ -25,6 +25,8 @@ RULE_KEYS = ("name", "enabled", "match", "run", "deliver", "keep", "then", "prio
 _WORK_KEYS = ("deliver", "keep", "priority", "window")
 _ENDINGS = ("drop", "hold", "keep")
 _PRIORITIES = range(-100, 101)
+_DEPTH_MAX = 40
+_TOO_DEEP = f"expected tables and lists at most {_DEPTH_MAX} deep"
 
 
 def parse_rules(texts: Sequence[RuleText], processors: Processors) -> tuple[Rule, ...]:
@@ -47,14 +49,24 @@ def _tables(source: str, text: str) -> Sequence[Mapping[str, object]]:
     """The ``[[rule]]`` tables of one text."""
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError, or a number of more digits than Python reads
         raise RuleError(source, "(file)", "TOML", str(error)) from error
+    except RecursionError as error:
+        raise RuleError(source, "(file)", "TOML", _TOO_DEEP) from error
+    if _is_deeper(document, _DEPTH_MAX):
+        raise RuleError(source, "(file)", "TOML", _TOO_DEEP)
     tables = document.pop("rule", [])
     for key in document:
         raise RuleError(source, "(file)", key, f"unknown key{suggestion(key, ('rule',))}")
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise RuleError(source, "(file)", "rule", "expected tables: write [[rule]], twice the [")
     return tables
+
+
+def _is_deeper(value: object, depth: int) -> bool:
+    """Whether tables and lists are in each other more than `depth` times."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth < 0 or any(_is_deeper(part, depth - 1) for part in parts)
 
 
 def parse_when(table: Mapping[str, object], findings: Sequence[str]) -> Condition:

@@ -515,7 +515,7 @@ def tell_everything(chronicle):
 
 
 @pytest.fixture
-def program(page, users):
+def api(page, users):
     """Function that asks as a program with a token of a user; without one, as nobody."""
     secrets: dict[str, str] = {}
 

@@ -96,11 +96,11 @@ def test_each_operation_has_a_name_of_its_own_a_summary_and_a_role():
         assert operation.needs is ROUTES[operation.method, operation.canonical]
 
 
-def test_the_description_is_served_and_has_a_page(program):
-    served = program("victor", "GET", "/openapi.json")
+def test_the_description_is_served_and_has_a_page(api):
+    served = api("victor", "GET", "/openapi.json")
     assert served.headers["Content-Type"].startswith("application/json")
     assert served.json == json.loads(json.dumps(DESCRIBED))
-    page = program("victor", "GET", "/").body.decode()
+    page = api("victor", "GET", "/").body.decode()
     for operation in OPERATIONS:
         assert f"{operation.method} {operation.canonical.removeprefix(PREFIX)}<" in page
 
@@ -122,35 +122,33 @@ def test_no_patient_is_looked_for_in_an_address():
 
 @pytest.mark.parametrize("who", ["victor", "olga", "ada"])
 @pytest.mark.parametrize("is_new", [True, False], ids=["before there is a ledger", "with all"])
-def test_each_answer_to_a_question_is_as_described(request, program, who, is_new):
+def test_each_answer_to_a_question_is_as_described(request, api, who, is_new):
     if not is_new:
         request.getfixturevalue("tell_everything")()
     body, kind = form(FILES["give_files"])
-    program("ada", "POST", "/uploads", body, Content_Type=kind)
+    api("ada", "POST", "/uploads", body, Content_Type=kind)
     for operation in GETS:
-        told = program(who, "GET", path_of(operation))
+        told = api(who, "GET", path_of(operation))
         conforms(operation, told)
         if who == "ada" and not is_new:
             assert told.status == operation.success, operation.name
 
 
 @pytest.mark.parametrize("operation", POSTS, ids=named)
-def test_each_deed_and_each_refusal_of_it_is_as_described(
-    page, program, tell_everything, operation
-):
+def test_each_deed_and_each_refusal_of_it_is_as_described(page, api, tell_everything, operation):
     tell_everything()
     path, given, more = path_of(operation), BODIES.get(operation.name), {}
     if operation.name in FILES:
         given, kind = form(FILES[operation.name])
         more = {"Content_Type": kind}
-    done = program("ada", "POST", path, given, **more)
+    done = api("ada", "POST", path, given, **more)
     conforms(operation, done)
     assert done.status == (409 if operation.name in NOT_HERE else operation.success)
-    nobody = program(None, "POST", path, given, **more)
+    nobody = api(None, "POST", path, given, **more)
     conforms(operation, nobody)
     assert nobody.status == 401
     page.context.actions.problem = "it cannot be done"
-    refused = program("ada", "POST", path, given, **more)
+    refused = api("ada", "POST", path, given, **more)
     conforms(operation, refused)
     if operation.name not in NOT_REFUSED:
         assert refused.status == 409
@@ -162,8 +160,8 @@ def test_each_deed_and_each_refusal_of_it_is_as_described(
 @pytest.mark.parametrize(
     "wrong", [b"{", b"[]", b'"x"', b'{"unknown": 1}', b'{"accessions": 1}', b"\xff", b"null"]
 )
-def test_a_body_that_is_not_as_described_is_refused_and_not_repeated(program, operation, wrong):
-    told = program("ada", "POST", path_of(operation), wrong, Content_Type="application/json")
+def test_a_body_that_is_not_as_described_is_refused_and_not_repeated(api, operation, wrong):
+    told = api("ada", "POST", path_of(operation), wrong, Content_Type="application/json")
     conforms(operation, told)
     assert told.status == 422
     assert told.headers["Content-Type"] == PROBLEM_TYPE
@@ -172,7 +170,7 @@ def test_a_body_that_is_not_as_described_is_refused_and_not_repeated(program, op
 
 @pytest.mark.parametrize("operation", [each for each in GETS if each.query], ids=named)
 @pytest.mark.parametrize("wrong", ["page=0", "size=201", "page=x", "unknown=1", "page=1&page=2"])
-def test_a_query_that_is_not_as_described_is_refused(program, operation, wrong):
-    told = program("ada", "GET", f"{path_of(operation)}?{wrong}")
+def test_a_query_that_is_not_as_described_is_refused(api, operation, wrong):
+    told = api("ada", "GET", f"{path_of(operation)}?{wrong}")
     conforms(operation, told)
     assert told.status == 422

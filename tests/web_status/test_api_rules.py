@@ -35,15 +35,15 @@ def load(chronicle):
 
 
 @pytest.fixture
-def ada(program):
+def ada(api):
     """Function that asks about rules as an administrator."""
-    return lambda method, path, body=None: program("ada", method, f"/rules{path}", body)
+    return lambda method, path, body=None: api("ada", method, f"/rules{path}", body)
 
 
-def test_the_rules_in_force_are_told_with_what_they_matched(program, load, chronicle):
+def test_the_rules_in_force_are_told_with_what_they_matched(api, load, chronicle):
     load(RULES)
     chronicle.whole_series(1)
-    told = program("olga", "GET", "/rules").json
+    told = api("olga", "GET", "/rules").json
     assert [(one["name"], one["enabled"], one["matched"]) for one in told["items"]] == [
         ("One patient", True, 0),
         ("Everything", True, 1),
@@ -52,11 +52,11 @@ def test_the_rules_in_force_are_told_with_what_they_matched(program, load, chron
     assert "P0042" in told["items"][0]["toml"]
 
 
-def test_viewers_do_not_learn_whom_rules_are_about(program, load, chronicle):
+def test_viewers_do_not_learn_whom_rules_are_about(api, load, chronicle):
     load(RULES)
     chronicle._ledger.rule_loads.record_failure('match.PatientID: got "DOE"')
-    assert program("olga", "GET", "/rules").json["failed"]["problem"].endswith('got "DOE"')
-    told = program("victor", "GET", "/rules")
+    assert api("olga", "GET", "/rules").json["failed"]["problem"].endswith('got "DOE"')
+    told = api("victor", "GET", "/rules")
     assert told.json["failed"]["problem"] == "(hidden)"
     assert 'PatientID = "(hidden)"' in told.json["items"][0]["toml"]
     for word in ("P0042", "DOE", "Doe"):

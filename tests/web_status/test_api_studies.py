@@ -31,9 +31,9 @@ def audited(context):
     return [(told["user"], told["action"], told["target"]) for told in map(json.loads, lines)]
 
 
-def test_studies_are_paged_by_study_to_both_ends(program, three):
+def test_studies_are_paged_by_study_to_both_ends(api, three):
     def listed(query):
-        answer = program("olga", "GET", f"/studies?size=1{query}")
+        answer = api("olga", "GET", f"/studies?size=1{query}")
         return numbers(answer), answer.json["has_newer"], answer.json["has_older"]
 
     assert listed("") == ([3], False, True)
@@ -44,9 +44,9 @@ def test_studies_are_paged_by_study_to_both_ends(program, three):
     assert listed("&before=1") == ([], True, False)
 
 
-def test_what_tells_of_nobody_is_looked_for_in_the_address(program, three):
+def test_what_tells_of_nobody_is_looked_for_in_the_address(api, three):
     def listed(query):
-        return numbers(program("victor", "GET", f"/studies?{query}"))
+        return numbers(api("victor", "GET", f"/studies?{query}"))
 
     assert listed("modality=ct&state=done") == [2]
     assert listed("first_day=2026-11-03&last_day=2026-11-03") == [3, 2, 1]
@@ -56,19 +56,24 @@ def test_what_tells_of_nobody_is_looked_for_in_the_address(program, three):
 
 
 @pytest.mark.parametrize(
-    "query", ["patient=jane", "accession=A1", "state=well", "grade=x", "first_day=1.1.2026"]
+    "query",
+    [
+        *("patient=jane", "accession=A1", "state=well", "grade=x"),
+        *("first_day=1.1.2026", "last_day=0", "last_day=20260131", "last_day=2026-02-30"),
+        *("low_quality=1", "low_quality=yes", "before=x", "after=-1"),
+    ],
 )
-def test_what_would_name_somebody_or_is_not_offered_is_refused_in_an_address(program, three, query):
-    refused = program("olga", "GET", f"/studies?{query}")
+def test_what_would_name_somebody_or_is_not_offered_is_refused_in_an_address(api, three, query):
+    refused = api("olga", "GET", f"/studies?{query}")
     assert refused.status == 422
     assert "jane" not in refused.text
 
 
 def test_somebody_is_looked_for_in_the_body_and_the_audit_trail_does_not_say_who(
-    program, context, three
+    api, context, three
 ):
     def found(**asked):
-        return numbers(program("olga", "POST", "/studies/search", asked))
+        return numbers(api("olga", "POST", "/studies/search", asked))
 
     assert found(patient="jane doe") == [2, 1]
     assert found(patient="jane", modality="MR") == [1]
@@ -80,11 +85,11 @@ def test_somebody_is_looked_for_in_the_body_and_the_audit_trail_does_not_say_who
     assert "jane" not in (context.data / "audit.log").read_text().lower()
 
 
-def test_viewers_look_for_no_patient_and_learn_no_name(program, three):
-    refused = program("victor", "POST", "/studies/search", {"patient": "jane"})
+def test_viewers_look_for_no_patient_and_learn_no_name(api, three):
+    refused = api("victor", "POST", "/studies/search", {"patient": "jane"})
     assert (refused.status, "items" in refused.json) == (403, False)
-    assert numbers(program("victor", "POST", "/studies/search", {"accession": "A1"})) == [1]
-    told = program("victor", "GET", "/studies").text + program("victor", "GET", "/studies/1").text
+    assert numbers(api("victor", "POST", "/studies/search", {"accession": "A1"})) == [1]
+    told = api("victor", "GET", "/studies").text + api("victor", "GET", "/studies/1").text
     assert "(hidden)" in told
     for name in ("DOE", "JANE", "ROE", "P1", "P3"):
         assert f'"{name}' not in told
@@ -113,25 +118,25 @@ def test_a_study_is_told_with_what_is_missing_of_it(context, serve_node, users, 
     assert (refused.status, "no accession number" in refused.json["detail"]) == (409, True)
 
 
-def test_series_and_studies_are_processed_again(program, context, three):
-    assert program("olga", "POST", "/series/2/again").status == 204
-    assert program("olga", "POST", "/studies/3/again").status == 204
+def test_series_and_studies_are_processed_again(api, context, three):
+    assert api("olga", "POST", "/series/2/again").status == 204
+    assert api("olga", "POST", "/studies/3/again").status == 204
     assert context.actions.deeds == [("decide again", (2,)), ("decide again", (3,))]
-    assert program("olga", "POST", "/studies/4/again").status == 404
+    assert api("olga", "POST", "/studies/4/again").status == 404
 
 
-def test_all_results_come_as_one_zip_and_not_to_who_may_not_see_names(program, three, context):
-    answer = program("olga", "GET", "/studies/1/package")
+def test_all_results_come_as_one_zip_and_not_to_who_may_not_see_names(api, three, context):
+    answer = api("olga", "GET", "/studies/1/package")
     assert answer.headers["Content-Type"] == "application/zip"
     with zipfile.ZipFile(io.BytesIO(answer.body)) as archive:
         assert archive.testzip() is None
         assert "package.json" in archive.namelist()
     assert audited(context) == [("olga", "study downloaded", "1")]
-    assert program("victor", "GET", "/studies/1/package").status == 403
+    assert api("victor", "GET", "/studies/1/package").status == 403
 
 
-def test_before_there_is_a_ledger_there_are_no_studies(program):
-    assert numbers(program("victor", "GET", "/studies")) == []
-    assert numbers(program("olga", "POST", "/studies/search", {"patient": "jane"})) == []
+def test_before_there_is_a_ledger_there_are_no_studies(api):
+    assert numbers(api("victor", "GET", "/studies")) == []
+    assert numbers(api("olga", "POST", "/studies/search", {"patient": "jane"})) == []
     for path in ("/studies/1", "/studies/1/package"):
-        assert program("olga", "GET", path).status == 404
+        assert api("olga", "GET", path).status == 404

@@ -181,6 +181,16 @@ def test_an_error_is_told_with_its_line_and_key(load, ask, old, new, line, key):
     assert re.search(r'formaction="/rules/force" disabled', answer.text)
 
 
+@pytest.mark.parametrize("text", [f"a = {'[' * 100_000}", f"a = {'1' * 5000}"])
+def test_a_draft_that_cannot_even_be_read_shuts_nobody_out(load, ask, text):
+    load(RULES)
+    for path in ("/rules/draft", "/rules/draft/replay"):
+        answer = ask(path, text=text, mark="")
+        assert answer.status == 200
+        assert "cannot be put in force" in text_of(answer)
+    assert ask("/rules/draft", method="GET").status == 200
+
+
 def test_what_a_draft_changes_has_a_sign_before_each_line(load, ask):
     load(RULES)
     answer = ask("/rules/draft", text=RULES.replace("priority = 7", "priority = 8"), mark="")

@@ -1,10 +1,11 @@
 """Studies for programs. Whom a search is about is in no address."""
 
+import re
 from datetime import date
 from typing import Annotated, Literal
 
 from aiohttp import web
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from ledger.reader import LedgerReader
 from ledger.rows import StudyRow
@@ -23,19 +24,40 @@ from web_status.studies import find_studies, study_of
 Grade = Literal["listed", "counted", "moved", "released", "quiet", "forced"]
 _Number = Annotated[int, Field(ge=0, lt=10**18)]
 _Part = Annotated[str, Field(max_length=200)]
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+def _written(day: object) -> date | None:
+    """A day as it is described: by itself pydantic takes a number for the seconds since 1970."""
+    if day is None:
+        return None
+    if not (isinstance(day, str) and _DAY.fullmatch(day)):
+        raise ValueError("expected a day, as 2026-01-31")
+    return date.fromisoformat(day)
+
+
+def _said(answer: object) -> object:
+    """A truth value as an address has it: by itself pydantic takes 0, 1, yes and no, too."""
+    if isinstance(answer, str) and answer not in ("true", "false"):
+        raise ValueError("expected true or false")
+    return answer == "true" if isinstance(answer, str) else answer
+
+
+_Flag = Annotated[bool, BeforeValidator(_said)]
+_Day = Annotated[date | None, BeforeValidator(_written)]
 
 
 class StudiesAsked(Asked):
     """Which studies are asked for; what is left out does not matter."""
 
-    first_day: date | None = None
+    first_day: _Day = None
     """StudyDate, as ``2026-01-31``."""
-    last_day: date | None = None
+    last_day: _Day = None
     modality: Annotated[str, Field(max_length=16)] = ""
     """Of a series, and so are state, grade and quality: all of the same one."""
     state: State | None = None
     grade: Grade | None = None
-    low_quality: bool = False
+    low_quality: _Flag = False
     before: _Number | None = None
     """The number of a study: those that came before it."""
     after: _Number | None = None
