@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom import dcmread
-from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import BytesLengthException
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, RawDataStorage
 
@@ -186,13 +186,13 @@ def _write(
     return path, masked
 
 
-def _read(file: Path) -> FileDataset:
+def _read(file: Path) -> Dataset:
     """The dataset of a file, if it is of a kind that can be cleaned."""
     found = read_instance(file)
     if isinstance(found, Finding):
         raise NotDeidentified(found.reason)
     header = found.header
-    if found.is_cut_off or not isinstance(header, FileDataset):
+    if found.is_cut_off:
         raise NotDeidentified("the file ends within an element")
     sop_class = text(header, "SOPClassUID")
     if not sop_class or not text(header, "SOPInstanceUID"):
@@ -207,7 +207,7 @@ def _read(file: Path) -> FileDataset:
     return header
 
 
-def _clean_pixels(header: FileDataset, settings: DeidentifySettings, *, declared: bool) -> bool:
+def _clean_pixels(header: Dataset, settings: DeidentifySettings, *, declared: bool) -> bool:
     """Paint over what is burned in; whether anything was."""
     mask = mask_for(header, settings.mask)
     if mask is not None:
@@ -219,7 +219,7 @@ def _clean_pixels(header: FileDataset, settings: DeidentifySettings, *, declared
     return False
 
 
-def _meta_of(header: FileDataset) -> FileMetaDataset:
+def _meta_of(header: Dataset) -> FileMetaDataset:
     """File meta information that does not say who sent the instance."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = header.SOPClassUID

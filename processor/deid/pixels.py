@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from pydicom import uid
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from processor.errors import NotDeidentified
@@ -26,7 +26,7 @@ _MODALITIES = frozenset({"US", "IVUS", "SC", "OT", "ES", "XC", "DG", "HC", "GM",
 _SCREENS = ("SCREEN", "DOSE", "REPORT")
 
 
-def may_be_burned_in(header: FileDataset, *, declared: bool) -> str:
+def may_be_burned_in(header: Dataset, *, declared: bool) -> str:
     """Why the pixels of an image may name the patient, "" where nothing says so.
 
     Parameters
@@ -49,12 +49,12 @@ def may_be_burned_in(header: FileDataset, *, declared: bool) -> str:
     return ""
 
 
-def mask_for(header: FileDataset, masks: Sequence[Mask]) -> Mask | None:
+def mask_for(header: Dataset, masks: Sequence[Mask]) -> Mask | None:
     """The first mask that fits an image."""
     return next((mask for mask in masks if _fits(mask, header)), None)
 
 
-def _fits(mask: Mask, header: FileDataset) -> bool:
+def _fits(mask: Mask, header: Dataset) -> bool:
     words = (
         (mask.manufacturer, "Manufacturer"),
         (mask.model, "ManufacturerModelName"),
@@ -67,7 +67,7 @@ def _fits(mask: Mask, header: FileDataset) -> bool:
     ) and all(not asked or asked == integer(header, keyword) for asked, keyword in sizes)
 
 
-def paint_over(header: FileDataset, mask: Mask) -> None:
+def paint_over(header: Dataset, mask: Mask) -> None:
     """Set the pixels of a mask's rectangles to 0 in every frame; compressed pixels are decoded.
 
     Raises
@@ -102,7 +102,7 @@ def paint_over(header: FileDataset, mask: Mask) -> None:
     header.BurnedInAnnotation = "NO"
 
 
-def _decompress(header: FileDataset) -> None:
+def _decompress(header: Dataset) -> None:
     try:
         header.decompress(generate_instance_uid=False)
     except (ValueError, TypeError, LookupError, AttributeError, RuntimeError, NotImplementedError):
