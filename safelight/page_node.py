@@ -82,14 +82,14 @@ def _allowed(rule: AcceptRule) -> Allowed:
 
 
 def about(config: Config) -> About:
-    """Versions, and the configuration without its secrets."""
+    """Versions, workers, and the configuration without its secrets."""
     versions = (
         ("Safelight", __version__),
         ("Python", platform.python_version()),
         ("SQLite", sqlite3.sqlite_version),
         *((name, version(name)) for name in _LIBRARIES),
     )
-    return About(versions, tomlkit.dumps(_shown(config)))
+    return About(versions, tomlkit.dumps(_shown(config)), config.processing.workers)
 
 
 def _shown(record: Any) -> dict[str, Any]:

@@ -28,13 +28,14 @@ class Condition:
 
 @dataclass(frozen=True)
 class About:
-    """What does not change while the daemon runs: versions, and the configuration as TOML.
+    """What does not change while the daemon runs: versions, workers, the configuration as TOML.
 
     No secret is in it.
     """
 
     versions: tuple[tuple[str, str], ...] = ()
     configuration: str = ""
+    workers: int = 0
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class ShownJob:
 
 @dataclass(frozen=True)
 class Queue:
-    """What waits, what was given up and what is paused.
+    """What workers are at, what waits, what was given up and what is paused.
 
     `queued` and `dead` are the first fifty of `all_queued` and `all_dead`.
     """
@@ -136,6 +137,7 @@ class Queue:
     queued: tuple[ShownJob, ...] = ()
     dead: tuple[ShownJob, ...] = ()
     pauses: tuple[PauseRow, ...] = ()
+    running: tuple[ShownJob, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,7 @@ def queue_of(reader: LedgerReader) -> Queue:
         _shown(reader, reader.jobs(["queued"], limit=_SHOWN)),
         _shown(reader, reader.jobs(["dead"], limit=_SHOWN)),
         reader.pauses(),
+        _shown(reader, reader.jobs(["running"], limit=_SHOWN)),
     )
 
 

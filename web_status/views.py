@@ -314,7 +314,7 @@ def _system_view(state: Fragment, queue: Queue, rules: RulesState, context: WebC
     balance = {"check": kept.check, "is_checking": kept.is_checking}
     fragments = (
         state,
-        Fragment("queue", "_queue.html", {"queue": queue}),
+        Fragment("queue", "_queue.html", {"queue": queue, "workers": context.about.workers}),
         Fragment("balance", "_balance.html", balance),
         Fragment("in-force", "_in_force.html", {"rules": rules}),
         Fragment("log", "_log.html", {"lines": context.log()}),

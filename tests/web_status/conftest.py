@@ -373,7 +373,7 @@ def context(tmp_path: Path) -> WebContext:
             ),
             (Allowed("CT1", "10.1.2.0/24", "echo, store", silent_hours=12.0),),
         ),
-        about=About((("Safelight", "0.1.0"),), '[dicom]\nae_title = "SAFELIGHT"\n'),
+        about=About((("Safelight", "0.1.0"),), '[dicom]\nae_title = "SAFELIGHT"\n', workers=2),
         log=lambda: ("2026-11-23 10:00:00.000 INFO safelight.daemon: ready",),
     )
 

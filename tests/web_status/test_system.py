@@ -35,6 +35,15 @@ def test_what_waits_and_what_was_given_up_is_listed(page, chronicle, ada):
     assert "Waiting Job Series Since Tries" in queue
 
 
+def test_what_workers_are_at_is_listed(page, chronicle, ada):
+    assert "0 of 2 workers at work." in told(page, "queue", ada)
+    chronicle.arrive()
+    chronicle.decide(chronicle.close())
+    chronicle.claim()
+    queue = told(page, "queue", ada)
+    assert "1 of 2 workers at work. Running Job Series Since 1 Everything" in queue
+
+
 def test_processing_is_paused_and_resumed(page, context, ada):
     for what in ("pause", "resume"):
         answer = page.get(f"/system/{what}", "POST", **ada)

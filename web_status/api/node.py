@@ -122,10 +122,11 @@ class Pause(Answer):
 
 
 class WaitingJobs(Answer):
-    """What waits and was given up, the first fifty of each, and what is paused."""
+    """What runs, waits and was given up, the first fifty of each, and what is paused."""
 
     all_queued: int
     all_dead: int
+    running: tuple[Job, ...]
     queued: tuple[Job, ...]
     dead: tuple[Job, ...]
     pauses: tuple[Pause, ...]
@@ -167,6 +168,8 @@ class About(Answer):
     versions: dict[str, str]
     configuration: str
     """As TOML."""
+    workers: int
+    """How many jobs can run at once."""
     rules: RuleLoad | None
     failed_rules: RuleLoad | None
     """A later attempt to load others that failed."""
@@ -222,11 +225,10 @@ async def get_now(request: web.Request) -> Moving:
 
 
 async def get_queue(request: web.Request) -> WaitingJobs:
-    """What waits, what was given up and what is paused."""
+    """What runs, what waits, what was given up and what is paused."""
     queue = await ask_or(request, queue_of, Queue())
-    return WaitingJobs.model_validate(
-        {**vars(queue), "queued": _jobs(queue.queued), "dead": _jobs(queue.dead)},
-    )
+    jobs = {name: _jobs(getattr(queue, name)) for name in ("running", "queued", "dead")}
+    return WaitingJobs.model_validate({**vars(queue), **jobs})
 
 
 def _jobs(shown: tuple[ShownJob, ...]) -> list[object]:
@@ -270,6 +272,7 @@ async def get_about(request: web.Request) -> About:
         {
             "versions": dict(about.versions),
             "configuration": about.configuration,
+            "workers": about.workers,
             "rules": rules.in_force,
             "failed_rules": rules.failed,
         },
