@@ -45,7 +45,8 @@ def test_a_worker_that_crashes_each_time_costs_three_tries_and_the_next_job_runs
     uid = land()
     run(lambda reader: bool(reader.jobs(("queued",))))
     requests.leave(Request("resume"))
-    with crashing_readers(next(config.storage.spool.rglob(f"{uid}.0.dcm"))) as crashed:
+    instance = next(config.storage.spool.rglob(f"{uid}.0.dcm"))
+    with crashing_readers(instance) as crashed:
         (dead,) = run(lambda reader: bool(reader.jobs(("dead",))))
     assert len(crashed) == 3
     assert (dead.tries, dead.error) == (3, "the worker ended by SIGSEGV")
@@ -56,21 +57,18 @@ def test_a_worker_that_crashes_each_time_costs_three_tries_and_the_next_job_runs
 
 @contextmanager
 def crashing_readers(instance):
-    """Crash each worker that opens an instance, which waits there; yields the workers."""
+    """Crash each worker, none of which gets beyond opening an instance; yields the workers."""
     crashed, over = [], threading.Event()
     instance.unlink()
-    os.mkfifo(instance)
+    os.mkfifo(instance)  # nobody ever writes into it: whoever opens it waits
 
     def crash():
-        while True:
-            with instance.open("wb"):  # it has a reader now
-                if over.is_set():
-                    return
-                found = list(workers())
-                for worker in found:
+        while not over.wait(0.01):
+            for worker in workers():
+                with suppress(psutil.NoSuchProcess):
                     worker.send_signal(signal.SIGSEGV)
-                psutil.wait_procs(found)
-                crashed.extend(found)
+                    worker.wait()
+                    crashed.append(worker)
 
     thread = threading.Thread(target=crash)
     thread.start()
@@ -78,8 +76,7 @@ def crashing_readers(instance):
         yield crashed
     finally:
         over.set()
-        with instance.open("rb"):
-            thread.join()
+        thread.join()
 
 
 def workers():

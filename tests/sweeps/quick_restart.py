@@ -4,13 +4,13 @@ The delay protects a machine from a process that cannot run; a sweep that kills 
 would wait 30 s after each of hundreds of kills.
 """
 
-from safelight import cli, daemon
+from safelight import children, cli
 
 
 def main() -> None:
     """Run the command line."""
-    assert daemon._RESTART_SECONDS  # the name that is replaced must exist
-    daemon._RESTART_SECONDS = (0.0,)
+    assert children.RESTART_SECONDS  # the name that is replaced must exist
+    children.RESTART_SECONDS = (0.0,)
     cli.main()
 
 
