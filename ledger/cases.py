@@ -12,6 +12,7 @@ from typing import Any
 from ledger.errors import NotInLedger
 from ledger.records import ClosedSeries
 from listener.spool import SeriesKey
+from rules.texts import RuleText
 
 Query = Callable[[str, Sequence[object]], Iterable[Mapping[str, Any]]]
 """Runs a statement and returns its rows."""
@@ -52,6 +53,9 @@ class Case:
         What was decided of this revision; None while nothing is.
     put_off
         Whether a rule waits for something.
+    list_rule
+        The rule of the latest retrieve list with the accession number of its study, under the
+        name of the list; None where that list has none, or there is no such list.
     """
 
     series: ClosedSeries
@@ -69,6 +73,7 @@ class Case:
     outcome: str | None
     summary: str | None
     put_off: bool
+    list_rule: RuleText | None
 
 
 class Cases:
@@ -94,7 +99,7 @@ class Cases:
         row = self._one("SELECT * FROM series WHERE id = ?", [series_id])
         study = self._one(
             "SELECT json_group_array(DISTINCT Modality) AS modalities, count(*) AS series,"
-            " sum(instances) AS instances, is_arriving, complete_grade"
+            " sum(instances) AS instances, is_arriving, complete_grade, AccessionNumber"
             " FROM series JOIN studies ON studies.id = study_id WHERE study_id = ?",
             [row["study_id"]],
         )
@@ -117,6 +122,7 @@ class Cases:
             outcome=decision.get("outcome"),
             summary=decision.get("summary"),
             put_off=bool(decision.get("put_off")),
+            list_rule=self._list_rule(study["AccessionNumber"]),
         )
 
     def closed_series(self, series_id: int, revision: int | None = None) -> ClosedSeries:
@@ -199,6 +205,18 @@ class Cases:
             current,
         )
         return next(iter(rows), {})
+
+    def _list_rule(self, accession_number: str) -> RuleText | None:
+        rows = self._query(
+            "SELECT list.id, list.rule FROM retrieve_items AS item"
+            " JOIN retrieve_lists AS list ON list.id = list_id"
+            " WHERE accession_number = ? AND state != 'cancelled' ORDER BY list_id DESC LIMIT 1",
+            [accession_number],
+        )
+        for row in rows:
+            if row["rule"]:
+                return RuleText(f"Retrieve list {row['id']}", row["rule"])
+        return None
 
     def _found(self, current: Sequence[object]) -> tuple[Found, ...]:
         rows = self._query(

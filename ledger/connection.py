@@ -25,6 +25,7 @@ MIGRATIONS = frozenset(
         "m008_retrieve_states",
         "m009_senders",
         "m010_studies",
+        "m011_list_rules",
     }
 )
 """The names of those in `ledger.schema`: what this version can read."""

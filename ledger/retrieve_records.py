@@ -40,6 +40,8 @@ class RetrieveOrder:
         Lists of a higher one go first.
     tries
         How often each accession number is tried.
+    rule
+        The rule, in TOML, that processes its series instead of the site's; empty for the site's.
     """
 
     key: str
@@ -50,6 +52,7 @@ class RetrieveOrder:
     rules: tuple[tuple[str, str], ...] = ()
     priority: int = 0
     tries: int = 5
+    rule: str = ""
 
     def named(self, name: str) -> "RetrieveOrder":
         """The same under a name."""
@@ -58,7 +61,10 @@ class RetrieveOrder:
 
 @dataclass(frozen=True)
 class ClaimedItem:
-    """One accession number of a list whose turn has come; `tries` counts this one."""
+    """One accession number of a list whose turn has come; `tries` counts this one.
+
+    `has_rule` says whether the list has a rule that processes its series.
+    """
 
     id: int
     list_id: int
@@ -68,6 +74,7 @@ class ClaimedItem:
     rules: tuple[tuple[str, str], ...]
     tries: int
     most_tries: int
+    has_rule: bool
 
 
 @dataclass(frozen=True)

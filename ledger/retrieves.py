@@ -48,6 +48,7 @@ class Retrieves:
             rules=json.dumps(order.rules),
             priority=order.priority,
             tries=order.tries,
+            rule=order.rule,
             asked_at=at,
         )
         self._session.execute_many(
@@ -72,7 +73,7 @@ class Retrieves:
         """
         rows = list(
             self._session.query(
-                "SELECT item.*, list.method, list.rules, list.tries AS most_tries"
+                "SELECT item.*, list.method, list.rules, list.rule, list.tries AS most_tries"
                 " FROM retrieve_items AS item"
                 " JOIN retrieve_lists AS list ON list.id = item.list_id"
                 " WHERE item.pacs = ?1 AND item.state = 'waiting' AND item.not_before <= ?2"
@@ -185,6 +186,7 @@ def _claimed(row: Row) -> ClaimedItem:
         rules=tuple((source, text) for source, text in json.loads(row["rules"])),
         tries=row["tries"] + 1,
         most_tries=row["most_tries"],
+        has_rule=bool(row["rule"]),
     )
 
 

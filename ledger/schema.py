@@ -301,6 +301,15 @@ def m010_studies(db: Database) -> None:
     db.execute("CREATE INDEX jobs_done_by_rule ON jobs(rule, ended_at) WHERE state = 'done'")
 
 
+@migrations()
+def m011_list_rules(db: Database) -> None:
+    """The rule that a retrieve list brings along, found by the accession number of a study."""
+    db.execute("ALTER TABLE retrieve_lists ADD COLUMN rule TEXT NOT NULL DEFAULT ''")
+    db.execute(
+        "CREATE INDEX retrieve_items_by_accession ON retrieve_items(accession_number, list_id)"
+    )
+
+
 _JOB_STATES = "'queued', 'running', 'done', 'dead', 'superseded'"
 
 

@@ -9,8 +9,6 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt
 
-from rules.elements import PrivateTag, parse_element
-
 Rectangle = tuple[int, int, int, int]
 
 _UID_ROOT = re.compile(r"(?=.{1,35}$)[0-2](\.(0|[1-9][0-9]*))+")
@@ -136,12 +134,18 @@ class DeidentifySettings:
         if not _UID_ROOT.fullmatch(self.uid_root):
             raise ValueError("uid_root: expected a UID of at most 35 characters, such as 2.25")
         for name in self.safe_private:
-            try:
-                nodes = parse_element(name).nodes
-            except ValueError as error:
-                raise ValueError(f"safe_private: {error}") from None
-            if len(nodes) > 1 or not isinstance(nodes[0], PrivateTag):
-                raise ValueError(f"safe_private: {name} is no private element")
+            _require_private(name)
+
+
+def _require_private(name: str) -> None:
+    from rules.elements import PrivateTag, parse_element  # noqa: PLC0415 - takes long, and is rare
+
+    try:
+        nodes = parse_element(name).nodes
+    except ValueError as error:
+        raise ValueError(f"safe_private: {error}") from None
+    if len(nodes) > 1 or not isinstance(nodes[0], PrivateTag):
+        raise ValueError(f"safe_private: {name} is no private element")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from safelight.config import Config, find_file, load_config
 from safelight.errors import SafelightError
 from safelight.fetching import Fetched, Fetching
 from safelight.gathering import Gathered, GatheredSeries, gather
+from safelight.list_rules import STEPS
 from safelight.processing import (
     SCRATCH,
     Format,
@@ -36,7 +37,6 @@ from safelight.retrieve_progress import HowFar
 from safelight.selection import Selection
 from safelight.unpacking import is_archive, unpack
 
-STEPS = ("convert", "qc", "preview", "metadata")
 Stage = Literal["retrieve", "read", "process", "write"]
 
 

@@ -23,6 +23,7 @@ from rules.model import Decision, Rule, SeriesFacts
 from rules.texts import RuleText
 from safelight.config import Config
 from safelight.errors import ConfigError
+from safelight.list_rules import rules_on
 from safelight.receivers import require_receivers
 from safelight.rules_file import in_force, read_texts, rules_of, rules_path
 from safelight.seeing import see_series
@@ -107,6 +108,13 @@ class Deciding:
             if not case.is_arriving and case.series.sop_instance_uids:
                 self._record(case, *self._decision(case), is_again=True)
 
+    def retrieved(self, series_instance_uids: Iterable[str]) -> None:
+        """Decide anew what a retrieve list with a rule of its own found here already."""
+        for uid in series_instance_uids:
+            for case in map(self._ledger.cases.case, self._ledger.cases.of_uid(uid)):
+                if case.list_rule and not case.is_arriving and case.series.sop_instance_uids:
+                    self._decide(case, is_again=True)
+
     def study_folder(self, series_id: int) -> str:
         """The folder of the study of a series, below the results folder."""
         return study_folder_name(*self._ledger.cases.study(series_id))
@@ -138,12 +146,12 @@ class Deciding:
             if not case.is_arriving:
                 self._decide(case)
 
-    def _decide(self, case: Case) -> None:
+    def _decide(self, case: Case, *, is_again: bool = False) -> None:
         """Apply the rules; record what they say, unless it was said already."""
         decision, seen = self._decision(case)
         if (decision.outcome, decision.summary) == (case.outcome, case.summary):
             return
-        self._record(case, decision, seen)
+        self._record(case, decision, seen, is_again=is_again)
 
     def _record(
         self, case: Case, decision: Decision, seen: SeriesFacts, *, is_again: bool = False
@@ -169,7 +177,11 @@ class Deciding:
         except (UnreadableInstance, OSError) as error:
             summary = f"held: its first instance cannot be read ({type(error).__name__})"
             return Decision("hold", summary, (), ()), SeriesFacts({}, {})
-        return decide(seen, self._rules, case.ended_rules), seen
+        try:
+            rules = rules_on(case, self._rules)
+        except RuleError as error:  # another version of Safelight took the order
+            return Decision("hold", f"held: {error}", (), ()), seen
+        return decide(seen, rules, case.ended_rules), seen
 
 
 def new_job(series: ClosedSeries, rule: Rule, seen: SeriesFacts) -> NewJob:

@@ -3,35 +3,44 @@
 import sys
 import tempfile
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from processor.deidentify import OPTIONS, deidentify_files
 from processor.errors import IdentityRemains, NotDeidentified, SiteKeyError
-from processor.headers import quiet_reading
 from processor.settings import DeidentifySettings
-from safelight.gathering import GatheredSeries, gather
 from safelight.options import config_option, configuration
 
-
-def _with_options(command: Any) -> Any:
-    """The options of the processor, as options of the command."""
-    for option in reversed(OPTIONS):
-        words = option.expected.replace('"', "").split(" or ")
-        decorate = click.option(
-            f"--{option.name}",
-            type=click.Choice(words),
-            default=str(option.default),
-            show_default=True,
-            help="See docs/deidentification.md.",
-        )
-        command = decorate(command)
-    return command
+if TYPE_CHECKING:
+    from safelight.gathering import GatheredSeries
 
 
-@click.command()
+class _WithOptions(click.Command):
+    """A command with the options of the processor; they take long to import, so not before."""
+
+    @cached_property
+    def _processor_options(self) -> list[click.Parameter]:
+        from processor.deidentify import OPTIONS
+
+        return [
+            click.Option(
+                [f"--{option.name}"],
+                type=click.Choice(option.expected.replace('"', "").split(" or ")),
+                default=str(option.default),
+                show_default=True,
+                help="See docs/deidentification.md.",
+            )
+            for option in OPTIONS
+        ]
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The arguments and all options."""
+        return [*super().get_params(ctx), *self._processor_options]
+
+
+@click.command(cls=_WithOptions)
 @config_option
 @click.argument("folder", type=click.Path(path_type=Path, exists=True))
 @click.option(
@@ -40,13 +49,15 @@ def _with_options(command: Any) -> Any:
     required=True,
     help="Where instances go: STUDY/SERIES/INSTANCE.dcm, by their new UIDs.",
 )
-@_with_options
 def deidentify(file: Path | None, folder: Path, out: Path, **given: str) -> None:
     """Write every series of DICOM below FOLDER without identity (PS3.15 Annex E).
 
     A series of which one instance cannot be de-identified is left out whole, with the reason.
     Exit code 1 where one was.
     """
+    from processor.headers import quiet_reading
+    from safelight.gathering import gather
+
     settings = configuration(file).deidentify
     gathered = gather(folder)
     if not gathered.series:
@@ -60,9 +71,11 @@ def deidentify(file: Path | None, folder: Path, out: Path, **given: str) -> None
 
 
 def _series(
-    one: GatheredSeries, out: Path, given: Mapping[str, str], settings: DeidentifySettings
+    one: "GatheredSeries", out: Path, given: Mapping[str, str], settings: DeidentifySettings
 ) -> bool:
     """Write one series, whole or not at all; whether it is there."""
+    from processor.deidentify import deidentify_files
+
     with tempfile.TemporaryDirectory(dir=out, prefix=".deidentifying-") as place:
         try:
             done = deidentify_files(one.files, Path(place), given, settings)

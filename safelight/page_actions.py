@@ -173,7 +173,11 @@ class PageActions:
         numbers = checked(enumerate(typed, start=1), "the list")
         method = _method(wanted.method)
         filters = filter_rules(wanted)
-        return Wish(numbers, None, wanted.pacs or None, method, None, 0, None, filters)
+        return Wish(
+            *(numbers, None, wanted.pacs or None, method, None, 0, None, filters),
+            output_format=wanted.output_format,
+            run=wanted.run,
+        )
 
     def _number(self, key: str) -> int:
         reader = LedgerReader(self.config.storage.ledger)

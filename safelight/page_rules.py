@@ -22,6 +22,7 @@ from rules.texts import RuleText
 from safelight import job_commands
 from safelight.config import Config
 from safelight.errors import ConfigError, SafelightError
+from safelight.list_rules import rules_on
 from safelight.page_replay import replay
 from safelight.receivers import require_receivers
 from safelight.requests import Request
@@ -71,7 +72,7 @@ class PageRules:
                 (case,) = cases_of(reader, str(series))
             with said_of(f"series {series}: its first instance"):
                 return Trial(series, name_of(case), self._told(case, draft), self._told(case, now))
-        except (LedgerError, SafelightError) as error:
+        except (LedgerError, SafelightError, RuleError) as error:
             raise ActionRefused(str(error)) from error
 
     def replay(self, text: str, days: int) -> Replay:
@@ -137,7 +138,8 @@ class PageRules:
             return ""
 
     def _told(self, case: Case, rules: Sequence[Rule]) -> Told:
-        decision, every = what_rules_say(see(self.config, case, rules), rules, case.ended_rules)
+        seen = see(self.config, case, rules)
+        decision, every = what_rules_say(seen, rules_on(case, rules), case.ended_rules)
         said = tuple(SaidRule(one.reason, one.note) for one in every)
         return Told(decision.outcome, decision.summary, said)
 

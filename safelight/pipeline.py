@@ -74,7 +74,9 @@ class Pipeline:
         self._scheduling = Scheduling(
             config, ledger, self.spool, self._deciding, self._watcher.wake
         )
-        self._retrieving = Retrieving(config, ledger.retrieves, self._watcher.wake)
+        self._retrieving = Retrieving(
+            config, ledger.retrieves, self._watcher.wake, self._deciding.retrieved
+        )
         self._disk = DiskWatch(config.storage, ledger.disk_stages)
         self._retention = Retention(
             config.storage, self.spool, ledger.retention, config.deidentify.key_file

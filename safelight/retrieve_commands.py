@@ -27,6 +27,19 @@ from safelight.options import config_option, configuration
     type=click.Path(path_type=Path, exists=True),
     help="Rules that leave series out: a TOML file or a folder; else [retrieve] rules.",
 )
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["nifti", "npz"]),
+    show_default="as the rules say",
+    help="What conversion writes.",
+)
+@click.option(
+    "--run",
+    default="",
+    show_default="as the rules say",
+    help="What runs on each series: some of convert,qc,preview,metadata.",
+)
 @click.option("--priority", default=0, show_default=True, help="A list of a higher one goes first.")
 @click.option("--tries", type=click.IntRange(1), help="How often each is tried.")
 @click.option("--dry-run", is_flag=True, help="Only ask the PACS, and say what would be fetched.")
@@ -40,6 +53,8 @@ def retrieve(
     pacs: str | None,
     by: Any,
     rules: Path | None,
+    output_format: str | None,
+    run: str,
     priority: int,
     tries: int | None,
     dry_run: bool,
@@ -53,7 +68,12 @@ def retrieve(
     """
     from safelight.retrieve_orders import Wish, order
 
-    wish = Wish(accessions, listed, pacs, by, rules, priority, tries)
+    steps = tuple(filter(None, (name.strip() for name in run.split(","))))
+    wish = Wish(
+        *(accessions, listed, pacs, by, rules, priority, tries),
+        output_format=output_format or "",
+        run=steps,
+    )
     config = configuration(file)
     if dry_run:
         from safelight.retrieve_dry_run import dry_run_of

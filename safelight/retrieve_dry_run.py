@@ -37,6 +37,7 @@ def plan_of(config: Config, wish: Wish) -> tuple[PlannedSeries, ...]:
     silence_dicom_libraries()
     texts = wish.rule_texts(config)
     pacs = wish.asked(config)
+    wish.own_rule(config)  # what is wrong with it is told before the order
     enquiry = enquiry_of(pacs, config.dicom.ae_title, read_filter(texts), wish.by or pacs.retrieve)
     held = Held(config.storage.spool)
     planned: list[PlannedSeries] = []

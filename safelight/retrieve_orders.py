@@ -32,7 +32,11 @@ Stay = Literal["no", "while busy", "to the end"]
 
 @dataclass(frozen=True)
 class Wish:
-    """The arguments of ``safelight retrieve``; `filters` are rules that come before the others."""
+    """The arguments of ``safelight retrieve``.
+
+    `filters` are rules that come before the others. Without `output_format` and `run` the site's
+    rules say what is made.
+    """
 
     accessions: tuple[str, ...]
     listed: Path | None
@@ -42,6 +46,8 @@ class Wish:
     priority: int
     tries: int | None
     filters: tuple[tuple[str, str], ...] = ()
+    output_format: str = ""
+    run: tuple[str, ...] = ()
 
     def accession_numbers(self) -> tuple[str, ...]:
         """All that is asked for, each once.
@@ -83,6 +89,28 @@ class Wish:
             read_filter(texts)
         return texts
 
+    def own_rule(self, config: Config) -> str:
+        """The rule that processes what comes, in TOML; empty for the site's.
+
+        Raises
+        ------
+        click.UsageError
+            There is no such processor or format.
+        ConfigError
+            The site's rules de-identify, which no list may change.
+        """
+        if not (self.output_format or self.run):
+            return ""
+        from safelight.list_rules import de_identify, rule_text  # noqa: PLC0415 - takes long
+        from safelight.rules_file import load_site_rules  # noqa: PLC0415 - takes long
+
+        if de_identify(load_site_rules(config)):
+            raise ConfigError("the site's rules de-identify, so that they alone say what is made")
+        try:
+            return rule_text(self.output_format, self.run)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+
 
 def order(config: Config, wish: Wish, *, stay: Stay) -> int:
     """Order a list from the daemon; return the exit code."""
@@ -108,6 +136,7 @@ def order_of(config: Config, wish: Wish, pacs: PacsSettings, key: str) -> Retrie
         rules=wish.rule_texts(config),
         priority=wish.priority,
         tries=wish.tries or config.retrieve.tries,
+        rule=wish.own_rule(config),
     )
 
 

@@ -7,7 +7,7 @@ thread that owns it.
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from datetime import datetime
@@ -75,14 +75,24 @@ class Retrieving:
         The configuration in force, and what is to be retrieved.
     wake
         Called, from another thread, when one has ended.
+    here
+        Told the UIDs of the series that one asked for, before it is recorded that it has ended;
+        only of lists that say what is made.
     """
 
-    def __init__(self, config: Config, records: Retrieves, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        records: Retrieves,
+        wake: Callable[[], None],
+        here: Callable[[Iterable[str]], None],
+    ) -> None:
         if config.pacs:
             preload("safelight.retrieval")
         self._config = config
         self._records = records
         self._wake = wake
+        self._here = here
         self._lanes = [_lane(number, pacs) for number, pacs in enumerate(config.pacs)]
         self._running: dict[Future[RetrieveResult], _Running] = {}
         self._ended: SimpleQueue[Future[RetrieveResult]] = SimpleQueue()
@@ -188,6 +198,8 @@ class Retrieving:
         progress_file(self._config.storage.progress, running.item.id).unlink(missing_ok=True)
 
     def _record(self, lane: _Lane, item: ClaimedItem, result: RetrieveResult) -> None:
+        if item.has_rule:
+            self._here(one.SeriesInstanceUID for one in result.series if not one.left_out)
         first = self._config.retrieve.retry_seconds
         if result.is_pacs_wide:
             name = lane.pacs.name

@@ -11,6 +11,7 @@ import click
 from rules.model import Rule, RuleReason, SeriesFacts
 from safelight.config import Config
 from safelight.deciding import destination_of
+from safelight.list_rules import rules_on
 from safelight.receivers import receivers_of, require_receivers
 from safelight.rule_trials import (
     GROUPS,
@@ -89,7 +90,7 @@ def explain(config: Config, target: str, path: Path | None) -> None:
             click.echo(f'series {case.series.id}: {number}"{case.description}"')
             with said_of(f"series {case.series.id}: its first instance"):
                 seen = see(config, case, rules)
-            _explain(seen, rules, case.ended_rules)
+            _explain(seen, rules_on(case, rules), case.ended_rules)
 
 
 def _explain(seen: SeriesFacts, rules: Sequence[Rule], ended: frozenset[str]) -> None:

@@ -12,10 +12,12 @@ from ledger.cases import Case
 from ledger.reader import LedgerReader
 from listener.errors import UnreadableInstance
 from rules.decide import decide, judge
+from rules.errors import RuleError
 from rules.model import Decision, Rule, RuleReason, SeriesFacts
 from safelight.config import Config
 from safelight.deciding import new_job
 from safelight.errors import SafelightError
+from safelight.list_rules import rules_on
 from safelight.rules_file import in_force
 from safelight.seeing import see_series
 
@@ -146,8 +148,8 @@ def replayed(
 
 def _replay(config: Config, case: Case, rules: Sequence[Rule]) -> Replayed:
     try:
-        seen = see(config, case, rules)
-    except (NoSuchSeries, UnreadableInstance, OSError):
+        seen, rules = see(config, case, rules), rules_on(case, rules)
+    except (NoSuchSeries, UnreadableInstance, OSError, RuleError):
         return Replayed(case, None, frozenset())
     decision = decide(seen, rules, case.ended_rules)
     jobs = (new_job(case.series, rule, seen) for rule in decision.rules)

@@ -21,6 +21,8 @@ class Wanted:
         Series with fewer instances are left out; empty for none.
     no_derived
         Whether derived series and scouts are left out.
+    output_format, run
+        What conversion writes, and which processors run; empty for what the rules say.
     """
 
     accessions: str
@@ -30,6 +32,8 @@ class Wanted:
     modalities: str = ""
     least: str = ""
     no_derived: bool = False
+    output_format: str = ""
+    run: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,8 @@ def _wanted(given: Mapping[str, object]) -> Wanted:
         "\n".join(_all(given, "accessions")),
         **{name: _text(given, name) for name in texts},
         no_derived=bool(_text(given, "no_derived")),
+        output_format=_text(given, "format"),
+        run=tuple(filter(None, _all(given, "run"))),
     )
 
 

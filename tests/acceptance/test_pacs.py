@@ -188,6 +188,27 @@ def test_rules_leave_series_out_and_a_dry_run_says_so_first(site, stack, load, t
     }
 
 
+def test_a_list_says_what_is_made_also_of_what_is_here_already(site, stack, load):
+    node, pacs = site
+    load(pacs, stack(slices=6))
+    assert node.run("retrieve", "A0001").returncode == 0
+    (row,) = node.wait_for_ended(1).values()
+    assert node.outputs(row, "npz") == []
+
+    refused = node.run("retrieve", "A0001", "--format", "npz", "--run", "qc")
+    assert (refused.returncode, "without convert" in refused.stderr) == (2, True)
+    assert node.run("retrieve", "A0001", "--format", "npz", "--run", "convert,qc").returncode == 0
+
+    node.wait_until(lambda: node.outputs(row, "npz"), "the array")
+    (array,) = node.outputs(row, "npz")
+    assert array.is_file()
+    assert (
+        "-> process: Retrieve list 2 -> convert, qc"
+        in node.run(*("rules", "explain", str(row.id))).stdout
+    )
+    assert stored(node) == 6
+
+
 def test_a_list_from_a_workbook_ends_in_a_report(site, stack, load, tmp_path):
     node, pacs = site
     load(pacs, stack(slices=4))

@@ -205,10 +205,13 @@ def test_a_person_searches_a_pacs_tries_it_out_and_retrieves_what_was_chosen(
     page.get_by_label("series with fewer instances than").fill("3")
     page.get_by_role("button", name="Try it out first").click()
     expect(page.locator("tr", has_text="MPR").get_by_text("left out: Least inst")).to_be_visible()
+    page.get_by_label("Format").select_option("npz")
+    page.get_by_label("Conversion").check()
     page.screenshot(path=ARTIFACTS / "plan.png", full_page=True)
     page.get_by_role("button", name="Retrieve").click()
     expect(page.locator("tr", has_text="A0001").get_by_text("whole")).to_be_visible(timeout=60_000)
-    assert len(node.series()) == 1
+    (row,) = node.wait_for_ended(1).values()
+    assert [path.suffix for path in node.outputs(row, "npz")] == [".npz"]
     assert "A0001" not in page.url
     page.goto(f"http://{node.web}/search")
     page.get_by_role("button", name="Search").click()

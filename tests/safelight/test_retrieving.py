@@ -42,7 +42,7 @@ def site(tmp_path, free_port):
         )
         ledger = LedgerWriter(storage.ledger)
         woken = threading.Event()
-        retrieving = Retrieving(config, ledger.retrieves, woken.set)
+        retrieving = Retrieving(config, ledger.retrieves, woken.set, lambda uids: None)
         reader = RetrieveReader.at(storage.ledger)
         opened.extend((retrieving.stop, reader.close, ledger.close))
         order = RetrieveOrder("k", "main", ("A1", "A2", "A3"))

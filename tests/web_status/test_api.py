@@ -93,6 +93,7 @@ def test_names_are_hidden_from_viewers_wherever_they_are(page, users, api, tell_
 
 def test_what_is_asked_for_reaches_the_daemon_as_from_the_page(api, context):
     asked = {"accessions": ["001", "A2"], "pacs": "main", "modalities": ["CT", "MR"], "least": 3.0}
+    asked |= {"format": "npz", "run": ["convert", "qc"]}
     ordered = api("olga", "POST", "/retrieves", asked)
     assert (ordered.status, ordered.json) == (201, {"number": 1})
     found = api("olga", "POST", "/search", {"patient_name": "DOE*", "modality": "MR"})
@@ -104,7 +105,14 @@ def test_what_is_asked_for_reaches_the_daemon_as_from_the_page(api, context):
     assert api("victor", "GET", "/pacs").json["items"][0]["echo"]["words"] == "7 ms"
     assert api("olga", "POST", "/pacs/3/echo").status == 404
     assert context.actions.deeds == [
-        ("retrieve", Wanted("001\nA2", "", "main", "", "CT MR", "3", no_derived=False)),
+        (
+            "retrieve",
+            Wanted(
+                *("001\nA2", "", "main", "", "CT MR", "3"),
+                output_format="npz",
+                run=("convert", "qc"),
+            ),
+        ),
         ("search", Sought(patient_name="DOE*", modality="MR")),
         ("resend", 7),
         ("pause", "convert"),

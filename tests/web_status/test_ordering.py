@@ -37,8 +37,15 @@ TYPED = {
     "modalities": "MR, CT",
     "least": "20",
     "no_derived": "on",
+    "format": "npz",
+    "run": ["convert", "qc"],
 }
-MEANT = Wanted("A1\nA2", "Knees", "research", "get", "MR, CT", "20", no_derived=True)
+MEANT = Wanted(
+    *("A1\nA2", "Knees", "research", "get", "MR, CT", "20"),
+    no_derived=True,
+    output_format="npz",
+    run=("convert", "qc"),
+)
 
 
 def test_a_retrieve_is_ordered_with_what_was_typed(post, context):
@@ -58,6 +65,13 @@ def test_it_can_be_tried_out_first_and_what_was_typed_stays(post, context):
     assert "<option selected>research</option>" in shown
     assert '<option value="get" selected>C-GET</option>' in shown
     assert 'name="no_derived" type="checkbox" checked' in shown
+    assert '<option value="npz" selected>NPZ</option>' in shown
+    ticked = [
+        name
+        for name in ("convert", "qc", "preview")
+        if f'value="{name}" type="checkbox" checked' in shown
+    ]
+    assert ticked == ["convert", "qc"]
 
 
 def test_a_search_shows_what_the_pacs_has_and_nothing_of_it_in_addresses(post, page, context, olga):

@@ -80,6 +80,12 @@ class RetrieveAsked(Asked):
     """Series with fewer instances are left out."""
     no_derived: bool = False
     """Whether derived series and scouts are left out."""
+    format: Literal["", "nifti", "npz"] = ""
+    """What conversion writes; what the rules say where this and ``run`` are empty."""
+    run: Annotated[
+        tuple[Literal["convert", "qc", "preview", "metadata"], ...], Field(max_length=4)
+    ] = ()
+    """What is made of the series; all four where there is a format alone."""
 
     def wanted(self) -> Wanted:
         """As it is asked of the daemon."""
@@ -91,6 +97,8 @@ class RetrieveAsked(Asked):
             " ".join(self.modalities),
             "" if self.least is None else str(self.least),
             self.no_derived,
+            self.format,
+            self.run,
         )
 
 

@@ -100,6 +100,14 @@ class Site:
         finally:
             reader.close()
 
+    def reasons(self, series_id):
+        """What the page shows as the reasons of the decision on a series."""
+        reader = LedgerReader(self.config.storage.ledger)
+        try:
+            return reader.decision(series_id).reasons
+        finally:
+            reader.close()
+
     def outcome(self, series_id):
         case = self.ledger.cases.case(series_id)
         return case.outcome, case.summary
