@@ -23,14 +23,18 @@ from pathlib import Path
 import hypothesis
 import pydicom
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Error as BrowserError
 
 READY_SECONDS = 60
+ARTIFACTS = Path(__file__).parent / "artifacts"
 PORTS = 1000  # for each worker
 CHROMIUM_FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
+
+expect.set_options(timeout=20_000)  # milliseconds, of a busy machine
 
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("patient", deadline=None)
@@ -57,6 +61,15 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def keep_picture() -> Callable[..., None]:
+    """Function that keeps a screenshot of a page for people, in tests/artifacts.
+
+    It asserts nothing, so a browser that is too busy to paint fails no test.
+    """
+    return _keep_picture
 
 
 @pytest.fixture(scope="session")
@@ -284,6 +297,12 @@ def _ports() -> Iterator[int]:
 
 
 _PORTS = _ports()
+
+
+def _keep_picture(page: Page, name: str, *, full_page: bool = True) -> None:
+    ARTIFACTS.mkdir(exist_ok=True)
+    with suppress(BrowserError):
+        page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=full_page, timeout=10_000)
 
 
 def _free_port() -> int:

@@ -5,20 +5,16 @@ Screenshots of the run are kept in tests/artifacts.
 
 import gzip
 import zipfile
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 from pydicom.uid import generate_uid
-
-ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 
 
 @pytest.fixture
 def browser_page(chromium):
     """A page of headless Chromium; what it complains about fails the test."""
     complaints = []
-    ARTIFACTS.mkdir(exist_ok=True)
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.on("console", lambda message: complaints.append(message.text))
@@ -30,7 +26,7 @@ def browser_page(chromium):
 
 
 def test_a_series_appears_by_itself_with_its_picture_and_its_file_can_be_downloaded(
-    daemon, stack, storescu, browser_page, tmp_path
+    daemon, stack, storescu, browser_page, tmp_path, keep_picture
 ):
     node = daemon()
     page = browser_page
@@ -47,7 +43,7 @@ def test_a_series_appears_by_itself_with_its_picture_and_its_file_can_be_downloa
     picture = row.locator("img")
     expect(picture).to_be_visible()
     page.wait_for_function("element => element.naturalWidth > 0", arg=picture.element_handle())
-    page.screenshot(path=ARTIFACTS / "now.png")
+    keep_picture(page, "now", full_page=False)
 
     row.get_by_role("link", name="3 Thorax").click()
     expect(page.get_by_text("it matches every series")).to_be_visible()
@@ -58,10 +54,12 @@ def test_a_series_appears_by_itself_with_its_picture_and_its_file_can_be_downloa
     (published,) = node.outputs(next(iter(node.series().values())), "nifti")
     assert (tmp_path / "download.nii.gz").read_bytes() == published.read_bytes()
     assert content[344:348] == b"n+1\0"  # the magic of NIfTI-1
-    page.screenshot(path=ARTIFACTS / "series.png", full_page=True)
+    keep_picture(page, "series")
 
 
-def test_what_was_refused_or_set_aside_is_one_click_away(daemon, stack, storescu, browser_page):
+def test_what_was_refused_or_set_aside_is_one_click_away(
+    daemon, stack, storescu, browser_page, keep_picture
+):
     node = daemon()
     uid, sop = generate_uid(), generate_uid()
     for patient in ("P1", "P2"):  # the second version of an instance is set aside
@@ -76,10 +74,10 @@ def test_what_was_refused_or_set_aside_is_one_click_away(daemon, stack, storescu
     expect(page.get_by_text("StudyInstanceUID is not a valid UID")).to_be_visible(timeout=20_000)
     expect(page.get_by_role("rowheader", name="SAFELIGHT_SEND").first).to_be_visible()
     expect(page.get_by_text("other bytes were kept before")).to_be_visible()
-    page.screenshot(path=ARTIFACTS / "alarms.png", full_page=True)
+    keep_picture(page, "alarms")
 
 
-def test_it_fits_a_phone(daemon, stack, storescu, browser_page):
+def test_it_fits_a_phone(daemon, stack, storescu, browser_page, keep_picture):
     node = daemon()
     long_name = "t2_tse_dark-fluid_tra_p2_" * 3
     storescu(stack(SeriesDescription=long_name[:64])[0].parent, port=node.port, called="SAFELIGHT")
@@ -98,11 +96,11 @@ def test_it_fits_a_phone(daemon, stack, storescu, browser_page):
     ):
         page.goto(f"http://{node.web}{path}")
         assert page.evaluate("document.documentElement.scrollWidth") <= 400, path
-    page.screenshot(path=ARTIFACTS / "phone.png", full_page=True)
+    keep_picture(page, "phone")
 
 
 def test_a_person_orders_studies_from_a_pacs_and_follows_them_to_their_end(
-    daemon, orthanc, stack, storescu, browser_page, free_port
+    daemon, orthanc, stack, storescu, browser_page, free_port, keep_picture
 ):
     port = free_port()
     pacs = orthanc(modalities={"SAFELIGHT": ("127.0.0.1", port)})
@@ -121,7 +119,7 @@ def test_a_person_orders_studies_from_a_pacs_and_follows_them_to_their_end(
     expect(page.locator("tr", has_text="A0001").get_by_text("whole")).to_be_visible(timeout=60_000)
     expect(page.locator("tr", has_text="A0001").get_by_text("4 of 4")).to_be_visible()
     expect(page.locator("tr", has_text="A0009").get_by_text("absent")).to_be_visible()
-    page.screenshot(path=ARTIFACTS / "retrieve.png", full_page=True)
+    keep_picture(page, "retrieve")
     page.get_by_role("button", name="Try again what is not whole").click()
     expect(page.locator("tr", has_text="A0009").get_by_text("absent")).to_be_visible(timeout=60_000)
     audit = (node.data / "audit.log").read_text()
@@ -136,7 +134,7 @@ def test_a_person_orders_studies_from_a_pacs_and_follows_them_to_their_end(
 
 
 def test_a_person_finds_a_study_fetches_what_is_missing_and_takes_it_home(
-    daemon, orthanc, stack, storescu, browser_page, free_port, tmp_path
+    daemon, orthanc, stack, storescu, browser_page, free_port, tmp_path, keep_picture
 ):
     port = free_port()
     pacs = orthanc(modalities={"SAFELIGHT": ("127.0.0.1", port)})
@@ -150,9 +148,10 @@ def test_a_person_finds_a_study_fetches_what_is_missing_and_takes_it_home(
     page.goto(f"http://{node.web}/studies")
 
     page.get_by_label("Patient name or ID").fill("jane")
-    page.keyboard.press("Enter")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
     assert page.url == f"http://{node.web}/studies"
-    page.screenshot(path=ARTIFACTS / "studies.png", full_page=True)
+    keep_picture(page, "studies")
     page.locator("tr .title").click()
     expect(page.get_by_text("No PACS has been asked")).to_be_visible()
     page.get_by_role("button", name="Ask a PACS, and fetch what is missing").click()
@@ -160,7 +159,7 @@ def test_a_person_finds_a_study_fetches_what_is_missing_and_takes_it_home(
     page.goto(f"http://{node.web}/studies/1")
     expect(page.get_by_text("Nothing: all that ORTHANC said")).to_be_visible()
     expect(page.get_by_text("8/8 frames verified")).to_be_visible(timeout=60_000)
-    page.screenshot(path=ARTIFACTS / "study.png", full_page=True)
+    keep_picture(page, "study")
 
     page.get_by_role("button", name="Process all series again").click()
     page.locator("tr .title").click()
@@ -179,7 +178,7 @@ def test_a_person_finds_a_study_fetches_what_is_missing_and_takes_it_home(
 
 
 def test_a_person_searches_a_pacs_tries_it_out_and_retrieves_what_was_chosen(
-    daemon, orthanc, stack, storescu, browser_page, free_port
+    daemon, orthanc, stack, storescu, browser_page, free_port, keep_picture
 ):
     port = free_port()
     pacs = orthanc(modalities={"SAFELIGHT": ("127.0.0.1", port)})
@@ -198,7 +197,7 @@ def test_a_person_searches_a_pacs_tries_it_out_and_retrieves_what_was_chosen(
     page.get_by_label("Modality").fill("ct")
     page.get_by_role("button", name="Search").click()
     page.get_by_label("Choose A0001").check()
-    page.screenshot(path=ARTIFACTS / "search.png", full_page=True)
+    keep_picture(page, "search")
     page.get_by_role("button", name="Try it out first").click()
     expect(page.locator("tr", has_text="MPR").get_by_text("fetched")).to_be_visible()
     page.get_by_label("derived series and scouts").check()
@@ -207,7 +206,7 @@ def test_a_person_searches_a_pacs_tries_it_out_and_retrieves_what_was_chosen(
     expect(page.locator("tr", has_text="MPR").get_by_text("left out: Least inst")).to_be_visible()
     page.get_by_label("Format").select_option("npz")
     page.get_by_label("Conversion").check()
-    page.screenshot(path=ARTIFACTS / "plan.png", full_page=True)
+    keep_picture(page, "plan")
     page.get_by_role("button", name="Retrieve").click()
     expect(page.locator("tr", has_text="A0001").get_by_text("whole")).to_be_visible(timeout=60_000)
     (row,) = node.wait_for_ended(1).values()
@@ -218,7 +217,7 @@ def test_a_person_searches_a_pacs_tries_it_out_and_retrieves_what_was_chosen(
     expect(page.get_by_text("Nothing was done.")).to_be_visible()  # it asks for everything
 
 
-def test_a_person_looks_through_a_series(daemon, stack, storescu, browser_page):
+def test_a_person_looks_through_a_series(daemon, stack, storescu, browser_page, keep_picture):
     node = daemon()
     files = stack(slices=30)
     storescu(files[0].parent, port=node.port, called="SAFELIGHT")
@@ -263,13 +262,13 @@ def test_a_person_looks_through_a_series(daemon, stack, storescu, browser_page):
     before = grey(page)
     page.get_by_label("inverted").check()
     page.wait_for_function(f"before => ({GREY})() !== before", arg=before)
-    page.screenshot(path=ARTIFACTS / "viewer.png")
+    keep_picture(page, "viewer", full_page=False)
     page.get_by_role("button", name="coronal").click()
     expect(canvas).to_have_attribute("data-shown", "coronal 8 0")
     expect(page.locator(".letter.top")).to_have_text("H")
     page.set_viewport_size({"width": 400, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
-    page.screenshot(path=ARTIFACTS / "viewer-phone.png")
+    keep_picture(page, "viewer-phone", full_page=False)
 
 
 GREY = """() => {
@@ -286,7 +285,7 @@ def grey(page):
 
 
 def test_an_administrator_looks_whether_everything_is_there(
-    daemon, orthanc, stack, storescu, browser_page, free_port
+    daemon, orthanc, stack, storescu, browser_page, free_port, keep_picture
 ):
     pacs = orthanc()
     table = 'name = "%s"\nae_title = "ORTHANC"\nhost = "127.0.0.1"\nport = %d'
@@ -308,14 +307,14 @@ def test_an_administrator_looks_whether_everything_is_there(
     expect(page.locator("tr", has_text="gone").get_by_text("cannot reach")).to_be_visible()
     expect(page.get_by_text("CT01 is silent.")).to_be_visible()
     expect(page.get_by_role("link", name="1 silent sender")).to_be_visible()
-    page.screenshot(path=ARTIFACTS / "network.png", full_page=True)
+    keep_picture(page, "network")
 
     page.get_by_role("link", name="System").click()
     page.get_by_role("button", name="Check now").click()
     expect(page.get_by_text("it balances: nothing is lost")).to_be_visible()
     page.get_by_role("button", name="Pause processing").click()
     expect(page.get_by_text("Work is held up")).to_be_visible()
-    page.screenshot(path=ARTIFACTS / "system.png", full_page=True)
+    keep_picture(page, "system")
     page.get_by_role("button", name="Go on with everything").click()
     expect(page.get_by_role("button", name="Pause processing")).to_be_visible()
     log = page.get_by_label("The latest lines of the log, in UTC")

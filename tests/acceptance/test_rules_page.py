@@ -6,12 +6,10 @@ rules (tests/safelight/deciding/test_page_rules.py).
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
-ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 WORDS = "a patient's password"
 RULES = """\
 # The rules of the site
@@ -46,7 +44,6 @@ def site(daemon, tmp_path):
 def tab(chromium):
     """A page of headless Chromium; what it complains about fails the test."""
     complaints = []
-    ARTIFACTS.mkdir(exist_ok=True)
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.on("console", lambda message: complaints.append(message.text))
@@ -56,16 +53,21 @@ def tab(chromium):
     assert [text for text in complaints if "409 (Conflict)" not in text] == []
 
 
-def shoot(tab, name):
-    """Keep a picture at two widths, light and dark."""
-    for width in (1280, 400):
-        tab.set_viewport_size({"width": width, "height": 900})
-        for scheme in ("light", "dark"):
-            tab.emulate_media(color_scheme=scheme)
-            assert tab.evaluate("document.documentElement.scrollWidth") <= width
-            tab.screenshot(path=ARTIFACTS / f"{name}-{width}-{scheme}.png", full_page=True)
-    tab.set_viewport_size({"width": 1280, "height": 900})
-    tab.emulate_media(color_scheme="light")
+@pytest.fixture
+def shoot(keep_picture):
+    """Function that keeps pictures of a tab: two widths, light and dark."""
+
+    def keep_four(tab, name):
+        for width in (1280, 400):
+            tab.set_viewport_size({"width": width, "height": 900})
+            for scheme in ("light", "dark"):
+                tab.emulate_media(color_scheme=scheme)
+                assert tab.evaluate("document.documentElement.scrollWidth") <= width
+                keep_picture(tab, f"{name}-{width}-{scheme}")
+        tab.set_viewport_size({"width": 1280, "height": 900})
+        tab.emulate_media(color_scheme="light")
+
+    return keep_four
 
 
 def put_after(text, old, new):
@@ -74,7 +76,7 @@ def put_after(text, old, new):
     return text.replace(old, f"{old}{new}")
 
 
-def test_an_administrator_changes_the_rules_and_undoes_it(site, stack, storescu, tab):
+def test_an_administrator_changes_the_rules_and_undoes_it(site, stack, storescu, tab, shoot):
     for slices in (8, 2):
         storescu(stack(slices=slices)[0].parent, port=site.port, called="SAFELIGHT")
         site.wait_for_ended(1 if slices == 8 else 2)

@@ -12,8 +12,6 @@ from pydicom.filebase import DicomBytesIO
 
 from ledger.reader import LedgerReader
 
-ARTIFACTS = Path(__file__).parents[1] / "artifacts"
-
 
 @pytest.fixture
 def upload_page(daemon, chromium):
@@ -38,7 +36,9 @@ def zip_of(path, *files, method=zipfile.ZIP_DEFLATED):
     return path
 
 
-def test_a_zip_enters_by_the_same_door_as_what_is_sent(upload_page, stack, storescu, tmp_path):
+def test_a_zip_enters_by_the_same_door_as_what_is_sent(
+    upload_page, stack, storescu, tmp_path, keep_picture
+):
     node, page = upload_page
     files = stack(slices=6)
     storescu(files[0], port=node.port, called="SAFELIGHT")  # one is here already
@@ -57,7 +57,7 @@ def test_a_zip_enters_by_the_same_door_as_what_is_sent(upload_page, stack, store
     page.get_by_text("What was refused, and why").click()
     expect(page.get_by_text("study.zip, file 7: not a DICOM file (PS3.10)")).to_be_visible()
     expect(page.get_by_text("SOPInstanceUID is not a valid UID")).to_be_visible()
-    page.screenshot(path=ARTIFACTS / "upload.png", full_page=True)
+    keep_picture(page, "upload")
 
     node.wait_for_ended(1)
     (kept,) = node.series()

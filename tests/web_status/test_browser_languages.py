@@ -5,14 +5,12 @@ Screenshots are kept in tests/artifacts. Not covered: other browsers, whether a 
 
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from rules.texts import RuleText
 
-ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 FITS = "document.documentElement.scrollWidth <= window.innerWidth"
 NAME = "t2_tse_dark-fluid_tra_p2_without_any_place_to_break_the_line_xxx"
 PAGES = {
@@ -76,11 +74,6 @@ def open_tab(chromium, page):
     assert complaints == []
 
 
-def keep(tab, name):
-    ARTIFACTS.mkdir(exist_ok=True)
-    tab.screenshot(path=ARTIFACTS / f"chinese-{name}.png", full_page=True)
-
-
 def test_a_person_switches_to_chinese_and_back_and_updates_follow(page, chronicle, open_tab):
     tab = open_tab("/uploads", locale="en-GB")
     expect(tab.get_by_text("Nothing was uploaded since Safelight started.")).to_be_visible()
@@ -110,7 +103,7 @@ def test_the_language_is_switched_without_javascript(open_tab):
 
 @pytest.mark.parametrize("width", [400, 1280])
 def test_no_chinese_page_is_wider_than_its_window(
-    page, chronicle, users, open_tab, password, chinese_font, width
+    page, chronicle, users, open_tab, password, chinese_font, width, keep_picture
 ):
     chronicle.event("rejected", calling_ae="STRANGER", reason="calling AE title not accepted here")
     about = {"SeriesDescription": NAME, "PatientName": "王^小明=", "PatientID": "9" * 64}
@@ -128,7 +121,7 @@ def test_no_chinese_page_is_wider_than_its_window(
             expect(tab.locator(".where")).to_have_text("1 / 24")
             expect(tab.locator(".window")).to_have_text("窗位 40，窗宽 400。")
 
-        keep(tab, f"{name}-{width}")
+        keep_picture(tab, f"chinese-{name}-{width}")
         if name == "login":
             tab.get_by_label("用户名").fill("ada")
             tab.get_by_label("密码").fill(password)

@@ -3,15 +3,12 @@
 Screenshots are kept in tests/artifacts. Not covered: other browsers, password managers.
 """
 
-from pathlib import Path
-
 import pytest
 from playwright.sync_api import expect
 
 from web_status.access import DOOR
 
 REFUSED = "the server responded with a status of 401"  # what one test is about
-ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 FITS = "document.documentElement.scrollWidth <= window.innerWidth"
 
 
@@ -43,21 +40,16 @@ def log_in(tab, name, password):
     tab.keyboard.press("Enter")
 
 
-def keep(tab, name):
-    ARTIFACTS.mkdir(exist_ok=True)
-    tab.screenshot(path=ARTIFACTS / name, full_page=True)
-
-
 def test_a_viewer_logs_in_sees_updates_without_names_and_logs_out(
-    page, chronicle, users, open_tab, password
+    page, chronicle, users, open_tab, password, keep_picture
 ):
     chronicle.whole_series(2)
     tab = open_tab(viewport={"width": 1280, "height": 800})
     tab.goto(f"{page.url}/studies/1")
-    keep(tab, "login.png")
+    keep_picture(tab, "login")
     log_in(tab, "victor", "not the password")
     expect(tab.get_by_role("alert")).to_contain_text("do not belong together")
-    keep(tab, "login-failed.png")
+    keep_picture(tab, "login-failed")
     log_in(tab, "victor", password)
     expect(tab).to_have_url(f"{page.url}/studies/1")
     expect(tab.get_by_text("victor, viewer")).to_be_visible()
@@ -65,10 +57,10 @@ def test_a_viewer_logs_in_sees_updates_without_names_and_logs_out(
     chronicle.arrive(series="1.2.4", count=5)
     expect(tab.locator("#series-2")).to_contain_text("5 instances so far")  # no reload
     assert "DOE" not in tab.content()
-    keep(tab, "viewer.png")
+    keep_picture(tab, "viewer")
     tab.set_viewport_size({"width": 400, "height": 800})
     assert tab.evaluate(FITS)
-    keep(tab, "viewer-phone.png")
+    keep_picture(tab, "viewer-phone")
     tab.get_by_role("button", name="Log out").click()
     expect(tab.get_by_role("heading", name="Log in")).to_be_visible()
     tab.go_back()  # what was seen is not in the browser's cache
@@ -76,7 +68,7 @@ def test_a_viewer_logs_in_sees_updates_without_names_and_logs_out(
 
 
 def test_an_open_page_asks_to_log_in_again_by_itself_and_leads_back(
-    page, chronicle, users, open_tab, password, monkeypatch
+    page, chronicle, users, open_tab, password, monkeypatch, keep_picture
 ):
     monkeypatch.setattr("web_status.live.KEEP_ALIVE_SECONDS", 0.2)
     chronicle.arrive()
@@ -87,7 +79,7 @@ def test_an_open_page_asks_to_log_in_again_by_itself_and_leads_back(
     users.set_password("ada", "another password")
     expect(tab.get_by_role("heading", name="Log in")).to_be_visible(timeout=20_000)
     assert tab.evaluate(FITS)
-    keep(tab, "login-phone.png")
+    keep_picture(tab, "login-phone")
     log_in(tab, "ada", "another password")
     expect(tab).to_have_url(f"{page.url}/series/1")
     expect(tab.get_by_text("DOE, JANE")).to_be_visible()

@@ -14,7 +14,6 @@ from playwright.sync_api import expect
 
 from processor.model import Output, StepResult
 
-ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 SLICES = 30
 BRIGHTNESS = """canvas => {
   const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d");
@@ -215,12 +214,11 @@ def test_what_cannot_be_shown_is_told_in_the_picture(ct, viewer, open_tab, conte
 
 @pytest.mark.parametrize("width", [400, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_viewer_fits_its_window(ct, viewer, width, scheme):
+def test_the_viewer_fits_its_window(ct, viewer, width, scheme, keep_picture):
     tab = viewer(viewport={"width": width, "height": 800}, color_scheme=scheme)
     assert tab.evaluate(FITS)
     box = tab.locator("canvas").bounding_box()
     stage = tab.locator(".stage").bounding_box()
     assert box["width"] <= stage["width"] + 1
     assert box["height"] <= stage["height"] + 1
-    ARTIFACTS.mkdir(exist_ok=True)
-    tab.screenshot(path=ARTIFACTS / f"viewer-{width}-{scheme}.png")
+    keep_picture(tab, f"viewer-{width}-{scheme}", full_page=False)
