@@ -156,9 +156,21 @@ class Senders:
             instance.save_as(folder / f"{uid}.dcm")
         return folder
 
-    def send(self, folder: Path, port: int = 11112) -> bool:
+    def one_of_pydicom(self, name: str) -> Path:
+        """A folder with an instance that pydicom ships, as a series of its own."""
+        instance = pydicom.dcmread(get_testdata_file(name))
+        instance.StudyInstanceUID, instance.SeriesInstanceUID = generate_uid(), generate_uid()
+        instance.SOPInstanceUID = instance.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        instance.SeriesDescription = "Compressed"
+        folder = self.folder / str(instance.SeriesInstanceUID)
+        folder.mkdir(parents=True)
+        instance.save_as(folder / f"{instance.SOPInstanceUID}.dcm")
+        return folder
+
+    def send(self, folder: Path, port: int = 11112, options: Sequence[str] = ()) -> bool:
         """Send a folder on one association; return whether all of it was acknowledged."""
         command = ["nsenter", "-t", str(self.machine.leader), "-n", self.program, "-v", "+sd"]
+        command += options
         done = subprocess.run(
             [*command, "-aet", "SENDER", "-aec", "SAFELIGHT", "127.0.0.1", str(port), str(folder)],
             env={**os.environ, "TCP_NODELAY": "1"},

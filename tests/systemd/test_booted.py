@@ -44,7 +44,32 @@ run = { convert = { engine = "dcm2niix" } }
 """
 DROP = '[[rule]]\nname = "Stop"\nthen = { drop = "the study is over" }\n'
 PORT_104 = "/etc/systemd/system/safelight.socket.d/port.conf"
+PROBE = "/etc/systemd/system/probe.service"
 ENDED = {"done", "dropped", "attention"}
+# What root does in a service that nothing confines, and cannot do where the directive alone is
+# set. Those that are missing are about what systemd-nspawn forbids by itself (clock, devices,
+# control groups, kernel log and modules), a 32-bit program, or the end of the service (IPC).
+FORBIDDEN = {
+    "CapabilityBoundingSet": "os.chroot('/')",
+    "NoNewPrivileges": "assert 'NoNewPrivs:\\t0' in open('/proc/self/status').read()",
+    "PrivateUsers": "assert '4294967295' in open('/proc/self/uid_map').read()",
+    "ProtectSystem": "open('/etc/probe', 'w')",
+    "ProtectHome": "os.stat('/root/safelight')",
+    "PrivateTmp": "os.stat('/tmp/marker')",
+    "PrivateDevices": "os.stat('/dev/console')",
+    "ProtectHostname": "socket.sethostname(socket.gethostname())",
+    "ProtectKernelTunables": "open('/proc/sys/net/ipv4/ip_forward', 'w')",
+    "RestrictAddressFamilies": "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
+    "RestrictNamespaces": "assert libc.unshare(0x04000000) == 0",
+    "RestrictRealtime": "os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))",
+    "RestrictSUIDSGID": "open('/run/probe', 'w'); os.chmod('/run/probe', 0o4755)",
+    "LockPersonality": "assert libc.personality(8) >= 0",
+    "MemoryDenyWriteExecute": "mmap.mmap(-1, 4096, prot=7)",
+    "SystemCallFilter": "os.chroot('/')",
+    "UMask": "os.umask(0o22) == 0o22 or sys.exit('umask')",
+    "LimitCORE": "assert resource.getrlimit(resource.RLIMIT_CORE)[1] != 0",
+}
+IMPORTS = "import ctypes, mmap, os, resource, socket, sys; libc = ctypes.CDLL(None)"
 QUICK_WATCHDOG = "/etc/systemd/system/safelight.service.d/watchdog.conf"
 
 
@@ -140,6 +165,78 @@ def test_hardened_it_receives_runs_workers_and_dcm2niix_and_shows_the_page(machi
     assert "<html" in machine.run("python3", "-c", fetch).stdout
     assert "Operation not permitted" not in machine.journal()
     assert "Traceback" not in machine.journal()
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("MR_small_RLE.dcm", "-xr"),
+        ("MR_small_jpeg_ls_lossless.dcm", "-xt"),
+        ("MR_small_jp2klossless.dcm", "-xv"),
+        ("JPEG-LL.dcm", "-xs"),
+    ],
+)
+def test_hardened_it_decodes_what_is_compressed(machine, senders, name, option):
+    folder = senders.one_of_pydicom(name)
+    assert senders.send(folder, options=(option,))
+    assert wait_for_series(machine, folder).state == "done"
+    (manifest,) = (
+        path
+        for path in (machine.data / "results").rglob("manifest.json")
+        if folder.name in path.read_text() and '"Ours"' in path.read_text()
+    )
+    assert list(manifest.parent.rglob("*.nii.gz"))
+
+
+def hardening() -> dict[str, list[str]]:
+    """The lines of the unit that confine it, by directive."""
+    lines: dict[str, list[str]] = {}
+    for line in (
+        Path(__file__).parents[2].joinpath("systemd/safelight.service").read_text().split("\n")
+    ):
+        name = line.partition("=")[0]
+        if re.match(
+            r"(Capability|NoNew|Private|Protect|Device|Remove|Restrict|Lock|Memory"
+            r"Deny|SystemCall|UMask|LimitCORE)",
+            name,
+        ):
+            lines.setdefault(name, []).append(line)
+    return lines
+
+
+@pytest.mark.parametrize("name", hardening())
+def test_each_hardening_directive_is_taken_by_systemd(machine, name):
+    machine.write(PROBE, "[Service]\nExecStart=/bin/true\n")
+    machine.systemctl("daemon-reload")
+    plain = machine.systemctl("show", "--value", "-p", name, "probe").stdout
+    assert machine.show(name) != plain.strip()
+
+
+@pytest.mark.parametrize("name", FORBIDDEN)
+def test_each_hardening_directive_forbids_what_it_says(machine, name):
+    machine.run("touch", "/tmp/marker")
+    command = f'/usr/bin/python3 -c "{IMPORTS}; {FORBIDDEN[name]}"'
+    outcomes = []
+    for lines in ([], hardening()[name]):
+        text = "\n".join(["[Service]", "Type=oneshot", f"ExecStart={command}", *lines])
+        machine.write(PROBE, f"{text}\n")
+        machine.systemctl("daemon-reload")
+        outcomes.append(machine.systemctl("start", "probe", check=False).returncode)
+    assert outcomes[0] == 0, machine.run("journalctl", "-u", "probe", "-o", "cat").stdout[-2000:]
+    assert outcomes[1] != 0
+
+
+def test_no_process_of_the_service_is_less_confined_than_the_unit_says(machine):
+    assert len(machine.processes()) >= 4
+    for name, process in machine.processes().items():
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        for line in ("NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t0000000000000000"):
+            assert line in status, name
+        for space in ("mnt", "user"):
+            own, of_machine = (
+                Path(f"/proc/{pid}/ns/{space}").readlink() for pid in (process.pid, machine.leader)
+            )
+            assert own != of_machine, name
 
 
 @pytest.mark.parametrize(
