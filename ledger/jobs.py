@@ -8,7 +8,8 @@
       └── the lease ran out          cancelled ─resend─┘
 
 A person cancels what is queued, running or dead. From any state a job is superseded when its
-series was closed anew and the new revision does not ask for the same job again.
+series was closed anew and the new revision does not ask for the same job again; a queued one
+when its series is decided anew, such as dropped, and the decision does not ask for it.
 """
 
 import hashlib
@@ -41,7 +42,8 @@ def queue_jobs(session: Session, series: ClosedSeries, jobs: Sequence[NewJob]) -
     """Queue the jobs of a decision, within the transaction that records it.
 
     A job that an earlier revision had already, by its key, is the job of this revision too and
-    does not run again. The other jobs of earlier revisions are superseded.
+    does not run again. The other jobs of earlier revisions are superseded, and so is what the
+    decision before queued for this one, has not begun, and is not asked for any more.
     """
     _queue_all(session, series, jobs, series.revision - 1)
 
@@ -63,12 +65,12 @@ def queue_again(session: Session, series: ClosedSeries, jobs: Sequence[NewJob]) 
 def _queue_all(
     session: Session, series: ClosedSeries, jobs: Sequence[NewJob], earlier: int
 ) -> None:
-    """Queue jobs; those of the revisions up to `earlier` give way."""
+    """Queue jobs; those of the revisions up to `earlier`, and what has not begun, give way."""
     marks = ", ".join("?" for _ in jobs)
     session.execute(
-        "UPDATE jobs SET state = 'superseded' WHERE series_id = ? AND revision <= ?"
-        f" AND state != 'running' AND key NOT IN ({marks})",
-        [series.id, earlier, *(job.key for job in jobs)],
+        "UPDATE jobs SET state = 'superseded' WHERE series_id = ? AND key NOT IN"
+        f" ({marks}) AND (state = 'queued' OR state != 'running' AND revision <= ?)",
+        [series.id, *(job.key for job in jobs), earlier],
     )
     for job in jobs:
         _forget_deleted(session, job, earlier)

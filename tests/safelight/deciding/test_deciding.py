@@ -103,6 +103,28 @@ def test_a_rule_on_what_a_processor_finds_is_decided_when_it_was_found(site):
     assert site.outcome(bad) == ("process", "Check -> qc")
 
 
+DROP_BAD = """
+[[rule]]
+name = "Bad"
+match = { Low_quality = 1 }
+then = { drop = "low quality" }
+"""
+
+
+def test_a_drop_by_what_a_processor_finds_takes_back_jobs_that_have_not_begun(site):
+    picture = rule("Picture", 'Modality = "MR"', "run = { preview = {} }")
+    site.write_rules(CHECK + picture + DROP_BAD)
+    site.start()
+    good, bad = site.take(), site.take(series="1.2.3.5")
+    jobs = site.claim()
+    site.ledger.jobs.release(job for job in jobs if job.rule == "Picture")
+    for job in jobs:
+        if job.rule == "Check":
+            site.end(job, low_quality=int(job.series.id == bad))
+    assert site.outcome(bad) == ("drop", "Bad: low quality")
+    assert [(job.rule, job.series.id) for job in site.claim()] == [("Picture", good)]
+
+
 def test_a_finding_that_failed_to_come_holds_the_series(site):
     site.write_rules(CHECK + GOOD_ONLY)
     site.start()
