@@ -133,8 +133,6 @@ def request_commitment(
         The request did not reach it, or it refuses it; see `query.errors`.
     """
     reports = _Reports()
-    committed: set[str] = set()
-    failed: dict[str, str] = {}
     with (
         _listening(reports, calling_ae, report_port),
         associated(
@@ -154,17 +152,22 @@ def request_commitment(
             )
             _require_taken(pacs, status, calling_ae)
             transactions.append(str(information.TransactionUID))
-        for transaction in transactions:
-            report = reports.wait_for(transaction, deadline)
-            if report is not None:
-                failures = _failures(report)
-                failed |= failures
-                committed |= _named(report) - failures.keys()
+        came = [reports.wait_for(transaction, deadline) for transaction in transactions]
         reports.wait_until_answered()
-    asked = {file.SOPInstanceUID for file in files}
-    answered = committed | failed.keys()
+    asked = frozenset(file.SOPInstanceUID for file in files)
+    return _commitment(asked, [report for report in came if report is not None])
+
+
+def _commitment(asked: frozenset[str], reports: Sequence[Dataset]) -> Commitment:
+    """What reports say of the instances that were asked for."""
+    committed: set[str] = set()
+    failed: dict[str, str] = {}
+    for report in reports:
+        failures = _failures(report)
+        failed |= failures
+        committed |= _named(report) - failures.keys()
     told = {uid: reason for uid, reason in failed.items() if uid in asked}
-    return Commitment(frozenset(committed & asked), told, frozenset(asked - answered))
+    return Commitment(asked & committed, told, asked - committed - failed.keys())
 
 
 @contextmanager

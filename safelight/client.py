@@ -21,7 +21,7 @@ from query.settings import Method
 from safelight.config import Config, find_file, load_config
 from safelight.errors import SafelightError
 from safelight.fetching import Fetched, Fetching
-from safelight.gathering import Gathered, GatheredSeries, gather
+from safelight.gathering import GatheredSeries, gather
 from safelight.list_rules import STEPS
 from safelight.processing import (
     SCRATCH,
@@ -175,35 +175,41 @@ class Client:
         told = on_progress or _nobody
         with _scratch(out) as scratch:
             if accession_number is None:
-                gathered = _gathered(Path(source or ""), scratch, self._config, told)
-                fetched, series = None, gathered.series
-                known: Mapping[str, Mapping[str, object]] = {}
-                skipped = gathered.skipped
+                found = _in_folder(Path(source or ""), scratch, self._config, told)
             else:
                 rules = _rules_file(selection, scratch)
                 wish = Wish((accession_number,), None, pacs, by, rules, 0, tries)
                 fetching = Fetching(self._config, self._file, wish, scratch)
-                fetched, series, known = fetching.run(partial(_tell_retrieve, told))
-                skipped = 0
+                found = _Found(*fetching.run(partial(_tell_retrieve, told)))
             work = Work(
                 out,
                 steps_of(run, output_format),
                 selection.rules(),
                 self._config.processor,
                 self._config.processing,
-                known,
+                found.known,
             )
-            processed = _processed(series, work, told)
+            processed = _processed(found.series, work, told)
         told(Progress("write"))
         workbooks, reports = write_studies(processed, self._config.output.mr_clean)
         packages, problems = _packaged(processed) if package else ((), ())
         return ProcessResult(
-            *(out, processed, fetched, skipped),
+            *(out, processed, found.fetched, found.skipped),
             workbooks=workbooks,
             reports=reports,
             packages=packages,
             problems=problems,
         )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What there is to process: of a retrieve with what the PACS told, or of a folder."""
+
+    fetched: Fetched | None
+    series: Sequence[GatheredSeries]
+    known: Mapping[str, Mapping[str, object]]
+    skipped: int = 0
 
 
 def _check(source: object, accession_number: str | None, run: Sequence[str]) -> None:
@@ -228,7 +234,7 @@ def _scratch(out: Path) -> Iterator[Path]:
             root.rmdir()
 
 
-def _gathered(source: Path, scratch: Path, config: Config, told: OnProgress) -> Gathered:
+def _in_folder(source: Path, scratch: Path, config: Config, told: OnProgress) -> _Found:
     told(Progress("read"))
     if not source.exists():
         raise NothingToProcess(f"{source}: there is no such file or folder")
@@ -240,7 +246,7 @@ def _gathered(source: Path, scratch: Path, config: Config, told: OnProgress) -> 
     gathered = gather(folder)
     if not gathered.series:
         raise NothingToProcess(f"{source}: no DICOM that is of a series")
-    return gathered
+    return _Found(None, gathered.series, {}, gathered.skipped)
 
 
 def _rules_file(selection: Selection, scratch: Path) -> Path | None:

@@ -61,34 +61,40 @@ class Forwarding:
             return Forwarded(0, refused={file.stem: reason for file in files})
         receipt = self.receipts / f"to-{quote(to, safe='')}" / series_uid
         taken = _taken(receipt)
-        wanted = [file for file in files if file.stem not in taken]
-        read = {file: _read(file) for file in wanted}
-        unreadable = {file.stem: _UNREADABLE for file, found in read.items() if found is None}
-        settled = len(files) - len(wanted) + len(unreadable)
+        wanted = {file: _read(file) for file in files if file.stem not in taken}
+        unreadable = {file.stem: _UNREADABLE for file, found in wanted.items() if found is None}
+        before = len(files) - len(wanted)
         with _writing(receipt) as note:
-
-            def on_one(one: Sent) -> None:
-                nonlocal settled
-                if one.accepted:
-                    note(one.file.path.stem)
-                settled += 1
-                on_sent(settled)
-
             outcome = send_files(
-                [found for found in read.values() if found is not None],
+                [found for found in wanted.values() if found is not None],
                 receiver,
                 calling_ae=self.calling_ae,
-                on_sent=on_one,
+                on_sent=_settling(note, on_sent, before + len(unreadable)),
                 policy=SendPolicy(decompress=decompress),
             )
         refused = [one for one in outcome.sent if not one.accepted]
         return Forwarded(
             outcome.accepted,
-            len(files) - len(wanted),
+            before,
             sum(outcome.warnings().values()),
             {**unreadable, **{one.file.path.stem: one.reason for one in refused}},
             is_retriable=any(one.is_retriable for one in refused),
         )
+
+
+def _settling(
+    note: Callable[[str], None], on_sent: Callable[[int], None], settled: int
+) -> Callable[[Sent], None]:
+    """Function that notes what was accepted, and tells how many instances are settled."""
+
+    def on_one(one: Sent) -> None:
+        nonlocal settled
+        if one.accepted:
+            note(one.file.path.stem)
+        settled += 1
+        on_sent(settled)
+
+    return on_one
 
 
 def _read(path: Path) -> DicomFile | None:
