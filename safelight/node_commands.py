@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ def nodes(file: Path | None, *, as_json: bool) -> None:
     else:
         _print(states, divided)
     if divided or found.troubles or any(node.trouble for node in states):
-        raise click.exceptions.Exit(1)
+        sys.exit(1)
 
 
 async def _asked(config: "Config") -> "tuple[tuple[NodeState, ...], Gathered]":

@@ -146,11 +146,12 @@ class RemoteNode:
         return self._session
 
     @cached_property
-    def _trust(self) -> ssl.SSLContext:
-        """Whose certificates are believed."""
-        authorities = self._settings.authorities
+    def _trust(self) -> ssl.SSLContext | bool:
+        """Whose certificates are believed; True for those of the authorities the machine knows."""
+        if self._settings.authorities is None:
+            return True
         try:
-            return ssl.create_default_context(cafile=authorities)
+            return ssl.create_default_context(cafile=self._settings.authorities)
         except OSError:  # ssl.SSLError is one
             raise NodeUnheard(
                 msgid("[[nodes]] authorities cannot be read here, or is not PEM"),

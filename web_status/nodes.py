@@ -24,7 +24,7 @@ from web_status.node_ledger import LedgerNode
 from web_status.node_remote import RemoteNode
 from web_status.node_settings import HERE, NodeSettings
 
-SECONDS = 3.0
+SECONDS = 5.0
 """How long each question may take."""
 _COMPARED = 20  # studies of a page whose instances are compared; more are told as not compared
 

@@ -92,7 +92,7 @@ class FoundStudies(Answer):
 
 
 async def list_nodes(request: web.Request) -> NodeStates:
-    """How this node and the others of its configuration are; each has 3 s to say."""
+    """How this node and the others of its configuration are; each has 5 s to say."""
     states = await request.app[NODES].states()
     return NodeStates(items=tuple(map(NodeState.model_validate, states)))
 
