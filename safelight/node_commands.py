@@ -16,7 +16,8 @@ from safelight.options import config_option, configuration
 if TYPE_CHECKING:
     from ledger.rows import StudyRow
     from safelight.config import Config
-    from web_status.nodes import FoundStudy, Gathered, NodeState
+    from web_status.found_studies import FoundStudy
+    from web_status.nodes import Gathered, NodeState
 
 _STUDIES = 50
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from ledger.errors import NoLedger
+from ledger.errors import NoLedger, NotInLedger
 from ledger.reader import LedgerReader
 from ledger.study_reader import StudyFilter, StudyPage
 from listener.landing import NETWORK_FILESYSTEMS, filesystem_of
@@ -59,7 +59,10 @@ class LedgerNode:
 
     async def instances(self, study_id: int) -> Mapping[str, frozenset[str]]:
         """The SOP Instance UIDs of a study of its, by Series Instance UID."""
-        return await self._ask(lambda reader: held_of(reader, study_id))
+        try:
+            return await self._ask(lambda reader: held_of(reader, study_id))
+        except (NoLedger, NotInLedger):  # it was set aside meanwhile
+            return {}
 
     async def close(self) -> None:
         """Close the ledger."""

@@ -141,7 +141,12 @@ class RemoteNode:
         if self._session is None:
             headers = {"Authorization": f"Bearer {self._settings.token}"}
             self._session = aiohttp.ClientSession(
-                self._settings.url, headers=headers, cookie_jar=aiohttp.DummyCookieJar()
+                self._settings.url,
+                headers=headers,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                # One that is kept may have been closed by a restart there, of which a POST learns
+                # when it is too late.
+                connector=aiohttp.TCPConnector(force_close=True),
             )
         return self._session
 

@@ -9,7 +9,8 @@ from web_status.api.models import Answer
 from web_status.api.node import State
 from web_status.api.operation import Operation
 from web_status.api.studies import SearchedStudies, Study
-from web_status.nodes import NODES, FoundStudy
+from web_status.found_studies import FoundStudy
+from web_status.nodes import NODES
 from web_status.nodes_page import find_everywhere
 
 _Place = Annotated[int, Field(ge=0, lt=10**18)]
