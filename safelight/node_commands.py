@@ -56,7 +56,7 @@ async def _asked(config: "Config") -> "tuple[tuple[NodeState, ...], Gathered]":
 
 
 def _document(states: "tuple[NodeState, ...]", divided: "tuple[FoundStudy, ...]") -> str:
-    """What programs read; studies by their UID, since names belong in no output of a command."""
+    """What programs read; a study by its UID alone, which names nobody."""
     from web_status.api.nodes import NodeState as Answer
 
     document = {

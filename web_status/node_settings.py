@@ -4,7 +4,7 @@ import ipaddress
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from web_status.settings import LOOPBACK_NAMES
 
@@ -51,6 +51,8 @@ class NodeSettings:
             )
         if self.url:
             _check_url(self.url)
+        if not (self.token.isascii() and self.token.isprintable()):
+            raise ValueError("token: expected what `safelight user token` printed, on one line")
         if self.data is None and not (self.url and self.token):
             missing = "token" if self.url else "url"
             raise ValueError(f"{missing}: missing; a node has url and token, or data")
@@ -62,13 +64,21 @@ def _check_url(url: str) -> None:
     """Raise unless it is the root of a page, and a token is hidden on its way there."""
     parts = urlsplit(url)
     is_root = parts.hostname and not (parts.path or parts.query or parts.fragment)
-    if parts.scheme not in ("http", "https") or not is_root or "@" in parts.netloc:
+    is_plain = is_root and "@" not in parts.netloc and _has_port_or_none(parts)
+    if parts.scheme not in ("http", "https") or not is_plain:
         raise ValueError(f"url: expected a page such as https://node-b.example:8080, got {url!r}")
     if parts.scheme == "http" and not _is_here(parts.hostname or ""):
         raise ValueError(
             f"url: expected https; a token and names of patients would be readable on the way to"
             f" {url}"
         )
+
+
+def _has_port_or_none(parts: SplitResult) -> bool:
+    try:
+        return parts.port != 0
+    except ValueError:  # it is no number, or too large
+        return False
 
 
 def _is_here(host: str) -> bool:

@@ -357,12 +357,17 @@ def test_viewers_learn_no_name_whatever_the_tokens_may(one_page, served, chronic
     assert page.get("/nodes", "POST", b"patient=jane", **form).status == 403
 
 
-def test_a_viewers_token_brings_no_name_to_anybody(one_page, served):
+def test_a_viewers_token_brings_no_name_to_anybody(one_page, served, chronicle):
     b, settings = served("b")
     b.chronicle.arrive(**JANE)
-    answer = one_page(settings).get("/nodes")
+    page = one_page(settings)
+    answer = page.get("/nodes")
     assert [node for _, node in listed(answer)] == ["b"]
     assert "DOE" not in answer.text
+    time.sleep(0.002)
+    b.chronicle.arrive(series="1.2.9", study="1.2", **JANE)
+    chronicle.arrive(**JANE)  # what is here as well has its name from here
+    assert "DOE, JANE" in page.get("/nodes").text
 
 
 def test_a_ledger_on_another_machine_is_not_opened(one_page, other, monkeypatch):
@@ -415,6 +420,8 @@ def test_a_place_in_the_list_that_is_none_of_ours_is_refused(page, query):
         ({"name": "b", "url": "https://b/nodes", "token": "x"}, "url: expected a page"),
         ({"name": "b", "url": "javascript:alert(1)", "token": "x"}, "url: expected a page"),
         ({"name": "b", "url": "https://u:p@b", "token": "x"}, "url: expected a page"),
+        ({"name": "b", "url": "https://b:99999", "token": "x"}, "url: expected a page"),
+        ({"name": "b", "url": "https://b", "token": "x\r\nX: y"}, "token: expected what"),
         ({"name": "b", "data": "/srv/b", "token": "x"}, "token: a node with data is not asked"),
     ],
 )
