@@ -45,6 +45,8 @@ class StudyFilter:
         Words that the name has, in any order, or a part of the patient ID.
     accession
         A part of the accession number.
+    study_uids
+        Any of these.
     first_day, last_day
         StudyDate, as ``20260131``; either may be open.
     modality, state, grade, low_quality
@@ -53,6 +55,7 @@ class StudyFilter:
 
     patient: str = field(default="", repr=False)
     accession: str = field(default="", repr=False)
+    study_uids: tuple[str, ...] = ()
     first_day: str = ""
     last_day: str = ""
     modality: str = ""
@@ -151,6 +154,9 @@ def _conditions(wanted: StudyFilter) -> tuple[list[str], list[object]]:
 
 
 def _of_study(wanted: StudyFilter) -> Iterator[tuple[str, list[object]]]:
+    if wanted.study_uids:
+        marks = ", ".join("?" for _ in wanted.study_uids)
+        yield f"StudyInstanceUID IN ({marks})", [*wanted.study_uids]
     if wanted.first_day:
         yield "StudyDate >= ?", [wanted.first_day]
     if wanted.last_day:

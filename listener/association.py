@@ -21,6 +21,7 @@ from listener.errors import (
 )
 from listener.inbox import Deadlines, Inbox
 from listener.journal import AssociationEvent, EventName, now
+from listener.proxied import begins_header
 from listener.services import Node, Services, Terms
 from listener.settings import AcceptRule
 from listener.sockets import acknowledge_at_once
@@ -100,6 +101,8 @@ class Association:
     def _negotiate(self) -> Services | None:
         """Answer the A-ASSOCIATE-RQ; None where the peer was rejected."""
         kind, length = self._inbox.header()
+        if begins_header(kind):
+            raise ProtocolViolation("it sent a PROXY header and is not in [dicom] proxy_from")
         if kind != pdu.ASSOCIATE_RQ:
             raise ProtocolViolation("something else than an A-ASSOCIATE-RQ came first")
         request = decode_request(self._inbox.body(length))
@@ -196,9 +199,7 @@ class Association:
             logger.debug("the peer was gone before it could be told of the abort")
 
     def _close_unaccepted(self, error: AssociationEnded) -> None:
-        logger.info(
-            "a connection from %s ended before an association: %s", self._peer.address, error
-        )
+        self._node.knocks.note(self._peer.address, str(error))
         if isinstance(error, ProtocolViolation):
             self._abort(error)
 

@@ -27,7 +27,9 @@ logger = logging.getLogger(__name__)
 _POLLING_SECONDS = 1.0
 # Of no other does the kernel tell: each read of ours would be four events, which cost more than it.
 _HEARD: list[type[FileSystemEvent]] = [FileCreatedEvent, FileModifiedEvent, FileMovedEvent]
-_WITHOUT_EVENTS = ("nfs", "cifs", "smb", "9p", "fuse")
+NETWORK_FILESYSTEMS = ("nfs", "cifs", "smb", "9p")
+"""What the names of those begin with that are on another machine."""
+_WITHOUT_EVENTS = (*NETWORK_FILESYSTEMS, "fuse")
 
 
 class Landing(FileSystemEventHandler):

@@ -55,6 +55,11 @@ class RosterPart:
                 return row
         return None
 
+    def rename(self, row: int, address: str) -> None:
+        """Note that the connection of a row comes from `address`, by way of another."""
+        start = row * _ROW_BYTES
+        self._table[start : start + _ADDRESS_BYTES] = _packed(address)
+
     def associate(self, row: int) -> None:
         """Note that the connection of a row has an association."""
         self._table[row * _ROW_BYTES + _ADDRESS_BYTES] = 1

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 from listener.association import Association, Peer
 from listener.commitment import CommitmentDesk, CommitmentStore
-from listener.errors import Deaf
+from listener.errors import Deaf, ProtocolViolation
 from listener.journal import AssociationEvent, JournalWriter, now
 from listener.negotiation import Gate
+from listener.proxied import source_behind
 from listener.roster import Roster
 from listener.services import Node
 from listener.settings import ReceiverSettings
@@ -243,6 +244,7 @@ class Receiver:
     def _serve(self, connection: _Connection, tls: ssl.SSLContext | None) -> None:
         """Serve one connection to its end; the thread of it does nothing else."""
         try:
+            self._identify(connection)
             self._prepare(connection, tls)
             peer = Peer(
                 connection.peer,
@@ -254,13 +256,30 @@ class Receiver:
             connection.association.run()
             connection.is_associated = False
             close_gently(connection.peer)
-        except OSError as error:  # of the handshake, or of a connection that was cut
-            reason = getattr(error, "reason", None) or error.strerror or type(error).__name__
-            logger.info("a connection from %s ended: %s", connection.address, reason)
+        except ProtocolViolation as error:
+            logger.warning("a connection from %s was refused: %s", connection.address, error)
+        except OSError as error:  # of PROXY header or handshake, or of a connection that was cut
+            reason = getattr(error, "reason", None) or error.strerror or str(error)
+            self._node.knocks.note(connection.address, reason or type(error).__name__)
         except Exception as error:  # noqa: BLE001 - the boundary of this thread
             logger.error("a connection ended unexpectedly: %s", type(error).__name__)  # noqa: TRY400
         finally:
             self._leave(threading.current_thread())
+
+    def _identify(self, connection: _Connection) -> None:
+        """Where a balancer speaks for somebody, have the connection count as theirs."""
+        if not self._settings.is_balancer(connection.address):
+            return
+        source = source_behind(connection.peer)
+        if source is None:
+            return
+        with self._lock:
+            limit = self._settings.maximum_connections_per_address
+            if self._rows.connections_from(source) >= limit:
+                self._evict(source)
+            connection.address = source
+            if connection.row is not None:
+                self._rows.rename(connection.row, source)
 
     def _prepare(self, connection: _Connection, tls: ssl.SSLContext | None) -> None:
         """Make reads return now and then; shake hands, off the thread that accepts."""

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 
@@ -23,6 +23,7 @@ from listener.dimse import (
 from listener.errors import AssociationEnded, ProtocolViolation
 from listener.inbox import Inbox, Sink
 from listener.journal import AssociationEvent, JournalWriter, now
+from listener.knocks import Knocks
 from listener.negotiation import STORAGE_COMMITMENT, VERIFICATION, Gate
 from listener.part10 import Origin
 from listener.settings import AcceptRule, ReceiverSettings
@@ -43,6 +44,7 @@ class Node:
     journal: JournalWriter
     desk: CommitmentDesk
     receiver: str
+    knocks: Knocks = field(default_factory=Knocks)
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ def require_ae_title(value: str, key: str = "ae_title") -> str:
 
 
 Permission = Literal["echo", "store", "commit"]
+_IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,7 @@ class AcceptRule:
     silent_hours: Annotated[float, Gt(0)] | None = None
 
     def __post_init__(self) -> None:
-        for network in self.addresses:
-            try:
-                ipaddress.ip_network(network)
-            except ValueError as error:
-                raise ValueError(
-                    f"addresses: expected networks such as 10.1.2.0/24; {error}"
-                ) from error
+        _networks_of(self.addresses, "addresses")
         if self.calling_ae != "*":
             require_ae_title(self.calling_ae, "calling_ae")
         for title in self.called_ae:
@@ -100,8 +95,8 @@ class AcceptRule:
             host_and_port(self.report_to, "report_to")
 
     @cached_property
-    def _networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-        return tuple(ipaddress.ip_network(network) for network in self.addresses)
+    def _networks(self) -> tuple[_IpNetwork, ...]:
+        return _networks_of(self.addresses, "addresses")
 
     def knows(self, calling_ae: str) -> bool:
         """Whether this rule is about `calling_ae`."""
@@ -120,6 +115,20 @@ class AcceptRule:
         given = f"{username}\0{passcode}" if self.passcode else username
         wanted = f"{self.username}\0{self.passcode}" if self.passcode else self.username
         return not wanted or hmac.compare_digest(given.encode(), wanted.encode())
+
+
+def _networks_of(values: tuple[str, ...], key: str) -> tuple[_IpNetwork, ...]:
+    """What is written as networks.
+
+    Raises
+    ------
+    ValueError
+        One is none; the message begins with `key`.
+    """
+    try:
+        return tuple(ipaddress.ip_network(network) for network in values)
+    except ValueError as error:
+        raise ValueError(f"{key}: expected networks such as 10.1.2.0/24; {error}") from error
 
 
 def host_and_port(value: str, key: str) -> tuple[str, int]:
@@ -170,6 +179,8 @@ class ReceiverSettings:
         A second port that speaks TLS.
     accept
         Who may associate with us. Anyone else is rejected.
+    proxy_from
+        Networks of load balancers, which say by the PROXY protocol for whom they speak.
     processes
         Receiver processes that share the port.
     maximum_associations
@@ -199,6 +210,7 @@ class ReceiverSettings:
     port: Port = 11112
     tls: TlsSettings | None = None
     accept: tuple[AcceptRule, ...] = ()
+    proxy_from: tuple[str, ...] = ()
     processes: Annotated[int, Ge(1), Le(16)] = 2
     maximum_associations: Annotated[int, Ge(1), Le(500)] = 50
     maximum_connections_per_address: Annotated[int, Ge(1), Le(500)] = 20
@@ -212,6 +224,15 @@ class ReceiverSettings:
 
     def __post_init__(self) -> None:
         require_ae_title(self.ae_title)
+        _networks_of(self.proxy_from, "proxy_from")
+
+    @cached_property
+    def _balancers(self) -> tuple[_IpNetwork, ...]:
+        return _networks_of(self.proxy_from, "proxy_from")
+
+    def is_balancer(self, address: str) -> bool:
+        """Whether who connects from `address` must say for whom (PROXY protocol)."""
+        return any(ipaddress.ip_address(address) in network for network in self._balancers)
 
 
 @dataclass(frozen=True)

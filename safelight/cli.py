@@ -25,6 +25,7 @@ from safelight.folder_commands import (
     verify_nifti,
 )
 from safelight.ledger_commands import ledger_group, verify
+from safelight.node_commands import nodes
 from safelight.options import config_option, configuration
 from safelight.process_commands import process
 from safelight.retrieve_commands import retrieve, retrieves
@@ -323,6 +324,7 @@ for command in (convert, deidentify, metadata, mr_clean, package, report, verify
     cli.add_command(command)
 cli.add_command(doctor)
 cli.add_command(verify)
+cli.add_command(nodes)
 cli.add_command(process)
 cli.add_command(retrieve)
 cli.add_command(retrieves)

@@ -30,6 +30,7 @@ from processor.settings import (
 from query.settings import PacsSettings
 from rules.window import Window
 from safelight.errors import ConfigError
+from web_status.node_settings import NodeSettings
 from web_status.settings import WebSettings
 
 Table = dict[str, Any]
@@ -186,6 +187,7 @@ class Config:
     deidentify: DeidentifySettings = field(default_factory=DeidentifySettings)
     qc: Mapping[str, QcThresholds] = field(default_factory=lambda: dict(DEFAULT_THRESHOLDS))
     web: WebSettings = field(default_factory=WebSettings)
+    nodes: tuple[NodeSettings, ...] = ()
 
     @property
     def processor(self) -> ProcessorSettings:
@@ -264,6 +266,7 @@ def load_config(
     _fill_qc(table)
     config = _validate(table)
     _check_windows(config)
+    _check_names(config.nodes)
     return _anchored(config, folder)
 
 
@@ -357,6 +360,14 @@ def _check_windows(config: Config) -> None:
             raise ConfigError(f"configuration: [pacs] window: {error}") from error
 
 
+def _check_names(nodes: Sequence[NodeSettings]) -> None:
+    """Check that nodes can be told apart."""
+    names = [node.name for node in nodes]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"configuration: [nodes] name: {name!r} is given to two nodes")
+
+
 def _described(error: ErrorDetails) -> str:
     """One of pydantic's errors, by table and key."""
     names = [str(part) for part in error["loc"] if not isinstance(part, int)]
@@ -393,6 +404,12 @@ def _anchored(config: Config, folder: Path) -> Config:
         certificate=_under(folder, config.web.certificate),
         private_key=_under(folder, config.web.private_key),
     )
+    nodes = tuple(
+        dataclasses.replace(
+            node, authorities=_under(folder, node.authorities), data=_under(folder, node.data)
+        )
+        for node in config.nodes
+    )
     return dataclasses.replace(
         config,
         dicom=dicom,
@@ -402,6 +419,7 @@ def _anchored(config: Config, folder: Path) -> Config:
         deidentify=deidentify,
         retrieve=fetch,
         web=web,
+        nodes=nodes,
     )
 
 

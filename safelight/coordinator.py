@@ -17,7 +17,7 @@ from safelight.getting import note_ended
 from safelight.ledger_opening import open_ledger
 from safelight.log_files import latest_lines
 from safelight.page_actions import PageActions
-from safelight.page_node import NodeCondition, about, network_of
+from safelight.page_node import NodeCondition, about, config_of, network_of
 from safelight.page_rules import PageRules
 from safelight.pipeline import Pipeline
 from safelight.retrieve_progress import how_far
@@ -45,7 +45,7 @@ async def _coordinate(
     for folder in (storage.results, storage.scratch, storage.requests):
         folder.mkdir(parents=True, exist_ok=True)
     note_ended(storage.spool / "journal", WRITER)  # an upload that ended with the process before
-    runner = await serve(make_app(_web_context(config)), config.web)
+    runner = await serve(make_app(web_context(config)), config.web)
     try:
         await asyncio.to_thread(_run_pipeline, config, report, stop, reload)
     finally:
@@ -78,7 +78,8 @@ def _run_pipeline(
             stop.set()
 
 
-def _web_context(config: Config) -> WebContext:
+def web_context(config: Config) -> WebContext:
+    """The node, as its page knows it."""
     storage = config.storage
     return WebContext(
         ledger=storage.ledger,
@@ -95,6 +96,8 @@ def _web_context(config: Config) -> WebContext:
         condition=NodeCondition(config),
         log=lambda: latest_lines(storage.log, _LOG_LINES),
         told=Told(Retrievals(storage.spool)),
+        nodes=config.nodes,
+        condition_of=lambda data: NodeCondition(config_of(config, data)),
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from listener.durable import write_durably
-from listener.landing import filesystem_of, why_polling
+from listener.landing import NETWORK_FILESYSTEMS, filesystem_of, why_polling
 from safelight.disk import NO_GROWTH, disk_state
 from safelight.doctor_findings import Finding, ok, problem, warning
 from safelight.doctor_site import Site
@@ -24,7 +24,6 @@ _INODES_MIN = 0.05
 _QUEUES_MIN = 16
 _SPARE = 1.2
 _LIMITS = Path("/proc/sys/fs/inotify")
-_NETWORK = ("nfs", "cifs", "smb", "9p")
 _MEMORY = ("tmpfs", "ramfs")
 
 
@@ -96,7 +95,7 @@ def filesystem(site: Site) -> Iterator[Finding]:
     """Whether ledger, spool and results are on filesystems that are good for them."""
     storage = site.config.storage
     ledger = filesystem_of(storage.ledger)
-    if ledger.startswith(_NETWORK):
+    if ledger.startswith(NETWORK_FILESYSTEMS):
         yield problem(
             f"the ledger is on {ledger}: SQLite cannot rely on its locks, the ledger may break",
             f"keep [storage] data on a local disk, and mount the other at {storage.results}",

@@ -57,6 +57,12 @@ class NodeCondition:
         return Condition(disk_lasts(disk), (*disk_held(disk), *held))
 
 
+def config_of(config: Config, data: Path) -> Config:
+    """What the configuration of another node on this machine would be, were it like ours."""
+    storage = dataclasses.replace(config.storage, data=data)
+    return dataclasses.replace(config, storage=storage)
+
+
 def _paused(row: PauseRow) -> str:
     return f"{row.processor or 'processing'} is paused" if row.cause == "person" else row.reason
 

@@ -17,6 +17,7 @@ from web_status.ledger_thread import LEDGER, LedgerThread
 from web_status.live import HUB, events, hub_running, let_clients_go
 from web_status.login import add_login
 from web_status.metrics import add_metrics
+from web_status.nodes_page import add_nodes
 from web_status.ordering import add_ordering
 from web_status.pages import add_pages
 from web_status.rendering import set_up_templates
@@ -57,6 +58,7 @@ def make_app(context: WebContext) -> web.Application:
     app.on_shutdown.append(let_clients_go)
     add_pages(app)
     add_studies(app)
+    add_nodes(app)
     add_actions(app)
     add_downloads(app)
     add_viewer(app)

@@ -1,7 +1,7 @@
 """What the page is told by the daemon when it starts."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aiohttp import web
@@ -11,6 +11,7 @@ from listener.retrievals import Retrieval
 from web_status.asking import Actions
 from web_status.network import Network
 from web_status.node import About, Condition, Kept
+from web_status.node_settings import NodeSettings
 from web_status.rule_desk import RuleDesk
 from web_status.settings import WebSettings
 
@@ -20,6 +21,10 @@ Progress = Mapping[str, tuple[str, float]]
 
 def _nothing_to_say(_reader: LedgerReader) -> Condition:
     return Condition()
+
+
+def _nobody_to_ask(_data: Path) -> Callable[[LedgerReader], Condition]:
+    return _nothing_to_say
 
 
 def _never_retrieved(_study_uid: str) -> Retrieval | None:
@@ -63,6 +68,10 @@ class WebContext:
         What the page itself remembers.
     told
         What a PACS said that the study of a UID has, at its latest retrieval; it reads a file.
+    nodes
+        The other nodes that are shown beside this one.
+    condition_of
+        What `condition` would say, were this the data folder of the node.
     """
 
     ledger: Path
@@ -80,6 +89,8 @@ class WebContext:
     log: Callable[[], Sequence[str]] = tuple
     kept: Kept = field(default_factory=Kept)
     told: Callable[[str], Retrieval | None] = _never_retrieved
+    nodes: tuple[NodeSettings, ...] = ()
+    condition_of: Callable[[Path], Callable[[LedgerReader], Condition]] = _nobody_to_ask
 
     @property
     def ae_title(self) -> str:
@@ -91,6 +102,19 @@ class WebContext:
         """Host and port to send to; this machine where the receiver listens on all addresses."""
         host, _, port = self.identity.partition(" @ ")[2].rpartition(":")
         return ("localhost" if host in ("", "0.0.0.0", "[::]", "::") else host), port  # noqa: S104 - compared, not bound
+
+    def beside(self, data: Path) -> "WebContext":
+        """Another node on this machine, as far as its data folder tells."""
+        return replace(
+            self,
+            ledger=data / self.ledger.name,
+            results=data / self.results.name,
+            data=data,
+            identity="",
+            version="",
+            network=Network(),
+            condition=self.condition_of(data),
+        )
 
 
 CONTEXT = web.AppKey("context", WebContext)

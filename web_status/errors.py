@@ -53,6 +53,20 @@ class BadPassword(WebError, ValueError):
     """What was given is not taken for a password."""
 
 
+class NodeUnheard(WebError):
+    """Another node gave no answer that can be used; the message says why.
+
+    Attributes
+    ----------
+    remedy
+        What a person can do about it.
+    """
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.remedy = remedy
+
+
 class NotLoggedIn(WebError):
     """The request needs a login (401)."""
 

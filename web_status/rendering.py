@@ -23,6 +23,7 @@ def set_up_templates(app: web.Application, context: WebContext) -> None:
     for environment in app[_ENVIRONMENTS].values():
         environment.globals["version"] = context.version
         environment.globals["identity"] = context.identity
+        environment.globals["has_nodes"] = bool(context.nodes)
 
 
 def environment_of(language: str) -> jinja2.Environment:

@@ -91,12 +91,12 @@ class Asked:
         """Whether it leaves studies out."""
         return replace(self, before="", after="") != Asked()
 
-    def address(self, **changes: str) -> str:
+    def address(self, path: str = "/studies", **changes: str) -> str:
         """The address of the same list with changes, without what is personal."""
         names = ("first", "last", "modality", "state", "grade", "low", "before", "after")
         values = {name: changes.get(name, getattr(self, name)) for name in names}
         query = urlencode({name: value for name, value in values.items() if value})
-        return f"/studies?{query}" if query else "/studies"
+        return f"{path}?{query}" if query else path
 
     def fields(self) -> dict[str, str]:
         """What a form carries on to ask for the same studies."""
@@ -151,12 +151,9 @@ async def find_studies(
     Raises
     ------
     NamesHidden
-        A patient is looked for by somebody who may not see who they are.
+        As `note_search` says.
     """
-    if wanted.patient and is_veiled(request):
-        raise NamesHidden
-    if wanted.patient or wanted.accession:
-        await record(request, "studies searched")
+    await note_search(request, wanted)
     try:
         found = await request.app[LEDGER].ask(
             lambda reader: reader.studies.page(wanted, before=before, after=after, limit=limit)
@@ -166,6 +163,20 @@ async def find_studies(
     if is_veiled(request):
         return replace(found, rows=tuple(map(without_names, found.rows)))
     return found
+
+
+async def note_search(request: web.Request, wanted: StudyFilter) -> None:
+    """Have the audit trail say that somebody was looked for.
+
+    Raises
+    ------
+    NamesHidden
+        A patient is looked for by somebody who may not see who they are.
+    """
+    if wanted.patient and is_veiled(request):
+        raise NamesHidden
+    if wanted.patient or wanted.accession:
+        await record(request, "studies searched")
 
 
 async def _list(request: web.Request) -> web.Response:
@@ -186,16 +197,20 @@ async def _search(request: web.Request) -> web.Response:
 
 async def _page(request: web.Request, asked: Asked) -> web.Response:
     before, after = _number(asked.before), _number(asked.after)
-    values = {
-        "title": msgid("Studies"),
+    found = await find_studies(request, asked.filter(), before=before, after=after)
+    values = {"title": msgid("Studies"), "found": found, **form_values(request, asked)}
+    return render("studies.html", request, values)
+
+
+def form_values(request: web.Request, asked: Asked) -> dict[str, object]:
+    """What the form of a search is made from."""
+    return {
         "asked": asked,
-        "found": await find_studies(request, asked.filter(), before=before, after=after),
         "states": _STATES,
         "grades": tuple(GRADE_WORDS),
         "modalities": MODALITIES,
         "hides_names": is_veiled(request),
     }
-    return render("studies.html", request, values)
 
 
 def _text(given: Mapping[str, object], name: str) -> str:

@@ -21,8 +21,9 @@ LARGE = (
 )
 # One is counted by its narrowest index: a fiftieth of the instances, or what should be rare.
 COUNTED = {"studies", "series", "quarantine"}
-# What belongs to one study or job may be sorted.
+# What belongs to one study or job, or is asked for by its UIDs, may be sorted.
 BOUNDED = (
+    "studies USING INDEX sqlite_autoindex_studies_1 (StudyInstanceUID=?",
     "series USING INDEX sqlite_autoindex_series_1 (study_id=?)",
     "jobs USING INDEX jobs_by_series",
     "steps USING",
@@ -172,6 +173,7 @@ QUESTIONS = {
     "studies for a person": lambda r: r.studies.page(StudyFilter(state="attention")),
     "low quality": lambda r: r.studies.page(StudyFilter(low_quality=True)),
     "a modality": lambda r: r.studies.page(StudyFilter(modality="PT", grade="quiet")),
+    "studies by UID": lambda r: r.studies.page(StudyFilter(study_uids=("1.7", "1.700"))),
     "one study": lambda r: r.studies.one(100),
     "the revisions of a series": lambda r: r.revisions(7),
     "the instances of a series": lambda r: r.sop_instance_uids(7),

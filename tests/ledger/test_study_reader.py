@@ -67,6 +67,8 @@ def test_a_study_comes_with_its_series_and_how_whole_it_is(study, ledger, path):
         ({"patient": "P00"}, ["1.2", "1.1"]),
         ({"patient": "%"}, []),
         ({"patient": "_"}, ["1.3"]),
+        ({"study_uids": ("1.1", "1.2", "1.77")}, ["1.2", "1.1"]),
+        ({"study_uids": ("1.1", "1.2"), "modality": "MR"}, ["1.2"]),
         ({"accession": "42"}, ["1.2", "1.1"]),
         ({"accession": "0042"}, ["1.1"]),
         ({"first_day": "20260102"}, ["1.2"]),

@@ -73,6 +73,13 @@ def test_relative_paths_are_below_the_folder_of_the_file(load, tmp_path):
     assert config.rules.file == tmp_path / "r.toml"
 
 
+def test_what_a_node_names_is_below_the_folder_of_the_file(load, tmp_path):
+    asked = '[[nodes]]\nname = "b"\nurl = "https://b:8080"\ntoken = "x"\nauthorities = "ca.pem"\n'
+    b, c = load(f'{asked}[[nodes]]\nname = "c"\ndata = "../c"').nodes
+    assert (b.authorities, b.data) == (tmp_path / "ca.pem", None)
+    assert c.data == tmp_path / "../c"
+
+
 def test_the_command_line_outranks_the_environment_which_outranks_dotenv_which_outranks_toml(load):
     toml = "[dicom]\nport = 1001\nae_title = 'TOML'"
     assert load(toml).dicom.port == 1001
@@ -126,6 +133,9 @@ def test_the_environment_changes_the_first_pacs_of_the_file(load):
         ("[qc.CT]\nstd = 1", "[qc] std: unknown key (did you mean std_min?)"),
         ("[web]\nlisten = 'x.example:8080'", "[web] listen"),
         ("[web]\nlisten = '0.0.0.0:8080'", "[web] hosts"),
+        ("[dicom]\nproxy_from = ['lb']", "[dicom] proxy_from: expected networks such as"),
+        ("[[nodes]]\nname = 'b'", "[nodes] url: missing; a node has url and token, or data"),
+        ("[[nodes]]\nname = 'b'\ndata = 'b'\n" * 2, "[nodes] name: 'b' is given to two nodes"),
         ("[dicom", "is not TOML"),
     ],
 )

@@ -107,3 +107,27 @@ def section(unit: Path, name: str) -> dict[str, str]:
 
 def statements(file: Path) -> list[str]:
     return [line for line in file.read_text().splitlines() if line and not line.startswith("#")]
+
+
+def test_the_template_for_several_on_one_machine_keeps_them_apart(analyze, tmp_path):
+    document = (SYSTEMD.parent / "docs" / "several-nodes.md").read_text()
+    (told,) = re.findall(r"sudo (sed .*?) \\\n +/usr/local/lib/systemd", document, re.DOTALL)
+    done = subprocess.run(
+        ["bash", "-c", f'{told} "$0"', str(UNIT)], capture_output=True, text=True, check=True
+    )
+    template = done.stdout
+    before, after = UNIT.read_text().splitlines(), template.splitlines()
+    changed = sorted(set(after) - set(before))
+    file = "/etc/safelight/safelight-%i.toml"
+    assert changed == [
+        f"ExecReload=/opt/safelight/bin/safelight rules reload --config {file}",
+        f"ExecStart=/opt/safelight/bin/safelight serve --config {file}",
+        "StateDirectory=safelight-%i",
+        "WorkingDirectory=/var/lib/safelight-%i",
+    ]
+    assert set(before) - set(after) - {"Also=safelight.socket"} == {
+        line.replace("-%i", "") for line in changed
+    }
+    copy = tmp_path / "safelight@b.service"
+    copy.write_text(template.replace("/opt/safelight/bin/safelight", "/bin/true"))
+    assert analyze("verify", "--man=no", "--recursive-errors=no", str(copy)) == ""

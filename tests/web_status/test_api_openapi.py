@@ -31,6 +31,7 @@ BODIES = {
     "pause": {"processor": "convert"},
     "resume": {},
     "find_studies_here": {"patient": "doe", "first_day": "2026-01-31", "size": 2},
+    "find_studies_on_nodes": {"patient": "doe", "older_than": {"here": 9}},
     "write_draft": DRAFT,
     "try_draft": {**DRAFT, "series": 1},
     "replay_draft": {**DRAFT, "days": 30},
@@ -42,7 +43,13 @@ NOT_HERE = ("try_draft", "force_draft", "force_version")
 
 NOT_REFUSED = (
     *("give_files", "begin_check"),  # they end later
-    *("find_studies_here", "write_draft", "discard_draft", "begin_draft_with_file"),
+    *(
+        "find_studies_here",
+        "find_studies_on_nodes",
+        "write_draft",
+        "discard_draft",
+        "begin_draft_with_file",
+    ),
     "replay_draft",  # asked of nobody beside this page
 )
 FILES = {"read_accessions": ("file", "list.txt", b"A1\nA2"), "give_files": ("files", "a", b"x")}

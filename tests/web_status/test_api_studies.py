@@ -118,6 +118,17 @@ def test_a_study_is_told_with_what_is_missing_of_it(context, serve_node, users, 
     assert (refused.status, "no accession number" in refused.json["detail"]) == (409, True)
 
 
+def test_studies_are_found_by_their_uids_and_told_with_their_instances(api, three):
+    found = api("victor", "POST", "/studies/search", {"study_uids": ["1.1", "1.3", "1.77"]})
+    assert numbers(found) == [3, 1]
+    told = api("victor", "GET", "/studies/1/instances")
+    uids = {"SeriesInstanceUID": "1.1.1", "uids": ["1.1.1.1", "1.1.1.2"]}
+    assert (told.status, told.json) == (200, {"series": [uids]})
+    assert api("victor", "GET", "/studies/77/instances").status == 404
+    for wrong in (["x"], ["1.1"] * 201):
+        assert api("olga", "POST", "/studies/search", {"study_uids": wrong}).status == 422
+
+
 def test_series_and_studies_are_processed_again(api, context, three):
     assert api("olga", "POST", "/series/2/again").status == 204
     assert api("olga", "POST", "/studies/3/again").status == 204

@@ -1,20 +1,20 @@
 """How the node is, and what administrators do with it, for programs."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from aiohttp import web
 from pydantic import Field
 
-from ledger import rows
 from ledger.reader import LedgerReader
 from web_status import deeds, network
 from web_status.access import person_of, token_of
+from web_status.alarms import alarms_of
 from web_status.api.models import Answer, Asked
 from web_status.api.network import Association, Silence
 from web_status.api.operation import Operation
 from web_status.api.reading import ask_or
 from web_status.api.series import Job, Series
-from web_status.context import CONTEXT
+from web_status.context import CONTEXT, WebContext
 from web_status.errors import NotLoggedIn
 from web_status.node import Condition, Queue, RulesState, ShownJob, queue_of
 from web_status.now import EMPTY, gather
@@ -66,10 +66,29 @@ class DiskUse(Answer):
     free: int
 
 
+class Alarm(Answer):
+    """What is wrong, and what to do about it."""
+
+    tone: Literal["bad", "warn"]
+    """``bad`` for what stands still or is lost on the way."""
+    what: str
+    remedy: str
+    link: str
+    """Where to look on the page of the node; empty where there is no such place."""
+
+
 class State(Answer):
     """What a person should know at once."""
 
+    version: str
+    """Of Safelight; empty where a ledger alone is read, which does not say."""
+    identity: str
+    """AE title and address of the receiver; empty likewise."""
     overview: Overview
+    last_instance_at: str | None
+    """When the latest instance came."""
+    alarms: tuple[Alarm, ...]
+    """The worst first."""
     disk: DiskUse | None
     forecast: str
     """How long the disk will last, where that can be told."""
@@ -175,9 +194,6 @@ class About(Answer):
     """A later attempt to load others that failed."""
 
 
-_Seen = tuple[rows.Overview, Condition, tuple[network.Silence, ...]]
-
-
 async def get_session(request: web.Request) -> Session:
     """Who is asking, and what they may do."""
     person, context = person_of(request), request.app[CONTEXT]
@@ -195,18 +211,27 @@ async def get_session(request: web.Request) -> Session:
 
 
 async def get_state(request: web.Request) -> State:
-    """The node in numbers, its disk, what is held up and who is missed."""
+    """The node in numbers, its disk, its alarms, what is held up and who is missed."""
     context = request.app[CONTEXT]
+    return await ask_or(request, lambda reader: state_of(reader, context), state_of(None, context))
 
-    def question(reader: LedgerReader) -> _Seen:
-        condition, silent = context.condition(reader), network.silences(reader, context.network)
-        return reader.overview(), condition, silent
 
-    overview, condition, silent = await ask_or(request, question, (EMPTY.overview, Condition(), ()))
+def state_of(reader: LedgerReader | None, context: WebContext) -> State:
+    """How a node is; less before there is a ledger."""
+    condition = Condition() if reader is None else context.condition(reader)
+    silent = () if reader is None else network.silences(reader, context.network)
+    overview = EMPTY.overview if reader is None else reader.overview()
+    latest = () if reader is None else reader.series(limit=1)
+    disk = disk_of(context.data)
+    is_full = disk is not None and disk.is_full
     return State.model_validate(
         {
+            "version": context.version,
+            "identity": context.identity,
             "overview": overview,
-            "disk": disk_of(context.data),
+            "last_instance_at": latest[0].last_arrival_at if latest else None,
+            "alarms": alarms_of(overview, condition, silent, is_full=is_full),
+            "disk": disk,
             "forecast": condition.forecast,
             "held": condition.held,
             "silent": silent,

@@ -5,7 +5,17 @@ import json
 from aiohttp import web
 
 from web_status.access import render
-from web_status.api import network, node, outputs, retrieves, rules, series, studies, uploads
+from web_status.api import (
+    network,
+    node,
+    nodes,
+    outputs,
+    retrieves,
+    rules,
+    series,
+    studies,
+    uploads,
+)
 from web_status.api.openapi import description
 from web_status.api.operation import PREFIX, Operation, handler_of
 from web_status.context import CONTEXT
@@ -18,6 +28,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *retrieves.OPERATIONS,
     *network.OPERATIONS,
     *uploads.OPERATIONS,
+    *nodes.OPERATIONS,
     *rules.OPERATIONS,
 )
 

@@ -1,6 +1,7 @@
 """Studies for programs. Whom a search is about is in no address."""
 
 import re
+from dataclasses import replace
 from datetime import date
 from typing import Annotated, Literal
 
@@ -24,6 +25,7 @@ from web_status.studies import find_studies, study_of
 Grade = Literal["listed", "counted", "moved", "released", "quiet", "forced"]
 _Number = Annotated[int, Field(ge=0, lt=10**18)]
 _Part = Annotated[str, Field(max_length=200)]
+_Uid = Annotated[str, Field(max_length=64, pattern=r"^[0-9.]+$")]
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
@@ -86,6 +88,12 @@ class SearchedStudies(StudiesAsked):
     """Words of the name, in any order, or a part of the patient ID."""
     accession: _Part = ""
     """A part of the accession number."""
+    study_uids: Annotated[tuple[_Uid, ...], Field(max_length=SIZE_MAX)] = ()
+    """Study Instance UIDs; any of these."""
+
+    def filter(self) -> StudyFilter:
+        """As the ledger is asked."""
+        return replace(self.wanted(self.patient, self.accession), study_uids=self.study_uids)
 
 
 class Study(Answer):
@@ -137,6 +145,19 @@ class Missing(Answer):
     series: tuple[MissingOfSeries, ...]
 
 
+class InstancesOfSeries(Answer):
+    """The instances of a series that ever came; a rule may have deleted some since."""
+
+    SeriesInstanceUID: str
+    uids: tuple[str, ...]
+
+
+class InstancesOfStudy(Answer):
+    """The SOP Instance UIDs of a study."""
+
+    series: tuple[InstancesOfSeries, ...]
+
+
 class StudyInFull(Study):
     """A study with its series, and what is missing of it."""
 
@@ -158,7 +179,7 @@ async def find_studies_here(request: web.Request, asked: SearchedStudies) -> Stu
 
     Who may not see names of patients cannot look for a patient.
     """
-    return await _found(request, asked, asked.wanted(asked.patient, asked.accession))
+    return await _found(request, asked, asked.filter())
 
 
 async def _found(request: web.Request, asked: StudiesAsked, wanted: StudyFilter) -> StudyPage:
@@ -185,6 +206,28 @@ async def get_study(request: web.Request) -> StudyInFull:
             "missing": _missing(short),
         }
     )
+
+
+async def list_instances(request: web.Request) -> InstancesOfStudy:
+    """Which instances of a study came, by SOP Instance UID."""
+    number = number_of(request)
+    held = await ask(request, lambda reader: held_of(reader, number))
+    series = ({"SeriesInstanceUID": uid, "uids": sorted(uids)} for uid, uids in held.items())
+    return InstancesOfStudy.model_validate({"series": tuple(series)})
+
+
+def held_of(reader: LedgerReader, study_id: int) -> dict[str, frozenset[str]]:
+    """The SOP Instance UIDs of a study by Series Instance UID.
+
+    Raises
+    ------
+    NotInLedger
+        There is no study of this number.
+    """
+    return {
+        row.SeriesInstanceUID: reader.sop_instance_uids(row.id)
+        for row in reader.study_series(study_id)
+    }
 
 
 def _missing(short: Shortfall) -> Missing:
@@ -232,6 +275,7 @@ OPERATIONS = (
     Operation("GET", "/studies", list_studies, StudyPage, StudiesAsked),
     Operation("POST", "/studies/search", find_studies_here, StudyPage, SearchedStudies),
     Operation("GET", f"/studies/{NUMBER}", get_study, StudyInFull),
+    Operation("GET", f"/studies/{NUMBER}/instances", list_instances, InstancesOfStudy),
     Operation("GET", f"/studies/{NUMBER}/report", get_study_report, Files(("text/html",))),
     Operation("GET", f"/studies/{NUMBER}/workbook", get_study_workbook, _WORKBOOK),
     Operation(
