@@ -34,7 +34,7 @@ CHROMIUM_FLAGS = [
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 
-expect.set_options(timeout=20_000)  # milliseconds, of a busy machine
+expect.set_options(timeout=60_000)  # milliseconds, of a busy machine
 
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("patient", deadline=None)

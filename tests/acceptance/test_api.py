@@ -23,11 +23,11 @@ def site(daemon):
 
 
 def upload(program, url, name, content, wait_until):
-    given = program.post(f"{url}/uploads", files={"files": (name, content)}, timeout=20)
+    given = program.post(f"{url}/uploads", files={"files": (name, content)}, timeout=60)
     assert given.status_code == 202, given.text
     one = f"{url}/uploads/{given.json()['number']}"
-    wait_until(lambda: program.get(one, timeout=20).json()["has_ended"], 60)
-    return program.get(one, timeout=20).json()["taken"]
+    wait_until(lambda: program.get(one, timeout=60).json()["has_ended"], 60)
+    return program.get(one, timeout=60).json()["taken"]
 
 
 def zip_of(*members):
@@ -44,14 +44,14 @@ def test_a_program_uploads_a_series_and_downloads_its_volume(site, stack, wait_u
     assert upload(program, url, "study.zip", packed, wait_until)["stored"] == 6
     node.wait_for_ended(1)
 
-    (series,) = program.get(f"{url}/series", timeout=20).json()["items"]
+    (series,) = program.get(f"{url}/series", timeout=60).json()["items"]
     assert (series["state"], series["instances"]) == ("done", 6)
-    (job,) = program.get(f"{url}/series/{series['id']}/jobs", timeout=20).json()["items"]
+    (job,) = program.get(f"{url}/series/{series['id']}/jobs", timeout=60).json()["items"]
     (nifti,) = [each for each in job["outputs"] if each["kind"] == "nifti"]
-    file = program.get(f"{url}/outputs/{nifti['id']}/file", timeout=20)
+    file = program.get(f"{url}/outputs/{nifti['id']}/file", timeout=60)
     image = nib.Nifti1Image.from_bytes(gzip.decompress(file.content))
     assert image.shape == (16, 16, 6)
-    refused = program.post(f"{url}/jobs/{job['id']}/resend", timeout=20)
+    refused = program.post(f"{url}/jobs/{job['id']}/resend", timeout=60)
     assert (refused.status_code, refused.headers["Content-Type"]) == (
         409,
         "application/problem+json",
@@ -59,8 +59,8 @@ def test_a_program_uploads_a_series_and_downloads_its_volume(site, stack, wait_u
     assert refused.json()["detail"] == (
         f"job {job['id']} is done; it cannot be changed. Nothing was done."
     )
-    assert program.get(f"{url}/system/log", timeout=20).status_code == 403
-    assert requests.get(f"{url}/series", timeout=20).status_code == 401
+    assert program.get(f"{url}/system/log", timeout=60).status_code == 403
+    assert requests.get(f"{url}/series", timeout=60).status_code == 401
     audit = [json.loads(line) for line in (node.data / "audit.log").read_text().splitlines()]
     done = [(line["action"], line["user"], line["token"]) for line in audit[-1:]]
     assert done == [("files uploaded", "olga", "nightly")]
@@ -93,7 +93,7 @@ def test_an_administrators_program_tries_rules_puts_them_in_force_and_undoes_it(
 
     def rules(path, asked=None):
         if asked is None:
-            return program.get(f"{url}/rules{path}", timeout=20)
+            return program.get(f"{url}/rules{path}", timeout=60)
         return program.post(f"{url}/rules{path}", json=asked, timeout=60)
 
     packed = zip_of(*((path.name, path.read_bytes()) for path in stack(slices=6)))

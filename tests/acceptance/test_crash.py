@@ -80,7 +80,7 @@ def test_kill_9_in_the_middle_of_a_feed_loses_nothing_and_the_restart_finishes_t
     node.kill()
     feed.join()
     assert 40 <= len(feed.acknowledged) < 120
-    _, alive = psutil.wait_procs(children, timeout=10)
+    _, alive = psutil.wait_procs(children, timeout=60)
     assert alive == []  # no orphan keeps the port or the ledger
 
     spooled = {path.stem: path for path in (node.data / "spool" / "instances").rglob("*.dcm")}

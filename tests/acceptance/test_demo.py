@@ -78,7 +78,7 @@ def test_it_takes_the_next_free_ports_stays_up_and_ctrl_c_ends_it_cleanly(tmp_pa
         process.stdout.close()
         assert process.wait(60) == 0
     assert "Stopped." in rest
-    _, alive = psutil.wait_procs(children, timeout=10)
+    _, alive = psutil.wait_procs(children, timeout=60)
     assert alive == []
 
 

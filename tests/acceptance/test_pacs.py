@@ -240,7 +240,7 @@ def test_a_list_from_a_workbook_ends_in_a_report(site, stack, load, tmp_path):
     assert sheets.sheetnames == ["Accession numbers", "Series", "Missing"]
     assert sheets["Accession numbers"].max_row == 4
     assert sheets["Series"].max_row == 3
-    with urllib.request.urlopen(f"http://{node.web}/retrieves/1", timeout=20) as page:
+    with urllib.request.urlopen(f"http://{node.web}/retrieves/1", timeout=60) as page:
         shown = page.read().decode()
     assert "2 whole" in shown
     assert "1 absent" in shown

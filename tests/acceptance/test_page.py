@@ -70,8 +70,8 @@ def test_what_was_refused_or_set_aside_is_one_click_away(
     node.run_sender(bad)
     page = browser_page
     page.goto(f"http://{node.web}/")
-    page.get_by_role("link", name="1 file in quarantine").click(timeout=20_000)
-    expect(page.get_by_text("StudyInstanceUID is not a valid UID")).to_be_visible(timeout=20_000)
+    page.get_by_role("link", name="1 file in quarantine").click(timeout=60_000)
+    expect(page.get_by_text("StudyInstanceUID is not a valid UID")).to_be_visible(timeout=60_000)
     expect(page.get_by_role("rowheader", name="SAFELIGHT_SEND").first).to_be_visible()
     expect(page.get_by_text("other bytes were kept before")).to_be_visible()
     keep_picture(page, "alarms")

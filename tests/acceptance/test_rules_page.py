@@ -163,7 +163,7 @@ def test_the_keyboard_is_enough(site, stack, storescu, tab):
                 break
         assert found == name
         shows = "getComputedStyle(document.activeElement.closest('.paper') ??"
-        assert tab.evaluate(f"{shows} document.activeElement).outlineWidth") == "3px"
+        tab.wait_for_function(f"{shows} document.activeElement).outlineWidth === '3px'")
 
     go_to("The rules, as TOML")
     tab.keyboard.press("Control+Home")

@@ -87,7 +87,7 @@ def uids(files):
 
 def shown(node):
     """The page of all nodes."""
-    return requests.get(f"http://{node.web}/nodes", timeout=20).text
+    return requests.get(f"http://{node.web}/nodes", timeout=60).text
 
 
 def row(text, name):

@@ -51,7 +51,7 @@ def test_a_zip_enters_by_the_same_door_as_what_is_sent(
     archive = zip_of(tmp_path / "study.zip", *named, *extra, ("DICOMDIR", dicomdir()))
 
     give(page, archive)
-    expect(page.get_by_text("5 new instances")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("5 new instances")).to_be_visible(timeout=60_000)
     expect(page.get_by_text("1 here already")).to_be_visible()
     expect(page.get_by_text("2 refused")).to_be_visible()
     page.get_by_text("What was refused, and why").click()
@@ -69,7 +69,7 @@ def test_a_zip_enters_by_the_same_door_as_what_is_sent(
         reader.close()
     assert [(row.state, row.stored, row.duplicates) for row in uploads] == [("released", 5, 1)]
     page.get_by_role("link", name="See the series").click()
-    expect(page.get_by_text("6/6 frames verified")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("6/6 frames verified")).to_be_visible(timeout=60_000)
     page.goto(f"http://{node.web}/system")
     page.get_by_role("button", name="Check now").click()
     expect(page.get_by_text("it balances: nothing is lost")).to_be_visible()
@@ -80,7 +80,7 @@ def test_folders_and_dropped_files_are_taken(upload_page, stack):
     node, page = upload_page
     first, second = stack(slices=3), stack(slices=2)
     give(page, first[0].parent, "or a folder")
-    expect(page.get_by_text("3 new instances")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("3 new instances")).to_be_visible(timeout=60_000)
     content = [list(path.read_bytes()) for path in second]
     page.evaluate(
         """(contents) => {
@@ -91,7 +91,7 @@ def test_folders_and_dropped_files_are_taken(upload_page, stack):
         }""",
         content,
     )
-    expect(page.get_by_text("2 new instances")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("2 new instances")).to_be_visible(timeout=60_000)
     node.wait_for_ended(2)
 
 
@@ -106,7 +106,7 @@ def test_hostile_archives_are_refused_with_the_reason(upload_page, tmp_path):
     content[-22 - 46 : -22 - 46 + 4] = struct.pack("<I", 0)
     (tmp_path / "damaged.zip").write_bytes(content)
     give(page, tmp_path / "damaged.zip")
-    expect(page.get_by_text("damaged.zip: ", exact=False)).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("damaged.zip: ", exact=False)).to_be_visible(timeout=60_000)
     assert not list(tmp_path.rglob("passwd"))
 
 

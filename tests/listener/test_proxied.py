@@ -60,7 +60,7 @@ def connect():
 
     def make(receiver, source=BALANCER):
         peer = socket.create_connection(
-            ("127.0.0.1", receiver.port), timeout=10, source_address=(source, 0)
+            ("127.0.0.1", receiver.port), timeout=60, source_address=(source, 0)
         )
         opened.append(peer)
         return peer

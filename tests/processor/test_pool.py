@@ -131,4 +131,4 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
             time.sleep(0.05)
             started = set(psutil.Process(parent.pid).children(recursive=True))
         parent.kill()
-    assert psutil.wait_procs(started, timeout=20)[1] == []
+    assert psutil.wait_procs(started, timeout=60)[1] == []

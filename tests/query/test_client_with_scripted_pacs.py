@@ -426,10 +426,10 @@ def test_a_pacs_that_falls_silent_mid_find_is_a_timeout(scripted_pacs, answer):
 
     def stall(event):
         yield 0xFF00, answer(StudyInstanceUID="1.2.3", PatientID="P0042")
-        assert sent.acquire(timeout=10)  # the command of the response, and
-        assert sent.acquire(timeout=10)  # its identifier
+        assert sent.acquire(timeout=60)  # the command of the response, and
+        assert sent.acquire(timeout=60)  # its identifier
         event.assoc.dul.socket.socket.sendall(b"\x04\x00\x00")  # half the header of a P-DATA-TF
-        released.wait(10)
+        released.wait(60)
 
     def count(event):
         if isinstance(event.pdu, P_DATA_TF):
@@ -441,7 +441,7 @@ def test_a_pacs_that_falls_silent_mid_find_is_a_timeout(scripted_pacs, answer):
     started = time.monotonic()
     with pytest.raises(PacsTimeout, match=r"did not answer the C-FIND within 0.5 s"):
         find_studies(pacs, BY_PATIENT, **US)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
     released.set()
 

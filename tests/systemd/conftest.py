@@ -100,7 +100,7 @@ def service(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Callable[.
         notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         address = tmp_path / f"notify-{len(running)}"
         notify.bind(str(address))
-        notify.settimeout(30)
+        notify.settimeout(60)
         environment |= {} if door is None else {"DOOR": str(door.fileno())}
         arguments = [name if door else "", str(silence), "serve", "--config", "safelight.toml"]
         with (tmp_path / "log").open("a") as log:

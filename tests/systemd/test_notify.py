@@ -19,7 +19,7 @@ def systemd(request, tmp_path) -> Iterator[tuple[socket.socket, str]]:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     with closing(listener):
         listener.bind(address(name))
-        listener.settimeout(10)
+        listener.settimeout(60)
         yield listener, name
 
 

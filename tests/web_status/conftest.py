@@ -327,7 +327,7 @@ class Page:
 
     def get(self, path: str, method: str = "GET", body: bytes | None = None, **headers) -> Answer:
         """Ask for `path` exactly as it is written."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             named = {name.replace("_", "-"): value for name, value in headers.items()}
             connection.request(method, path, body, named)
@@ -345,7 +345,7 @@ class Page:
 
     def stream(self, path: str, **headers: str) -> http.client.HTTPResponse:
         """Open a stream that is closed when the test ends."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         self.open_streams.append(connection)
         connection.request("GET", path, headers=headers)
         return connection.getresponse()
@@ -461,7 +461,7 @@ def serving(
 
     def call(coroutine: object) -> object:
         future: Future[object] = asyncio.run_coroutine_threadsafe(coroutine, loop)
-        return future.result(timeout=20)
+        return future.result(timeout=60)
 
     app = make_app(context)
     change(app)

@@ -268,7 +268,7 @@ def test_a_body_that_does_not_come_is_given_up(serve_page, users, monkeypatch):
         f"POST {PREFIX}/search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n"
         f"Authorization: Bearer {secret}\r\nContent-Type: application/json\r\n\r\n{{"
     )
-    with socket.create_connection(("127.0.0.1", page.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", page.port), timeout=60) as connection:
         connection.sendall(head.encode())
         assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
 

@@ -77,7 +77,7 @@ def test_lost_updates_are_said_and_caught_up_with(page, chronicle, open_tab):
     expect(offline).to_be_visible()
     chronicle.arrive(count=5)
     tab.context.set_offline(False)
-    expect(tab.locator("#series-1")).to_contain_text("5 instances so far", timeout=20_000)
+    expect(tab.locator("#series-1")).to_contain_text("5 instances so far", timeout=60_000)
     expect(offline).to_be_hidden()
 
 

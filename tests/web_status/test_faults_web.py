@@ -291,7 +291,7 @@ def chunked(page, method, path, headers, start) -> int | None:
     """The status of a request whose body begins well and has no end."""
     begun = start[: start.rindex(b"\r\n--")] if b"\r\n--" in start else start[:-1]
     endless = [begun] + [b" " * 65_536] * 100
-    connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=60)
     try:
         with suppress(BrokenPipeError, ConnectionResetError):
             connection.request(method, path, iter(endless), headers, encode_chunked=True)
@@ -358,7 +358,7 @@ def slowly(page, path, deed, headers) -> bytes:
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {deed.kind}\r\n{head}"
         f"Content-Length: {len(deed.body)}\r\n\r\n"
     ).encode()
-    with socket.create_connection(("127.0.0.1", page.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", page.port), timeout=60) as connection:
         connection.sendall(start + deed.body[:-2])
         answer = b""
         with suppress(ConnectionResetError):

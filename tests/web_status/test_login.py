@@ -380,7 +380,7 @@ def test_a_form_that_does_not_come_to_its_end_is_given_up(serve_page, users, mon
         "POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n"
         "Content-Type: application/x-www-form-urlencoded\r\n\r\nname="
     )
-    with socket.create_connection(("127.0.0.1", page.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", page.port), timeout=60) as connection:
         connection.sendall(head.encode())
         assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
 
@@ -388,6 +388,6 @@ def test_a_form_that_does_not_come_to_its_end_is_given_up(serve_page, users, mon
 def test_who_sends_headers_slowly_is_cut_off(serve_page, users, monkeypatch):
     monkeypatch.setattr(page_app, "_KEEP_ALIVE_SECONDS", 0.5)
     page = serve_page()
-    with socket.create_connection(("127.0.0.1", page.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", page.port), timeout=60) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: 127")
         assert connection.recv(100) == b""

@@ -210,7 +210,7 @@ def paths_of_the_router(app: web.Application) -> set[tuple[str, str]]:
 
 def status(page, method, path, headers) -> int:
     """The status of an answer; its body, which may have no end, is not read."""
-    connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=60)
     try:
         connection.request(method, path, headers=headers)
         return connection.getresponse().status

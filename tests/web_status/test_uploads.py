@@ -67,7 +67,7 @@ def test_more_than_is_allowed_is_refused_as_it_comes(serve_page, users, log_in, 
     body, kind = form(("files", "a", b"x" * 1500))
     assert page.get("/uploads", "POST", body, Content_Type=kind, **headers).status == 413
     # Without a length it is counted.
-    connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=60)
     pieces = iter([body[:700], body[700:]])
     connection.request("POST", "/uploads", pieces, {**headers, "Content-Type": kind})
     assert connection.getresponse().status == 413
@@ -86,7 +86,7 @@ def test_a_full_disk_refuses_before_it_is_full(give, context):
 
 def test_an_upload_that_breaks_off_leaves_nothing(page, context, olga, wait_until):
     body, kind = form(("files", "a", b"x" * 100_000))
-    connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=60)
     connection.putrequest("POST", "/uploads")
     for name, value in {**olga, "Content-Type": kind, "Content-Length": str(len(body))}.items():
         connection.putheader(name, value)

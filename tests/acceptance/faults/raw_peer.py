@@ -51,7 +51,7 @@ class Peer:
         self.calling = f"P{uuid.uuid4().hex[:12]}"
         self.acknowledged = [] if acknowledged is None else acknowledged
         self.socket = socket.create_connection(
-            ("127.0.0.1", port), timeout=20, source_address=(source, 0)
+            ("127.0.0.1", port), timeout=60, source_address=(source, 0)
         )
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

@@ -34,7 +34,7 @@ def test_sigterm_ends_the_daemon_in_time_whatever_peers_do(serve):
         assert peer.read().kind == 7
     ending.join(60)
     assert exit_codes == [0]
-    assert time.monotonic() - began < 6 + 6
+    assert time.monotonic() - began < 6 + 30  # the unit allows 35 s and more
     assert node.kept(finished)[0].read_bytes().endswith(finished.dataset)
     assert node.kept(unfinished) == []
     assert node.incoming() == []

@@ -47,8 +47,9 @@ def files_beside_the_spool(node):
     """What lies in the daemon's folder, without what grows there by itself."""
     return {
         path
-        for path in node.folder.rglob("*")
-        if not path.is_relative_to(node.folder / "data") and path.name != "log"
+        for entry in node.folder.iterdir()
+        if entry.name not in ("data", "log")
+        for path in (entry, *entry.rglob("*"))
     }
 
 

@@ -169,7 +169,7 @@ def test_silent_clients_disturb_nobody_and_are_closed(open_site, pki):
     try:
         assert echoed(open_site, client_context(pki))
         for peer in silent:
-            peer.settimeout(20)
+            peer.settimeout(60)
             assert peer.recv(1) == b""
     finally:
         for peer in silent:
@@ -246,7 +246,7 @@ def client_context(pki, shows=None, ciphers=None, maximum=None):
 def handshake(site, context):
     """Shake hands as a TLS client; return the version and the cipher that were agreed."""
     with (
-        socket.create_connection(("127.0.0.1", site.tls_port), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", site.tls_port), timeout=60) as plain,
         context.wrap_socket(plain, server_hostname="127.0.0.1") as secure,
     ):
         return secure.version(), secure.cipher()[0]
