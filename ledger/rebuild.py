@@ -134,7 +134,7 @@ def recorded_digests(ledger: Path) -> Mapping[str, str]:
     digests: dict[str, str] = {}
     with (
         contextlib.suppress(LedgerError, sqlite3.Error),
-        closing(open_for_reading(ledger)) as connection,
+        closing(open_for_reading(ledger, any_schema=True)) as connection,
     ):
         digests.update(_digests(connection))
     return digests
