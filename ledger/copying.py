@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from ledger.errors import CopyFailed, UnreadableLedger
-from listener.durable import sync_folder
+from listener.durable import give_to_owner_of_folder, sync_folder
 
 _STEPS = 100_000  # of SQLite's machine, some milliseconds, between two questions whether to stop
 
@@ -45,6 +45,7 @@ def copy_ledger(
     try:
         _copy(connection, temporary, stopped)
         require_sound(temporary, stopped)
+        give_to_owner_of_folder(temporary)
         _sync(temporary)
         temporary.replace(target)
     except OSError as error:

@@ -13,7 +13,7 @@ class OlderSchema(LedgerError):
     """The ledger is of an earlier version of Safelight; the daemon upgrades it."""
 
 
-class CopyFailed(LedgerError, OSError):
+class CopyFailed(LedgerError):
     """The ledger could not be copied; it is as it was."""
 
 

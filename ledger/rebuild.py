@@ -25,7 +25,7 @@ from ledger.holdings import series_files, set_aside_files
 from ledger.intake import Intake
 from ledger.published import Published, published_jobs, record_job
 from ledger.session import Session
-from listener.durable import sync_folder
+from listener.durable import give_to_owner_of_folder, sync_folder
 from listener.errors import UnreadableInstance
 from listener.journal import JournalReader
 from listener.series import Arrival
@@ -113,6 +113,7 @@ def rebuild(
         session.close()
     if ledger.exists():
         rebuilt.set_aside = set_aside(ledger)
+    give_to_owner_of_folder(new)
     new.replace(ledger)
     sync_folder(str(ledger.parent))
     return rebuilt
