@@ -114,7 +114,7 @@ EXPORTS: Mapping[str, ExportTable] = MappingProxyType(
                 *_UIDS,
                 *_columns("studies", "str", "PatientID! AccessionNumber!"),
                 *_columns("series", "str", "Modality"),
-                *_columns("series", "float", "SeriesNumber"),
+                *_columns("series", "int", "SeriesNumber"),
                 *_columns("series", "str", "SeriesDescription! calling_ae called_ae state"),
                 *_columns("series", "str", "outcome grade evidence"),
                 *_columns("series", "int", "revision instances deleted bytes expected missing"),
@@ -130,7 +130,7 @@ EXPORTS: Mapping[str, ExportTable] = MappingProxyType(
             (
                 *_UIDS,
                 *_columns("instances", "str", "SOPInstanceUID SOPClassUID TransferSyntaxUID"),
-                *_columns("instances", "float", "InstanceNumber"),
+                *_columns("instances", "int", "InstanceNumber"),
                 *_columns("instances", "int", "bytes revision"),
                 *_columns("instances", "str", "sha256 association_id received_at"),
                 *_columns("deletions", "str", "deleted_at=at"),
@@ -251,7 +251,7 @@ EXPORTS: Mapping[str, ExportTable] = MappingProxyType(
             (
                 *_columns("retrieve_series", "int", "retrieve=item_id"),
                 *_columns("retrieve_series", "str", "StudyInstanceUID SeriesInstanceUID Modality"),
-                *_columns("retrieve_series", "float", "SeriesNumber"),
+                *_columns("retrieve_series", "int", "SeriesNumber"),
                 *_columns("retrieve_series", "str", "SeriesDescription! left_out! doubt missing"),
                 *_columns("retrieve_series", "int", "expected received"),
             ),
