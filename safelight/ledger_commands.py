@@ -71,6 +71,8 @@ def rebuild_command(file: Path | None) -> None:
     )
     if rebuilt.set_aside is not None:
         click.echo(f"the earlier ledger is kept as {rebuilt.set_aside.name}")
+    if rebuilt.deleted:
+        click.echo(f"{rebuilt.deleted} instances that rules had deleted, from the record of them")
     if rebuilt.left:
         click.echo(f"{rebuilt.left} files could not be placed; the daemon will judge them")
     for uid in rebuilt.altered[:_NAMED]:

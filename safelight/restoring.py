@@ -18,11 +18,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from ledger.connection import open_for_reading
 from ledger.copying import require_sound
+from ledger.deleted import FILE, take_over
 from ledger.errors import CopyFailed, NewerSchema, UnreadableLedger
+from ledger.published import published_jobs
 from ledger.rebuild import set_aside
+from ledger.session import Session
 from listener.durable import give_to_owner_of_folder, sync_folder
 from safelight.backup import CONFIGURATION, FORMAT, KEY, LEDGER, MANIFEST, RULES, Manifest, Member
-from safelight.config import Config
+from safelight.config import Config, StorageSettings
 from safelight.errors import BadBackup
 from web_status.audit import AUDIT_NAME
 from web_status.users import USERS_NAME
@@ -74,6 +77,7 @@ def restore(config: Config, backup: Path) -> Restored:
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{new}{suffix}").unlink(missing_ok=True)
         sync_folder(ledger.parent)
+        _follow_deletions(config.storage)
         put_back, left = _put_back(tar, places)
     return Restored(manifest, aside, tuple(put_back), tuple(left))
 
@@ -155,6 +159,16 @@ def _extract(tar: tarfile.TarFile, name: str, target: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     give_to_owner_of_folder(target)
+
+
+def _follow_deletions(storage: StorageSettings) -> None:
+    """Record what rules have deleted since; the ledger of a backup may be upgraded for that."""
+    if (storage.spool / FILE).exists():
+        session = Session(storage.ledger)
+        try:
+            take_over(session, storage.spool, lambda: published_jobs(storage.results))
+        finally:
+            session.close()
 
 
 def _put_back(
