@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ledger.holdings import association_of
 from ledger.published import Published, record_job
 from ledger.session import Session
 from listener.spool import SeriesKey
@@ -84,7 +85,8 @@ def line_of(session: Session, deletion_id: int) -> Line:
 def take_over(session: Session, spool: Path, jobs: Jobs) -> int:
     """Record what was deleted and is not known; return how many instances that are.
 
-    What is in the spool was not deleted yet, or was sent again since, and is left alone.
+    What is in the spool was not deleted yet, or was sent again since: then it is in the ledger as
+    what came again, and what was deleted before counts for the association that had brought it.
 
     Parameters
     ----------
@@ -102,19 +104,28 @@ def take_over(session: Session, spool: Path, jobs: Jobs) -> int:
 def _take_over(session: Session, spool: Path, line: Line, jobs: Jobs) -> int:
     key = SeriesKey(line["study"]["StudyInstanceUID"], line["series"]["SeriesInstanceUID"])
     folder = spool / "instances" / key.StudyInstanceUID / key.SeriesInstanceUID
-    gone = [
-        dict(zip(_INSTANCE, values, strict=True))
-        for values in line["instances"]
-        if not (folder / f"{values[0]}.dcm").exists()
-    ]
     series_id = _series_id(session, key)
     if series_id is not None:
         _mark_results(session, series_id, line)
-    if not gone:
+    deleted = [
+        (instance, path.exists())
+        for instance, path in _instances(line, folder)
+        if not path.exists() or association_of(path) != instance["association_id"]
+    ]
+    if not deleted:
         return 0
     series_id = series_id or _new_series(session, key, line, jobs)
     deletion_id = _deletion_id(session, series_id, line["deletion"])
-    return sum(_mark(session, series_id, deletion_id, instance) for instance in gone)
+    return sum(
+        _mark(session, series_id, deletion_id, instance, is_here=is_here)
+        for instance, is_here in deleted
+    )
+
+
+def _instances(line: Line, folder: Path) -> Iterator[tuple[Line, Path]]:
+    """What a deletion took away, and where it was."""
+    for values in line["instances"]:
+        yield dict(zip(_INSTANCE, values, strict=True)), folder / f"{values[0]}.dcm"
 
 
 def _series_id(session: Session, key: SeriesKey) -> int | None:
@@ -170,28 +181,47 @@ def _mark_results(session: Session, series_id: int, line: Line) -> None:
             )
 
 
-def _mark(session: Session, series_id: int, deletion_id: int, instance: Line) -> int:
-    """Record that an instance was deleted; return 1 where the ledger did not know it, else 0."""
+def _mark(
+    session: Session, series_id: int, deletion_id: int, instance: Line, *, is_here: bool
+) -> int:
+    """Record that an instance was deleted; return 1 where the ledger did not know it, else 0.
+
+    `is_here` says that it was sent again since.
+    """
     rows = session.query(
-        "SELECT id, deletion_id FROM instances WHERE series_id = ? AND SOPInstanceUID = ?",
+        "SELECT id, deletion_id, association_id FROM instances"
+        " WHERE series_id = ? AND SOPInstanceUID = ?",
         [series_id, instance["SOPInstanceUID"]],
     )
     known = next(rows, None)
-    if known is not None and known["deletion_id"] is not None:
+    if known is None and not is_here:
+        _insert_deleted(session, series_id, deletion_id, instance)
+        return 1
+    if known is not None and known["deletion_id"] == deletion_id:
         return 0
-    if known is not None:
+    came_as = None if known is None else (known["association_id"], known["deletion_id"])
+    if known is not None and came_as == (instance["association_id"], None):
         session.execute(
             "UPDATE instances SET deletion_id = ? WHERE id = ?", [deletion_id, known["id"]]
         )
         session.execute("UPDATE series SET deleted = deleted + 1 WHERE id = ?", [series_id])
         return 1
+    session.replace(
+        "sent_again",
+        deletion_id=deletion_id,
+        SOPInstanceUID=instance["SOPInstanceUID"],
+        association_id=instance["association_id"],
+    )
+    return 0
+
+
+def _insert_deleted(session: Session, series_id: int, deletion_id: int, instance: Line) -> None:
     session.insert("instances", series_id=series_id, deletion_id=deletion_id, **instance)
     session.execute(
         "UPDATE series SET deleted = deleted + 1, instances = instances + 1, bytes = bytes + ?"
         " WHERE id = ?",
         [instance["bytes"], series_id],
     )
-    return 1
 
 
 def _only(names: Sequence[str], row: Mapping[str, Any]) -> dict[str, Any]:

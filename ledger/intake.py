@@ -199,13 +199,21 @@ class Intake:
             )
 
     def _forget_deleted(self, series_id: int, sop_instance_uid: str) -> None:
-        """Take out an instance that a rule deleted and that was sent again: it is a new one."""
+        """Take out an instance that a rule deleted and that was sent again: it is a new one.
+
+        That it was deleted stays accounted for.
+        """
         rows = self._session.query(
             "SELECT id, bytes FROM instances WHERE series_id = ? AND SOPInstanceUID = ?"
             " AND deletion_id IS NOT NULL",
             [series_id, sop_instance_uid],
         )
         for row in list(rows):
+            self._session.execute(
+                "INSERT INTO sent_again SELECT deletion_id, SOPInstanceUID, association_id"
+                " FROM instances WHERE id = ?",
+                [row["id"]],
+            )
             self._session.execute("DELETE FROM instances WHERE id = ?", [row["id"]])
             self._session.execute(
                 "UPDATE series SET instances = instances - 1, bytes = bytes - ?,"

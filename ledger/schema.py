@@ -311,6 +311,19 @@ def m011_list_rules(db: Connection) -> None:
     )
 
 
+@migrations()
+def m013_deleted_and_sent_again(db: Connection) -> None:
+    """What rules deleted stays accounted for when it is sent again."""
+    db.execute(
+        """CREATE TABLE sent_again (
+            deletion_id INTEGER NOT NULL REFERENCES deletions(id),
+            SOPInstanceUID TEXT NOT NULL,
+            association_id TEXT NOT NULL,  -- the one that had brought what was deleted
+            PRIMARY KEY (deletion_id, SOPInstanceUID)
+        )"""
+    )
+
+
 _JOB_STATES = "'queued', 'running', 'done', 'dead', 'superseded'"
 
 

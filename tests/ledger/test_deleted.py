@@ -84,12 +84,83 @@ def test_a_ledger_from_before_the_deletion_learns_of_it(deleted, spool, path, le
         assert rows(session, "SELECT instances, deleted, bytes FROM series") == [(2, 2, 2000)]
 
 
-def test_what_is_in_the_spool_is_not_deleted(deleted, other, spool):
-    folder = spool.folder_of(deleted.key)
-    folder.mkdir(parents=True)
-    (folder / "2.dcm").touch()
+@pytest.fixture
+def sent_again(make_instance, land, ledger, record, arrival, event):
+    """Function that has the first instance come again by another association, and be recorded."""
+
+    def send(association_id="a2"):
+        land(make_instance(SOPInstanceUID="1"), association_id)
+        ends = [event(name, association_id, stored=1) for name in ("accepted", "released")]
+        record(arrival("1", association_id=association_id), events=ends)
+
+    return send
+
+
+def test_what_was_not_deleted_yet_is_left_alone(deleted, other, spool, make_instance, land):
+    land(make_instance(SOPInstanceUID="2"), "a1")
     assert take_over(other, spool.root, dict) == 1
     assert rows(other, "SELECT SOPInstanceUID FROM instances") == [("1",)]
+
+
+def test_what_was_sent_again_stays_accounted_for_as_deleted(deleted, sent_again, path, spool):
+    sent_again()
+    balance = verify(path, spool.root)
+    assert [one.fault for one in balance.losses] == ["size"]  # its bytes are not those of a test
+    assert (balance.acknowledged, balance.accounted) == (3, 3)
+    assert (balance.deleted, balance.in_series) == (2, 1)
+
+
+def test_a_ledger_that_has_what_was_sent_again_learns_what_was_deleted_before(
+    deleted, sent_again, other, spool, record
+):
+    sent_again()
+    key = deleted.key
+    study = other.insert(
+        "studies",
+        StudyInstanceUID=key.StudyInstanceUID,
+        first_seen_at="",
+        **dict.fromkeys(("PatientID", "PatientName", "AccessionNumber"), ""),
+        **dict.fromkeys(("StudyDate", "StudyDescription"), ""),
+    )
+    series = other.insert(
+        "series",
+        study_id=study,
+        SeriesInstanceUID=key.SeriesInstanceUID,
+        state="arriving",
+        instances=1,
+        **dict.fromkeys(("Modality", "SeriesDescription", "calling_ae", "called_ae"), ""),
+        **dict.fromkeys(("first_seen_at", "last_arrival_at"), ""),
+    )
+    other.insert(
+        "instances",
+        series_id=series,
+        SOPInstanceUID="1",
+        association_id="a2",
+        bytes=1,
+        **dict.fromkeys(("SOPClassUID", "TransferSyntaxUID", "sha256", "received_at"), ""),
+    )
+    for _ in range(2):  # nothing is recorded twice
+        take_over(other, spool.root, dict)
+        assert rows(other, "SELECT SOPInstanceUID, association_id FROM sent_again") == [("1", "a1")]
+        assert rows(other, "SELECT state, instances, deleted FROM series") == [("arriving", 2, 1)]
+
+
+def test_what_was_deleted_twice_counts_for_both_associations(
+    deleted, sent_again, close, ledger, decide, other, spool
+):
+    sent_again()
+    decide(close(), "k1")
+    (due,) = ledger.retention.instances_due(LATER)
+    second = ledger.retention.begin(due)
+    ledger.retention.note(second, spool.root)
+    (spool.folder_of(second.key) / "1.dcm").unlink()
+    for _ in range(2):
+        take_over(other, spool.root, dict)
+        brought = rows(
+            other,
+            "SELECT association_id FROM instances UNION ALL SELECT association_id FROM sent_again",
+        )
+        assert sorted(brought) == [("a1",), ("a1",), ("a2",)]
 
 
 def test_a_line_that_was_cut_off_is_passed_over_and_the_next_stands_alone(
