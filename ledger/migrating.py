@@ -44,12 +44,12 @@ class Migrations:
         applied = applied_to(connection)
         return tuple(name for name in self._all if name not in applied)
 
-    def apply(self, connection: Connection, names: tuple[str, ...] | None = None) -> None:
-        """Apply what is pending, or `names` of it: all of it, or nothing where one fails."""
+    def apply(self, connection: Connection) -> None:
+        """Apply what is pending: all of it, or nothing where one fails."""
         with atomic(connection):
             for statement in _APPLIED:
                 connection.execute(statement)
-            for name in self.pending(connection) if names is None else names:
+            for name in self.pending(connection):
                 self._all[name](connection)
                 connection.execute(
                     "INSERT INTO _sqlite_migrations (migration_set, name, applied_at)"

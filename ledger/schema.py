@@ -1,5 +1,7 @@
 """The ledger's tables, as ordered migrations. An applied migration is never edited.
 
+A new one comes with a ledger that its version wrote: see `tests/ledger/dump_ledger.py`.
+
 Timestamps are ISO 8601 in UTC. Columns that are DICOM elements keep the keyword.
 """
 

@@ -26,7 +26,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from ledger.errors import LedgerError, LedgerLocked, NewerSchema, NoLedger
+from ledger.errors import LedgerError, LedgerLocked, NewerSchema, NoLedger, OlderSchema
 from ledger.reader import LedgerReader
 from listener.errors import TlsUnusable
 from processor.words import count
@@ -116,6 +116,8 @@ def ledger(site: Site) -> Iterator[Finding]:
         yield ok("none yet: the daemon makes it when it starts")
     except LedgerLocked as error:
         yield failed(error, "end that program; nothing is recorded until then")
+    except OlderSchema as error:
+        yield warning(str(error), "start the daemon")
     except NewerSchema as error:
         yield failed(error, "install that version again")
     except LedgerError as error:

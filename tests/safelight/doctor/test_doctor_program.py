@@ -2,10 +2,12 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
 import zipfile
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -177,3 +179,12 @@ def test_a_folder_without_a_backup_is_a_warning(site):
     LedgerWriter(made.config.storage.ledger).close()
     _, backups = ledger(made)
     assert (backups.level, "there is no backup" in backups.what) == ("warning", True)
+
+
+def test_a_ledger_that_waits_for_its_upgrade_is_a_warning(site):
+    examined = site()
+    LedgerWriter(examined.config.storage.ledger).close()
+    with closing(sqlite3.connect(examined.config.storage.ledger)) as db, db:
+        db.execute("DELETE FROM _sqlite_migrations WHERE name = 'm011_list_rules'")
+    found, _ = ledger(examined)
+    assert (found.level, found.remedy) == ("warning", "start the daemon")
