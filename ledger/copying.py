@@ -2,7 +2,6 @@
 
 import os
 import sqlite3
-import uuid
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -41,8 +40,9 @@ def copy_ledger(
     UnreadableLedger
         The ledger is damaged.
     """
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    temporary = target.with_name(f"{target.name}.part")  # one that a kill left is replaced
     try:
+        temporary.unlink(missing_ok=True)
         _copy(connection, temporary, stopped)
         require_sound(temporary, stopped)
         give_to_owner_of_folder(temporary)

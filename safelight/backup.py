@@ -16,7 +16,6 @@ import json
 import os
 import sqlite3
 import tarfile
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -102,9 +101,9 @@ def make_backup(config: Config, target: Path, stopped: Callable[[], bool] = go_o
         target = target / f"safelight-{datetime.now(UTC):%Y%m%dT%H%M%SZ}{SUFFIX}"
     if target.exists():
         raise BackupFailed(f"{target} is there already; name another")
-    hidden = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    copy = hidden.with_suffix(".sqlite")
+    hidden, copy = (target.with_name(f".{target.name}.{what}") for what in ("part", "sqlite"))
     try:
+        hidden.unlink(missing_ok=True)
         migrations = _copied(config.storage.ledger, copy, stopped)
         _write(config, hidden, copy, migrations)
         give_to_owner_of_folder(hidden)

@@ -59,6 +59,15 @@ def backups_in(folder: Path) -> list[Path]:
     return sorted(folder.glob(_OURS))
 
 
+def leavings_in(folder: Path) -> list[Path]:
+    """What backups left that were killed while they were made, a day ago or more."""
+    return [path for path in folder.glob(f".{_OURS}.*") if _age_hours(path) > 24]
+
+
 def ages_of(folder: Path) -> list[float]:
     """How many hours ago each of them was made."""
-    return [(time.time() - path.stat().st_mtime) / 3600 for path in backups_in(folder)]
+    return [_age_hours(path) for path in backups_in(folder)]
+
+
+def _age_hours(path: Path) -> float:
+    return (time.time() - path.stat().st_mtime) / 3600

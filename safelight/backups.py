@@ -10,7 +10,7 @@ from pathlib import Path
 from ledger.errors import LedgerError
 from listener.journal import now
 from safelight.backup import make_backup
-from safelight.backup_state import BackupState, ages_of, backups_in, note_backup
+from safelight.backup_state import BackupState, ages_of, backups_in, leavings_in, note_backup
 from safelight.config import Config
 from safelight.errors import BackupFailed
 
@@ -74,8 +74,9 @@ class Backups:
         return _LOOK_SECONDS
 
     def _prune(self, folder: Path) -> None:
-        """Remove the earliest of our backups, so that as many are left as are to be kept."""
-        for path in backups_in(folder)[: -self._config.ledger.backup_keep]:
+        """Remove the earliest of our backups but for as many as are to be kept, and leavings."""
+        earliest = backups_in(folder)[: -self._config.ledger.backup_keep]
+        for path in (*earliest, *leavings_in(folder)):
             path.unlink()
 
 

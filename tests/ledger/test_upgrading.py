@@ -123,6 +123,14 @@ def test_the_ledger_as_it_was_is_kept_beside_it(path):
         assert counted(db) == before
 
 
+def test_what_a_killed_upgrade_left_of_its_copy_is_replaced(path):
+    laid_down(OLDEST, path)
+    (path.parent / "ledger-before-m002_receivers.sqlite.part").write_bytes(b"half a copy")
+    LedgerWriter(path).close()
+    (kept,) = path.parent.glob("ledger-*")
+    assert kept.name == "ledger-before-m002_receivers.sqlite"
+
+
 def test_a_new_ledger_and_one_of_this_version_are_not_copied(path):
     LedgerWriter(path).close()
     LedgerWriter(path).close()

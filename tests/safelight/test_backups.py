@@ -80,6 +80,17 @@ def test_the_earliest_go_and_other_files_stay(site, backups):
     assert oldest not in made
 
 
+def test_what_a_killed_backup_left_is_removed_after_a_day(site, backups):
+    folder = site.ledger.backup_folder
+    folder.mkdir()
+    left = {".safelight-20250101T000000Z.tar.part": 25, ".safelight-20250102T000000Z.tar.part": 23}
+    for name, hours in left.items():
+        (folder / name).touch()
+        os.utime(folder / name, (time.time(), time.time() - hours * HOUR))
+    younger, _made = backups()
+    assert younger == ".safelight-20250102T000000Z.tar.part"
+
+
 def test_a_failure_is_told_and_tried_again_in_an_hour(site, backups, caplog):
     folder = site.ledger.backup_folder
     folder.write_text("a file in its place")
