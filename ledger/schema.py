@@ -314,7 +314,7 @@ def m011_list_rules(db: Connection) -> None:
 
 
 @migrations()
-def m013_deleted_and_sent_again(db: Connection) -> None:
+def m014_deleted_and_sent_again(db: Connection) -> None:
     """What rules deleted stays accounted for when it is sent again."""
     db.execute(
         """CREATE TABLE sent_again (

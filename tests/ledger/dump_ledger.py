@@ -1,6 +1,6 @@
 """Makes a fixture: has the Safelight of a checkout receive and process, and dumps its ledger.
 
-    python tests/ledger/dump_ledger.py CHECKOUT > tests/ledger/fixtures/m012_what_is_new.sql
+    python tests/ledger/dump_ledger.py CHECKOUT > tests/ledger/fixtures/MIGRATION.sql
 
 for each new migration. CHECKOUT is a folder with the code of that version, such as of `git archive
 COMMIT`; what it imports beside its own packages is that of the interpreter which runs this.
