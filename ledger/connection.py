@@ -9,37 +9,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ledger.errors import LedgerLocked, NewerSchema, NoLedger, UnreadableLedger
+from ledger.errors import LedgerLocked, NewerSchema, NoLedger, OlderSchema, UnreadableLedger
+from ledger.migrating import applied_to
+from ledger.schema import migrations
 
 BUSY_SECONDS = 10.0
 
-MIGRATIONS = frozenset(
-    {
-        "m001_initial",
-        "m002_receivers",
-        "m003_jobs_and_retention",
-        "m004_indexes",
-        "m005_rules",
-        "m006_completeness",
-        "m007_retrieves",
-        "m008_retrieve_states",
-        "m009_senders",
-        "m010_studies",
-        "m011_list_rules",
-    }
-)
-"""The names of those in `ledger.schema`: what this version can read."""
 
-
-def open_for_reading(path: Path) -> sqlite3.Connection:
+def open_for_reading(path: Path, *, any_schema: bool = False) -> sqlite3.Connection:
     """Open the ledger read-only; a reader never holds up the writer (WAL).
+
+    `any_schema` is for who reads only what the ledger of every earlier version has too.
 
     Raises
     ------
     NoLedger
         The daemon has not run here yet.
-    NewerSchema
-        A newer version of Safelight wrote it.
+    NewerSchema, OlderSchema
+        A newer version of Safelight wrote it, or an earlier one, and it is not upgraded yet.
     UnreadableLedger
         The file is no SQLite database or is damaged.
     LedgerLocked
@@ -56,6 +43,8 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     try:
         with told_apart(path):
             require_known_schema(connection)
+            if not any_schema:
+                _require_upgraded(connection)
     except BaseException:
         connection.close()
         raise
@@ -81,15 +70,16 @@ def told_apart(path: Path) -> Iterator[None]:
 
 def require_known_schema(connection: sqlite3.Connection) -> None:
     """Raise `NewerSchema` where the ledger has a migration that this version does not know."""
-    (exists,) = connection.execute(
-        "SELECT count(*) FROM sqlite_master WHERE name = '_sqlite_migrations'"
-    ).fetchone()
-    if not exists:
-        return
-    rows = connection.execute("SELECT name FROM _sqlite_migrations").fetchall()
-    if newer := {name for (name,) in rows} - MIGRATIONS:
+    if newer := applied_to(connection) - migrations.names:
         raise NewerSchema(
             "the ledger was written by a newer Safelight"
             f" (migration {max(newer)}): install that version again, or restore a copy of the"
             " ledger from before; nothing was changed"
+        )
+
+
+def _require_upgraded(connection: sqlite3.Connection) -> None:
+    if migrations.pending(connection):
+        raise OlderSchema(
+            "the ledger is of an earlier Safelight: the daemon upgrades it when it starts"
         )

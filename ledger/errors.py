@@ -9,6 +9,14 @@ class NewerSchema(LedgerError):
     """The ledger was written by a newer version of Safelight."""
 
 
+class OlderSchema(LedgerError):
+    """The ledger is of an earlier version of Safelight; the daemon upgrades it."""
+
+
+class CopyFailed(LedgerError):
+    """The ledger could not be copied; it is as it was."""
+
+
 class UnreadableLedger(LedgerError):
     """The ledger file is not a SQLite database, or is damaged."""
 

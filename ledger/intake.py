@@ -58,7 +58,8 @@ class Intake:
 
     def journal_offsets(self) -> Mapping[str, int]:
         """How far each file of the association journal was read."""
-        return {row["file"]: row["offset"] for row in self._session.table("journal_offsets").rows}
+        rows = self._session.query("SELECT file, offset FROM journal_offsets")
+        return {row["file"]: row["offset"] for row in rows}
 
     def arriving(self) -> Resumed:
         """What is still open: series, studies, and the associations they ask for."""
@@ -111,9 +112,9 @@ class Intake:
             for arrival in findings.arrivals:
                 self._record_arrival(arrival)
             self._count_for_associations(findings.arrivals)
-            self._session.table("journal_offsets").upsert_all(
-                ({"file": name, "offset": at} for name, at in findings.journal_offsets.items()),
-                pk="file",
+            self._session.execute_many(
+                "INSERT OR REPLACE INTO journal_offsets (file, offset) VALUES (?, ?)",
+                findings.journal_offsets.items(),
             )
 
     def _record_event(self, event: AssociationEvent) -> None:
@@ -124,8 +125,8 @@ class Intake:
                 [event.at, event.receiver],
             )
         elif event.event == "refused":
-            self._session.table("refusals").insert(
-                _only(event, "association_id", "calling_ae", "at", "reason")
+            self._session.insert(
+                "refusals", **_only(event, "association_id", "calling_ae", "at", "reason")
             )
         else:
             self._upsert_association(event)
@@ -146,7 +147,7 @@ class Intake:
         )
         row["began_at"] = began[0]["began_at"] if began else event.at
         row["ended_at"] = event.at if ended else None
-        self._session.table("associations").insert(row, pk="association_id", replace=True)
+        self._session.replace("associations", **row)
 
     def _count_for_associations(self, arrivals: Sequence[Arrival]) -> None:
         """Say of open associations how far they are; at its end each says itself what it did."""
@@ -198,13 +199,21 @@ class Intake:
             )
 
     def _forget_deleted(self, series_id: int, sop_instance_uid: str) -> None:
-        """Take out an instance that a rule deleted and that was sent again: it is a new one."""
+        """Take out an instance that a rule deleted and that was sent again: it is a new one.
+
+        That it was deleted stays accounted for.
+        """
         rows = self._session.query(
             "SELECT id, bytes FROM instances WHERE series_id = ? AND SOPInstanceUID = ?"
             " AND deletion_id IS NOT NULL",
             [series_id, sop_instance_uid],
         )
         for row in list(rows):
+            self._session.execute(
+                "INSERT INTO sent_again SELECT deletion_id, SOPInstanceUID, association_id"
+                " FROM instances WHERE id = ?",
+                [row["id"]],
+            )
             self._session.execute("DELETE FROM instances WHERE id = ?", [row["id"]])
             self._session.execute(
                 "UPDATE series SET instances = instances - 1, bytes = bytes - ?,"

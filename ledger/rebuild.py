@@ -20,12 +20,13 @@ from pathlib import Path
 
 from ledger.cases import instances_digest
 from ledger.connection import open_for_reading
+from ledger.deleted import take_over
 from ledger.errors import LedgerError
 from ledger.holdings import series_files, set_aside_files
 from ledger.intake import Intake
 from ledger.published import Published, published_jobs, record_job
 from ledger.session import Session
-from listener.durable import sync_folder
+from listener.durable import give_to_owner_of_folder, sync_folder
 from listener.errors import UnreadableInstance
 from listener.journal import JournalReader
 from listener.series import Arrival
@@ -53,6 +54,8 @@ class Rebuilt:
     ----------
     instances, series, jobs, quarantined
         How many it recorded.
+    deleted
+        Instances that rules had deleted, from the record in the spool.
     left
         Files of the spool that it could not place; the daemon judges them when it starts.
     altered
@@ -66,6 +69,7 @@ class Rebuilt:
     series: int = 0
     jobs: int = 0
     quarantined: int = 0
+    deleted: int = 0
     left: int = 0
     altered: tuple[str, ...] = ()
     set_aside: Path | None = None
@@ -113,6 +117,7 @@ def rebuild(
         session.close()
     if ledger.exists():
         rebuilt.set_aside = set_aside(ledger)
+    give_to_owner_of_folder(new)
     new.replace(ledger)
     sync_folder(str(ledger.parent))
     return rebuilt
@@ -134,7 +139,7 @@ def recorded_digests(ledger: Path) -> Mapping[str, str]:
     digests: dict[str, str] = {}
     with (
         contextlib.suppress(LedgerError, sqlite3.Error),
-        closing(open_for_reading(ledger)) as connection,
+        closing(open_for_reading(ledger, any_schema=True)) as connection,
     ):
         digests.update(_digests(connection))
     return digests
@@ -172,6 +177,7 @@ class _Rebuild:
                 self._record_series(key, placed)
                 progress(self._rebuilt.instances)
         self._leave_doubles()
+        self._rebuilt.deleted = take_over(self._session, self._spool, lambda: self._jobs)
         entries = [(one.name, one.reason, one.series_uid) for one in set_aside_files(self._spool)]
         self._rebuilt.quarantined = self._intake.record_quarantine(entries)
         self._rebuilt.altered = tuple(self._altered)

@@ -7,8 +7,10 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
+from ledger.deleted import line_of, note
 from ledger.session import Row, Session
 from listener.journal import now
 from listener.spool import SeriesKey
@@ -167,6 +169,10 @@ class Retention:
         """What was recorded and perhaps not carried out when an earlier run ended."""
         rows = self._session.query("SELECT id FROM deletions WHERE ended_at IS NULL ORDER BY id")
         return tuple(self._deletion(row["id"]) for row in list(rows))
+
+    def note(self, deletion: Deletion, spool: Path) -> None:
+        """Add a deletion to the record in the spool, before anything goes."""
+        note(spool, line_of(self._session, deletion.id))
 
     def end(self, deletion: Deletion) -> None:
         """Record that a deletion was carried out."""

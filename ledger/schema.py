@@ -1,13 +1,16 @@
 """The ledger's tables, as ordered migrations. An applied migration is never edited.
 
+A new one comes with a ledger that its version wrote: see `tests/ledger/dump_ledger.py`.
+
 Timestamps are ISO 8601 in UTC. Columns that are DICOM elements keep the keyword.
 """
 
 from collections.abc import Sequence
+from sqlite3 import Connection
 
-from sqlite_utils import Database, Migrations
+from ledger.migrating import Migrations
 
-migrations = Migrations("safelight")
+migrations = Migrations()
 
 _INITIAL: Sequence[str] = (
     """CREATE TABLE studies (
@@ -152,21 +155,21 @@ _INITIAL: Sequence[str] = (
 
 
 @migrations()
-def m001_initial(db: Database) -> None:
+def m001_initial(db: Connection) -> None:
     """Studies, series, instances, associations, decisions, jobs, outputs."""
     for statement in _INITIAL:
         db.execute(statement)
 
 
 @migrations()
-def m002_receivers(db: Database) -> None:
+def m002_receivers(db: Connection) -> None:
     """Several receiver processes; an instance is found by its UID alone."""
     db.execute("ALTER TABLE associations ADD COLUMN receiver TEXT NOT NULL DEFAULT ''")
     db.execute("CREATE INDEX instances_by_uid ON instances(SOPInstanceUID)")
 
 
 @migrations()
-def m004_indexes(db: Database) -> None:
+def m004_indexes(db: Connection) -> None:
     """What the page asks for again and again is found, and in its order, by an index."""
     db.execute("CREATE INDEX series_by_size ON series(instances, bytes)")
     db.execute("CREATE INDEX series_held ON series(id) WHERE outcome = 'hold'")
@@ -180,7 +183,7 @@ def m004_indexes(db: Database) -> None:
 
 
 @migrations()
-def m006_completeness(db: Database) -> None:
+def m006_completeness(db: Connection) -> None:
     """What a PACS said of a series, what its headers say, and when a study is whole."""
     db.execute("ALTER TABLE series ADD COLUMN expected INTEGER")
     db.execute("ALTER TABLE series ADD COLUMN missing INTEGER")
@@ -192,7 +195,7 @@ def m006_completeness(db: Database) -> None:
 
 
 @migrations()
-def m005_rules(db: Database) -> None:
+def m005_rules(db: Connection) -> None:
     """Destinations and windows; decisions that wait for something; which rules were loaded."""
     db.execute("ALTER TABLE jobs ADD COLUMN destination TEXT NOT NULL DEFAULT ''")
     db.execute("ALTER TABLE jobs ADD COLUMN window TEXT NOT NULL DEFAULT ''")
@@ -212,7 +215,7 @@ def m005_rules(db: Database) -> None:
 
 
 @migrations()
-def m007_retrieves(db: Database) -> None:
+def m007_retrieves(db: Connection) -> None:
     """Lists of accession numbers to retrieve, and what came of each."""
     for statement in _RETRIEVES:
         db.execute(statement)
@@ -272,13 +275,13 @@ _RETRIEVES: Sequence[str] = (
 
 
 @migrations()
-def m008_retrieve_states(db: Database) -> None:
+def m008_retrieve_states(db: Connection) -> None:
     """How many accession numbers of a list are in each state, for the page."""
     db.execute("CREATE INDEX retrieve_items_by_state ON retrieve_items(list_id, state)")
 
 
 @migrations()
-def m009_senders(db: Database) -> None:
+def m009_senders(db: Connection) -> None:
     """What each sender did lately, and the sums that are watched over time."""
     db.execute("CREATE INDEX associations_by_sender ON associations(calling_ae, began_at)")
     db.execute(
@@ -290,7 +293,7 @@ def m009_senders(db: Database) -> None:
 
 
 @migrations()
-def m010_studies(db: Database) -> None:
+def m010_studies(db: Connection) -> None:
     """The list of studies; how far open associations are; how long jobs of a rule took."""
     db.execute("ALTER TABLE associations ADD COLUMN latest_at TEXT")
     db.execute("CREATE INDEX series_of_study ON series(study_id, Modality, grade, state, outcome)")
@@ -302,7 +305,7 @@ def m010_studies(db: Database) -> None:
 
 
 @migrations()
-def m011_list_rules(db: Database) -> None:
+def m011_list_rules(db: Connection) -> None:
     """The rule that a retrieve list brings along, found by the accession number of a study."""
     db.execute("ALTER TABLE retrieve_lists ADD COLUMN rule TEXT NOT NULL DEFAULT ''")
     db.execute(
@@ -310,11 +313,24 @@ def m011_list_rules(db: Database) -> None:
     )
 
 
+@migrations()
+def m014_deleted_and_sent_again(db: Connection) -> None:
+    """What rules deleted stays accounted for when it is sent again."""
+    db.execute(
+        """CREATE TABLE sent_again (
+            deletion_id INTEGER NOT NULL REFERENCES deletions(id),
+            SOPInstanceUID TEXT NOT NULL,
+            association_id TEXT NOT NULL,  -- the one that had brought what was deleted
+            PRIMARY KEY (deletion_id, SOPInstanceUID)
+        )"""
+    )
+
+
 _JOB_STATES = "'queued', 'running', 'done', 'dead', 'superseded'"
 
 
 @migrations()
-def m003_jobs_and_retention(db: Database) -> None:
+def m003_jobs_and_retention(db: Connection) -> None:
     """Leases, priorities, pauses; the stages of a filling disk; what rules deleted."""
     _allow_cancelled_jobs(db)
     db.execute("ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0")
@@ -360,7 +376,7 @@ def m003_jobs_and_retention(db: Database) -> None:
     db.execute("ALTER TABLE series ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0")
 
 
-def _allow_cancelled_jobs(db: Database) -> None:
+def _allow_cancelled_jobs(db: Connection) -> None:
     """Change the CHECK of a column, which ALTER TABLE cannot.
 
     This is the procedure of https://sqlite.org/lang_altertable.html#otheralter for changes that

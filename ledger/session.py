@@ -1,28 +1,40 @@
 """A connection to the ledger for writing, and the few statements every writer needs."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from sqlite3 import Cursor
 from typing import Any
 
-from sqlite_utils import Database
-from sqlite_utils.db import Table
-
 from ledger.connection import BUSY_SECONDS, require_known_schema, told_apart
 from ledger.errors import NotInLedger, UnreadableLedger
-from ledger.schema import migrations
+from ledger.migrating import atomic
+from ledger.upgrading import upgrade
 from listener.journal import now
 
 Row = dict[str, Any]
 
 
-def open_for_writing(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> Database:
+def open_for_writing(
+    path: Path,
+    *,
+    busy_seconds: float = BUSY_SECONDS,
+    upgrading: Callable[[], None] = lambda: None,
+) -> sqlite3.Connection:
     """Open the ledger, make it if it is absent, and bring its schema up to date.
 
     A commit is durable when it returns (WAL with ``synchronous = FULL``). The pages of the file
     are checked first, so that damage is found now and not by the thousandth commit.
+
+    Parameters
+    ----------
+    path
+        The SQLite file.
+    busy_seconds
+        How long another program may hold it locked.
+    upgrading
+        Called now and then while an upgrade goes on.
 
     Raises
     ------
@@ -32,53 +44,58 @@ def open_for_writing(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> Datab
         The file is no SQLite database or is damaged.
     LedgerLocked
         Another program has held it locked for `busy_seconds`.
+    CopyFailed
+        It is to be upgraded, and there is no room to keep a copy of it as it is.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
     try:
         with told_apart(path):
-            db = Database(connection)
             require_known_schema(connection)
             _require_sound(connection, path)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
-            migrations.apply(db)
+            upgrade(connection, path, upgrading)
     except BaseException:
         connection.close()
         raise
-    return db
+    return connection
 
 
 class Session:
     """The ledger, open for writing, for one thread."""
 
-    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
-        self._db = open_for_writing(path, busy_seconds=busy_seconds)
+    def __init__(
+        self,
+        path: Path,
+        *,
+        busy_seconds: float = BUSY_SECONDS,
+        upgrading: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._connection = open_for_writing(path, busy_seconds=busy_seconds, upgrading=upgrading)
 
     def close(self) -> None:
         """Close the ledger."""
-        self._db.close()
+        self._connection.close()
 
-    def atomic(self) -> AbstractContextManager[Database]:
+    def atomic(self) -> AbstractContextManager[None]:
         """One transaction: all of it is recorded, durably, or none."""
-        return self._db.atomic()
+        return atomic(self._connection)
 
     def query(self, statement: str, values: Sequence[object] = ()) -> Iterator[Row]:
         """The rows of a query."""
-        return self._db.query(statement, list(values))
+        cursor = self.execute(statement, values)
+        names = [column[0] for column in cursor.description]
+        return (dict(zip(names, row, strict=True)) for row in cursor)
 
     def execute(self, statement: str, values: Sequence[object] = ()) -> Cursor:
         """Execute one statement."""
-        return self._db.execute(statement, list(values))
+        return self._connection.execute(statement, values)
 
     def execute_many(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
         """Execute one statement for each of many rows."""
-        self._db.conn.executemany(statement, rows)
-
-    def table(self, name: str) -> Table:
-        """A table, for inserting many rows at once."""
-        return self._db.table(name)
+        self._connection.executemany(statement, rows)
 
     def one(self, statement: str, values: Sequence[object] = ()) -> Row:
         """The first row of a query.
@@ -94,9 +111,15 @@ class Session:
 
     def insert(self, table: str, **values: object) -> int:
         """Insert one row and return its number."""
-        names = ", ".join(values)
-        marks = ", ".join("?" for _ in values)
-        statement = f"INSERT INTO {table} ({names}) VALUES ({marks})"
+        return self._insert(f"INSERT INTO {table}", values)
+
+    def replace(self, table: str, **values: object) -> int:
+        """Insert one row in the place of the one that it is the same as, if any."""
+        return self._insert(f"INSERT OR REPLACE INTO {table}", values)
+
+    def _insert(self, into: str, values: Row) -> int:
+        names, marks = ", ".join(values), ", ".join("?" for _ in values)
+        statement = f"{into} ({names}) VALUES ({marks})"
         return int(self.execute(statement, list(values.values())).lastrowid or 0)
 
     def note(self, series_id: int, what: str) -> None:

@@ -248,9 +248,10 @@ def _instances(connection: sqlite3.Connection, series_id: int) -> list[sqlite3.R
 
 
 def _deleted(connection: sqlite3.Connection) -> Counter[str]:
-    """How many instances of each association a rule had deleted; see `ledger.retention`."""
+    """How many instances of each association a rule had deleted, sent again since or not."""
     rows = connection.execute(
-        "SELECT association_id, count(*) AS n FROM instances WHERE deletion_id IS NOT NULL"
+        "SELECT association_id, count(*) AS n FROM (SELECT association_id FROM instances"
+        " WHERE deletion_id IS NOT NULL UNION ALL SELECT association_id FROM sent_again)"
         " GROUP BY association_id"
     )
     return Counter({row["association_id"]: row["n"] for row in rows})

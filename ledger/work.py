@@ -90,17 +90,15 @@ class Work:
         `is_again` says that a person asked for it: see `ledger.jobs.queue_again`.
         """
         with self._session.atomic():
-            self._session.table("decisions").insert(
-                {
-                    "series_id": series.id,
-                    "revision": series.revision,
-                    "outcome": decision.outcome,
-                    "summary": decision.summary,
-                    "reasons": json.dumps([asdict(reason) for reason in decision.reasons]),
-                    "decided_at": now(),
-                    "put_off": decision.put_off,
-                },
-                replace=True,
+            self._session.replace(
+                "decisions",
+                series_id=series.id,
+                revision=series.revision,
+                outcome=decision.outcome,
+                summary=decision.summary,
+                reasons=json.dumps([asdict(reason) for reason in decision.reasons]),
+                decided_at=now(),
+                put_off=decision.put_off,
             )
             self._session.execute(
                 "UPDATE series SET outcome = nullif(?, 'wait') WHERE id = ?",

@@ -1,5 +1,6 @@
 """The ledger, open for writing. One thread of one process owns it; each call is one commit."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,6 +28,8 @@ class LedgerWriter:
         The SQLite file; it is made when absent.
     busy_seconds
         How long another program may hold it locked before that is an error.
+    upgrading
+        Called now and then while a ledger of an earlier version is upgraded.
 
     Attributes
     ----------
@@ -52,8 +55,14 @@ class LedgerWriter:
         Records how full the disk is.
     """
 
-    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
-        self._session = Session(path, busy_seconds=busy_seconds)
+    def __init__(
+        self,
+        path: Path,
+        *,
+        busy_seconds: float = BUSY_SECONDS,
+        upgrading: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._session = Session(path, busy_seconds=busy_seconds, upgrading=upgrading)
         self.intake = Intake(self._session)
         self.work = Work(self._session)
         self.studies = Studies(self._session)

@@ -29,6 +29,16 @@ def write_durably(target: Path, content: bytes, temporary: Path | None = None) -
     sync_folder(target.parent)
 
 
+def give_to_owner_of_folder(path: Path) -> None:
+    """Give a file that root made to whom its folder belongs, such as the service.
+
+    Of a symbolic link, it is the link that is given.
+    """
+    if os.geteuid() == 0:
+        owner = path.parent.stat()
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
 def sync_folder(folder: Path | str) -> None:
     """Make the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

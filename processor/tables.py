@@ -9,7 +9,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -45,6 +45,26 @@ class RecordedTable:
             yield from read_rows(path).get(self.title, ())
 
 
+@dataclass(frozen=True)
+class TypedTable:
+    """A table that says itself which columns it has, so that its rows are read only once.
+
+    Attributes
+    ----------
+    kinds
+        Column to "bool", "int", "float" or "str", in their order.
+    rows
+        Reads them from the first one on.
+    """
+
+    kinds: Mapping[str, str]
+    rows: Callable[[], Iterator[Row]]
+
+    def __iter__(self) -> Iterator[Row]:
+        """Each row."""
+        return self.rows()
+
+
 def recorded_tables(paths: Sequence[Path]) -> Tables:
     """The sheets of the workbook of many jobs, in their order, from the rows files of each."""
     return {title: RecordedTable(paths, title) for title in SHEETS}
@@ -74,7 +94,9 @@ def read_rows(path: Path) -> Mapping[str, list[Row]]:
 
 
 def columns_of(rows: Iterable[Row]) -> tuple[str, ...]:
-    """The columns of a table in the order in which rows first name them."""
+    """The columns of a table: as it says, else in the order in which rows first name them."""
+    if isinstance(rows, TypedTable):
+        return tuple(rows.kinds)
     return tuple(dict.fromkeys(column for row in rows for column in row))
 
 
@@ -127,6 +149,8 @@ def write_parquet(path: Path, rows: Iterable[Row]) -> None:
 
 def column_kinds(rows: Iterable[Row]) -> dict[str, str]:
     """For each column "bool", "int", "float" or "str": what holds all of its values."""
+    if isinstance(rows, TypedTable):
+        return dict(rows.kinds)
     found: dict[str, set[str]] = {}
     for row in rows:
         for column, value in row.items():

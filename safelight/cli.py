@@ -16,6 +16,7 @@ from safelight.config import find_file
 from safelight.deidentify_commands import deidentify
 from safelight.doctor_commands import doctor
 from safelight.errors import ConfigError, ListError, in_one_line
+from safelight.export_commands import export
 from safelight.folder_commands import (
     convert,
     metadata,
@@ -323,6 +324,7 @@ def demo(dicom: Path | None, data: Path, *, stay: bool) -> None:
 for command in (convert, deidentify, metadata, mr_clean, package, report, verify_nifti):
     cli.add_command(command)
 cli.add_command(doctor)
+cli.add_command(export)
 cli.add_command(verify)
 cli.add_command(nodes)
 cli.add_command(process)

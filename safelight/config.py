@@ -95,9 +95,34 @@ class StorageSettings:
         return self.data / "log"
 
     @property
+    def backup_state(self) -> Path:
+        """How the last backup went that the daemon made."""
+        return self.data / "backup.json"
+
+    @property
     def scratch(self) -> Path:
         """Where jobs work before they publish."""
         return self.data / "scratch"
+
+
+@dataclass(frozen=True)
+class LedgerSettings:
+    """The ``[ledger]`` table.
+
+    Attributes
+    ----------
+    backup_folder
+        Where the daemon puts backups; relative to the configuration file. Without one it makes
+        none.
+    backup_hours
+        From one backup to the next.
+    backup_keep
+        So many of the latest are kept.
+    """
+
+    backup_folder: Path | None = None
+    backup_hours: Annotated[float, Gt(0)] = 24
+    backup_keep: Annotated[int, Ge(1)] = 14
 
 
 @dataclass(frozen=True)
@@ -179,6 +204,7 @@ class Config:
     pacs: tuple[PacsSettings, ...] = ()
     series: GroupingSettings = field(default_factory=GroupingSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)
+    ledger: LedgerSettings = field(default_factory=LedgerSettings)
     rules: RulesSettings = field(default_factory=RulesSettings)
     retrieve: RetrieveSettings = field(default_factory=RetrieveSettings)
     forward: ForwardSettings = field(default_factory=ForwardSettings)
@@ -388,6 +414,9 @@ def _place(path: Sequence[str], key: str) -> str:
 def _anchored(config: Config, folder: Path) -> Config:
     """The configuration with relative paths resolved against the folder of its file."""
     storage = dataclasses.replace(config.storage, data=folder / config.storage.data)
+    ledger = dataclasses.replace(
+        config.ledger, backup_folder=_under(folder, config.ledger.backup_folder)
+    )
     rules = dataclasses.replace(config.rules, file=_under(folder, config.rules.file))
     output = dataclasses.replace(
         config.output,
@@ -414,6 +443,7 @@ def _anchored(config: Config, folder: Path) -> Config:
         config,
         dicom=dicom,
         storage=storage,
+        ledger=ledger,
         rules=rules,
         output=output,
         deidentify=deidentify,

@@ -16,6 +16,7 @@ from multiprocessing.context import ForkProcess
 from pathlib import Path
 from types import FrameType
 
+from listener.durable import give_to_owner_of_folder
 from listener.roster import Roster
 from listener.spool import discard_incoming
 from safelight.announcing import TICK_SECONDS, Announcer
@@ -241,6 +242,7 @@ def lock_data(data: Path) -> int:
         owner = os.read(descriptor, 20).decode("ascii", "replace").strip() or "unknown"
         os.close(descriptor)
         raise SpoolInUse(f"another Safelight (process {owner}) works on {data}") from error
+    give_to_owner_of_folder(data / "lock")
     os.truncate(descriptor, 0)
     os.write(descriptor, f"{os.getpid()}\n".encode())
     return descriptor

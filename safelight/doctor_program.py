@@ -26,12 +26,14 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from ledger.errors import LedgerError, LedgerLocked, NewerSchema, NoLedger
+from ledger.errors import LedgerError, LedgerLocked, NewerSchema, NoLedger, OlderSchema
 from ledger.reader import LedgerReader
 from listener.errors import TlsUnusable
 from processor.words import count
 from rules.errors import RulesError
+from safelight.backup_state import ages_of, backup_problem
 from safelight.commands import read_site
+from safelight.config import Config
 from safelight.doctor_findings import Finding, failed, ok, problem, warning
 from safelight.doctor_site import Site
 from safelight.errors import SafelightError
@@ -114,6 +116,8 @@ def ledger(site: Site) -> Iterator[Finding]:
         yield ok("none yet: the daemon makes it when it starts")
     except LedgerLocked as error:
         yield failed(error, "end that program; nothing is recorded until then")
+    except OlderSchema as error:
+        yield warning(str(error), "start the daemon")
     except NewerSchema as error:
         yield failed(error, "install that version again")
     except LedgerError as error:
@@ -123,6 +127,25 @@ def ledger(site: Site) -> Iterator[Finding]:
         yield problem(f"{path}: {user} cannot open it", f"chown {user}: {path}*")
     else:
         yield ok(f"{path} can be read")
+    with site.as_user():
+        yield _backups(site.config)
+
+
+def _backups(config: Config) -> Finding:
+    """Whether the backups are made that the configuration asks for."""
+    folder, hours = config.ledger.backup_folder, config.ledger.backup_hours
+    if folder is None:
+        return ok("no backups are asked for: [ledger] backup_folder has the daemon make them")
+    if told := backup_problem(config):
+        return problem(f"the last backup was not made: {told}", f"is {folder} there, with room?")
+    try:
+        age = min(ages_of(folder), default=None)
+    except OSError as error:
+        return problem(f"{folder}: {error.strerror}", "the daemon must be able to write there")
+    if age is None or age > 2 * hours:
+        found = "there is no backup" if age is None else f"the last backup is {age:.0f} h old"
+        return warning(f"{found} in {folder}", "does the daemon run? it makes them")
+    return ok(f"the last backup is {age:.0f} h old")
 
 
 def certificates(site: Site) -> Iterator[Finding]:

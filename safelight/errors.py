@@ -35,6 +35,14 @@ class ListError(SafelightError, ValueError):
     """A list of accession numbers cannot be used; file and row are named, never the value."""
 
 
+class BackupFailed(SafelightError):
+    """No backup was made; the message says why."""
+
+
+class BadBackup(SafelightError, ValueError):
+    """A file is no backup that can be restored; nothing was changed."""
+
+
 class NotAnswered(SafelightError, TimeoutError):
     """The daemon has not done yet what a command asked of it."""
 

@@ -1,4 +1,4 @@
-"""The commands ``verify`` and ``ledger rebuild``."""
+"""The commands ``verify`` and ``ledger``."""
 
 import dataclasses
 import json
@@ -71,12 +71,60 @@ def rebuild_command(file: Path | None) -> None:
     )
     if rebuilt.set_aside is not None:
         click.echo(f"the earlier ledger is kept as {rebuilt.set_aside.name}")
+    if rebuilt.deleted:
+        click.echo(f"{rebuilt.deleted} instances that rules had deleted, from the record of them")
     if rebuilt.left:
         click.echo(f"{rebuilt.left} files could not be placed; the daemon will judge them")
     for uid in rebuilt.altered[:_NAMED]:
         click.echo(f"altered since it was received: {uid}")
     if len(rebuilt.altered) > _NAMED:
         click.echo(f"... and {len(rebuilt.altered) - _NAMED} more")
+
+
+@ledger_group.command("backup")
+@config_option
+@click.argument("target", metavar="FILE|FOLDER", type=click.Path(path_type=Path))
+def backup_command(file: Path | None, target: Path) -> None:
+    """Back up what the spool and the results do not tell; the daemon may run.
+
+    One tar file: ledger, site key, users, audit trail, rules made on the page, configuration.
+    In a FOLDER it is named by the time.
+    """
+    from processor.words import size
+    from safelight.backup import make_backup
+
+    made = make_backup(configuration(file), target)
+    click.echo(f"{made}: {size(made.stat().st_size)}, checked")
+
+
+@ledger_group.command("restore")
+@config_option
+@click.argument("backup", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def restore_command(file: Path | None, backup: Path) -> None:
+    """Put a BACKUP of the ledger in force; the daemon must not run.
+
+    The ledger that is there is kept beside it. Key, users, audit trail and rules are put back
+    only where there are none; the configuration is not.
+    """
+    from safelight.daemon import lock_data
+    from safelight.restoring import restore
+
+    config = configuration(file)
+    lock = lock_data(config.storage.data)
+    try:
+        restored = restore(config, backup)
+    finally:
+        os.close(lock)
+    made = restored.manifest
+    click.echo(f"the ledger of {made.made_at} is in force (Safelight {made.safelight})")
+    if restored.set_aside is not None:
+        click.echo(f"the ledger before is kept as {restored.set_aside.name}")
+    for name in restored.put_back:
+        click.echo(f"put back: {name}")
+    for name in restored.left:
+        click.echo(f"NOT put back, another one is here: {name}")
+    click.echo("now start the daemon: what came since then it takes from the spool")
+    click.echo("then run: safelight verify")
 
 
 def balance_lines(balance: "Balance") -> list[str]:

@@ -41,12 +41,18 @@ def open_ledger(
     ------
     NewerSchema
         A newer Safelight wrote it; it is left as it is.
+    CopyFailed
+        It is to be upgraded and no copy of it can be kept; it is left as it is.
     """
     while not stop.is_set():
         try:
             if not storage.ledger.exists() and any((storage.spool / "instances").glob("*")):
                 _rebuild(storage, alive, "there is no ledger")
-            return LedgerWriter(storage.ledger, busy_seconds=_BUSY_SECONDS)
+            return LedgerWriter(
+                storage.ledger,
+                busy_seconds=_BUSY_SECONDS,
+                upgrading=lambda: alive("upgrading the ledger"),
+            )
         except UnreadableLedger as error:
             _rebuild(storage, alive, str(error))
         except LedgerLocked as error:

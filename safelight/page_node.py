@@ -15,6 +15,7 @@ from ledger.reader import LedgerReader
 from ledger.rows import Growth, PauseRow
 from listener.settings import AcceptRule
 from query.settings import PacsSettings
+from safelight.backup_state import backup_problem
 from safelight.config import Config
 from safelight.disk import NO_GROWTH, disk_state
 from safelight.status import disk_held, disk_lasts
@@ -40,7 +41,7 @@ class NodeCondition:
     """
 
     def __init__(self, config: Config) -> None:
-        self._storage = config.storage
+        self._config = config
         self._growth: Growth = NO_GROWTH
         self._next_sum = 0.0
 
@@ -50,11 +51,12 @@ class NodeCondition:
             self._growth = reader.growth()
             self._next_sum = time.monotonic() + _GROWTH_SECONDS
         held = [_paused(row) for row in reader.pauses()]
+        failed = backup_problem(self._config) != ""
         try:
-            disk = disk_state(self._storage, reader.disk_stage(), self._growth)
+            disk = disk_state(self._config.storage, reader.disk_stage(), self._growth)
         except OSError:
-            return Condition("", tuple(held))
-        return Condition(disk_lasts(disk), (*disk_held(disk), *held))
+            return Condition("", tuple(held), failed)
+        return Condition(disk_lasts(disk), (*disk_held(disk), *held), failed)
 
 
 def config_of(config: Config, data: Path) -> Config:

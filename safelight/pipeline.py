@@ -14,6 +14,7 @@ from typing import Self
 from ledger.writer import LedgerWriter
 from listener.spool import Spool, SpoolSettings
 from listener.watcher import Findings, Known, Watcher
+from safelight.backups import Backups
 from safelight.config import Config
 from safelight.deciding import Deciding
 from safelight.disk import DiskWatch
@@ -81,6 +82,7 @@ class Pipeline:
         self._retention = Retention(
             config.storage, self.spool, ledger.retention, config.deidentify.key_file
         )
+        self._backups = Backups(config)
         self._requests = Requests(config.storage.requests)
         self._counts = _Counts()
         self._waiting: int | None = None
@@ -101,6 +103,7 @@ class Pipeline:
         traceback: TracebackType | None,
     ) -> None:
         self._watcher.stop()
+        self._backups.stop()
         self._retention.stop()
         self._retrieving.stop()
         self._scheduling.stop()
@@ -133,6 +136,7 @@ class Pipeline:
             self._retrieving.start(may_begin=self._disk.may_retrieve())
             self._retrieving.collect()
             self._retention.step(self._deciding.rules)
+            self._backups.step()
             alive(f"{self._counts}, {self._scheduling.done} jobs done")
 
     def _obey_requests(self) -> None:

@@ -124,6 +124,7 @@ class Retention:
 
     def _carry_out(self, deletion: Deletion) -> None:
         try:
+            self._records.note(deletion, self._storage.spool)
             if deletion.what == "instances":
                 self._remove_instances(deletion)
             else:

@@ -13,6 +13,7 @@ from rich.table import Table
 from ledger.reader import LedgerReader
 from ledger.rows import Overview, PauseRow, RuleLoadRow, SeriesRow
 from processor.words import count, size
+from safelight.backup_state import backup_problem
 from safelight.config import Config
 from safelight.disk import DiskState, Stage, disk_state
 
@@ -45,6 +46,7 @@ def status(config: Config, *, limit: int, as_json: bool) -> None:
                 "failed": failed and dataclasses.asdict(failed),
             },
             "disk": dataclasses.asdict(disk),
+            "backup": {"problem": backup_problem(config)},
             "pauses": [dataclasses.asdict(row) for row in pauses],
             "series": [dataclasses.asdict(row) for row in series],
         }
@@ -53,7 +55,7 @@ def status(config: Config, *, limit: int, as_json: bool) -> None:
         console = Console()
         console.print(_state_line(overview), highlight=False)
         console.print(_rules_line(rules, failed), highlight=False, markup=False, soft_wrap=True)
-        for line in (disk_line(disk), *pause_lines(pauses)):
+        for line in (disk_line(disk), *backup_lines(config), *pause_lines(pauses)):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
         console.print(_series_table(series))
 
@@ -112,6 +114,12 @@ def _duration(hours: float) -> str:
     if hours < 1:
         return "less than an hour"
     return count(round(hours), "hour") if hours < 48 else count(round(hours / 24), "day")
+
+
+def backup_lines(config: Config) -> list[str]:
+    """Why the last backup was not made; nothing where it was."""
+    problem = backup_problem(config)
+    return [f"backup: NOT made: {problem}"] if problem else []
 
 
 def pause_lines(pauses: Iterable[PauseRow]) -> list[str]:

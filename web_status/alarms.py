@@ -51,6 +51,14 @@ def _of_the_node(condition: Condition, *, is_full: bool) -> Iterator[Alarm]:
             "/system#queue",
             msgid("see the queue"),
         )
+    if condition.has_backup_failed:
+        yield Alarm(
+            "bad",
+            msgid("The last backup of the ledger failed"),
+            msgid(
+                "`safelight doctor` says why. It is tried again each hour; earlier backups stay."
+            ),
+        )
     if is_full:
         yield Alarm(
             "bad",

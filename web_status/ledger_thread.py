@@ -9,11 +9,12 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from ledger.errors import LedgerLocked, NewerSchema, UnreadableLedger
+from ledger.errors import LedgerLocked, NewerSchema, OlderSchema, UnreadableLedger
 from ledger.reader import LedgerReader
 from web_status.errors import LedgerUnavailable
 
 _Answer = TypeVar("_Answer")
+_UNAVAILABLE = (sqlite3.Error, LedgerLocked, NewerSchema, OlderSchema, UnreadableLedger)
 
 
 class LedgerThread:
@@ -47,7 +48,7 @@ class LedgerThread:
             if self._reader is None:
                 self._reader = LedgerReader(self._path)
             return question(self._reader)
-        except (sqlite3.Error, LedgerLocked, NewerSchema, UnreadableLedger) as error:
+        except _UNAVAILABLE as error:
             self._forget()
             raise LedgerUnavailable(f"{type(error).__name__} while reading the ledger") from error
 

@@ -20,10 +20,13 @@ class Condition:
         How long the disk will last, such as ``full in 4 days at today's rate``.
     held
         What is held up and why, a sentence each; the state line shows them.
+    has_backup_failed
+        Whether the last backup of the ledger that was due could not be made.
     """
 
     forecast: str = ""
     held: tuple[str, ...] = ()
+    has_backup_failed: bool = False
 
 
 @dataclass(frozen=True)

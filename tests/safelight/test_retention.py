@@ -6,7 +6,13 @@ Which things are due is shown in tests/ledger/test_retention.py.
 import pytest
 
 from ledger.reader import LedgerReader
+from ledger.rebuild import rebuild
+from ledger.verify import verify
 from ledger.writer import LedgerWriter
+from safelight.backup import make_backup
+from safelight.restoring import restore
+
+EVERY = ("queued", "running", "done", "dead", "superseded", "cancelled")
 
 
 @pytest.fixture
@@ -162,3 +168,38 @@ def test_a_deletion_that_was_interrupted_is_carried_out_but_for_what_was_sent_ag
     assert files(config.storage.spool / "instances") == ["1.2.3.1.0.dcm"]
     assert deletions(1)(LedgerReader(config.storage.ledger))
     assert read("one_series", 1).instances == 2
+
+
+@pytest.mark.parametrize(
+    ("way", "results_days"),
+    [("rebuilt", ""), ("rebuilt", "results_days = 0"), ("restored", "results_days = 0")],
+)
+def test_a_ledger_that_is_made_again_accounts_for_what_was_deleted_and_makes_nothing_of_it(
+    config, land, run, keep, read, tmp_path, way, results_days
+):
+    land()
+    run(is_done)
+    backup = make_backup(config, tmp_path / "backup.tar")
+    land(3)
+    run(lambda reader: len(reader.jobs(("done",))) == 2)
+    keep(f"instances_days = 0\n{results_days}")
+    run(deletions(4 if results_days else 2))
+    keep("")
+    config.storage.ledger.unlink()
+    if way == "rebuilt":
+        storage = config.storage
+        assert rebuild(storage.ledger, storage.spool, storage.results).deleted == 5
+    else:
+        restore(config, backup)
+    balance = verify(config.storage.ledger, config.storage.spool)
+    assert (balance.losses, balance.deleted, balance.in_series) == ((), 5, 0)
+    last = land(1)
+    run(
+        lambda reader: any(
+            row.SeriesInstanceUID == last and row.state == "done" for row in reader.series()
+        )
+    )
+    assert {job.state for job in read("jobs", EVERY)} == {"done"}
+    assert [row.state for row in read("series")] == ["done"] * 3
+    if way == "restored":
+        assert [job.outputs == () for job in read("jobs_of", 1)] == [bool(results_days)]

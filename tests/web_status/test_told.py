@@ -31,6 +31,7 @@ def test_where_all_is_well_there_is_no_alarm():
         ({"refusals": 3}, Condition(), (), False, "3 refusals", "names the key"),
         ({}, Condition(held=("qc is paused",)), (), False, "qc is paused", "safelight resume"),
         ({}, Condition(), (Silence("CT1", "", 12.0),), False, "CT1 has brought", "Ask the sender"),
+        ({}, Condition(has_backup_failed=True), (), False, "The last backup", "safelight doctor"),
         ({}, Condition(), (), True, "The disk is nearly full", "shorter retention"),
     ],
 )

@@ -1,16 +1,22 @@
 """Packages of others, codecs that are lost, certificates that end, a ledger that broke."""
 
 import json
+import os
+import sqlite3
 import subprocess
 import sys
+import time
 import zipfile
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import trustme
 from pydicom.pixels.decoders import JPEGLSLosslessDecoder
 
+from ledger.writer import LedgerWriter
 from safelight import doctor_program
+from safelight.backup_state import BackupState, note_backup
 from safelight.doctor_program import certificates, codecs, configuration, ledger, packages
 
 
@@ -130,10 +136,55 @@ def test_rules_that_cannot_be_read_are_a_problem(site, tmp_path):
 
 def test_a_ledger_that_is_absent_is_well_and_one_that_broke_is_a_problem(site):
     examined = site()
-    (found,) = ledger(examined)
+    found, _ = ledger(examined)
     assert found.level == "ok"
     examined.config.storage.ledger.write_bytes(b"not a database, whatever it is called" * 100)
-    (found,) = ledger(examined)
+    found, _ = ledger(examined)
     assert found.level == "problem"
     assert "ledger.sqlite is no readable ledger" in found.what
     assert "ledger rebuild" in f"{found.what} {found.remedy}"
+
+
+@pytest.fixture
+def backed_up(site, tmp_path):
+    """Function that makes a site whose daemon made its last backup some hours ago."""
+
+    def make(hours):
+        made = site('[ledger]\nbackup_folder = "backups"\n')
+        LedgerWriter(made.config.storage.ledger).close()
+        (tmp_path / "backups").mkdir()
+        backup = tmp_path / "backups" / "safelight-20260101T000000Z.tar"
+        backup.touch()
+        os.utime(backup, (time.time() - hours * 3600, time.time() - hours * 3600))
+        return made
+
+    return make
+
+
+@pytest.mark.parametrize(("hours", "level"), [(47, "ok"), (49, "warning")])
+def test_a_backup_that_is_overdue_is_a_warning(backed_up, hours, level):
+    _, backups = ledger(backed_up(hours))
+    assert (backups.level, backups.what[:15]) == (level, "the last backup")
+
+
+def test_a_backup_that_failed_is_a_problem_with_its_reason(backed_up):
+    made = backed_up(1)
+    note_backup(made.config, BackupState("2026-01-01", problem="No space left on device"))
+    _, backups = ledger(made)
+    assert (backups.level, "No space left" in backups.what) == ("problem", True)
+
+
+def test_a_folder_without_a_backup_is_a_warning(site):
+    made = site('[ledger]\nbackup_folder = "backups"\n')
+    LedgerWriter(made.config.storage.ledger).close()
+    _, backups = ledger(made)
+    assert (backups.level, "there is no backup" in backups.what) == ("warning", True)
+
+
+def test_a_ledger_that_waits_for_its_upgrade_is_a_warning(site):
+    examined = site()
+    LedgerWriter(examined.config.storage.ledger).close()
+    with closing(sqlite3.connect(examined.config.storage.ledger)) as db, db:
+        db.execute("DELETE FROM _sqlite_migrations WHERE name = 'm011_list_rules'")
+    found, _ = ledger(examined)
+    assert (found.level, found.remedy) == ("warning", "start the daemon")
