@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ledger.connection import open_for_reading
 from ledger.errors import NotInLedger
+from ledger.notification_reader import NotificationReader
 from ledger.retrieve_reader import RetrieveReader
 from ledger.rows import (
     AssociationRow,
@@ -62,6 +63,7 @@ class LedgerReader:
         self.senders = SenderReader(self._connection)
         self.rules = RuleReader(self._connection)
         self.studies = StudyReader(self._connection)
+        self.notifications = NotificationReader(self._connection)
 
     def close(self) -> None:
         """Close the connection."""
@@ -96,7 +98,8 @@ class LedgerReader:
                 WHERE steps.state = 'failed' AND jobs.state = 'done') AS attention,
             (SELECT count(*) FROM quarantine) AS quarantined,
             (SELECT count(*) FROM refusals WHERE at >
-             strftime('%Y-%m-%dT%H:%M:%S', 'now', '-1 day')) AS refusals"""
+             strftime('%Y-%m-%dT%H:%M:%S', 'now', '-1 day')) AS refusals,
+            (SELECT count(*) FROM notifications WHERE state = 'dead') AS undelivered"""
         ).fetchone()
         return Overview(**dict(row))
 

@@ -9,6 +9,7 @@ from ledger.connection import BUSY_SECONDS
 from ledger.disk_stages import DiskStages
 from ledger.intake import Intake
 from ledger.jobs import Jobs
+from ledger.notifications import Notifications
 from ledger.pauses import Pauses
 from ledger.retention import Retention
 from ledger.retrieves import Retrieves
@@ -50,6 +51,8 @@ class LedgerWriter:
         What is to be retrieved from a PACS, and what came of it.
     disk_stages
         Records how full the disk is.
+    notifications
+        The queue of who is told what.
     """
 
     def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
@@ -64,6 +67,7 @@ class LedgerWriter:
         self.retention = Retention(self._session)
         self.retrieves = Retrieves(self._session)
         self.disk_stages = DiskStages(self._session)
+        self.notifications = Notifications(self._session)
 
     def __enter__(self) -> Self:
         return self

@@ -30,6 +30,13 @@ from processor.settings import (
 from query.settings import PacsSettings
 from rules.window import Window
 from safelight.errors import ConfigError
+from safelight.notify_settings import (
+    NotifySettings,
+    SmtpSettings,
+    anchored_notify,
+    anchored_smtp,
+    require_deliverable,
+)
 from web_status.settings import WebSettings
 
 Table = dict[str, Any]
@@ -185,6 +192,8 @@ class Config:
     output: OutputSettings = field(default_factory=OutputSettings)
     deidentify: DeidentifySettings = field(default_factory=DeidentifySettings)
     qc: Mapping[str, QcThresholds] = field(default_factory=lambda: dict(DEFAULT_THRESHOLDS))
+    notify: tuple[NotifySettings, ...] = ()
+    smtp: SmtpSettings = field(default_factory=SmtpSettings)
     web: WebSettings = field(default_factory=WebSettings)
 
     @property
@@ -264,6 +273,7 @@ def load_config(
     _fill_qc(table)
     config = _validate(table)
     _check_windows(config)
+    _check_notify(config)
     return _anchored(config, folder)
 
 
@@ -357,6 +367,13 @@ def _check_windows(config: Config) -> None:
             raise ConfigError(f"configuration: [pacs] window: {error}") from error
 
 
+def _check_notify(config: Config) -> None:
+    try:
+        require_deliverable(config.notify, config.smtp)
+    except ValueError as error:
+        raise ConfigError(f"configuration: {error}") from error
+
+
 def _described(error: ErrorDetails) -> str:
     """One of pydantic's errors, by table and key."""
     names = [str(part) for part in error["loc"] if not isinstance(part, int)]
@@ -401,6 +418,8 @@ def _anchored(config: Config, folder: Path) -> Config:
         output=output,
         deidentify=deidentify,
         retrieve=fetch,
+        notify=tuple(anchored_notify(one, folder) for one in config.notify),
+        smtp=anchored_smtp(config.smtp, folder),
         web=web,
     )
 

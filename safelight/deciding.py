@@ -195,6 +195,7 @@ def new_job(series: ClosedSeries, rule: Rule, seen: SeriesFacts) -> NewJob:
         destination=destination,
         priority=rule.priority,
         window=str(rule.window or ""),
+        notify=rule.notify,
     )
 
 

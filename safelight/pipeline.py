@@ -17,6 +17,7 @@ from listener.watcher import Findings, Known, Watcher
 from safelight.config import Config
 from safelight.deciding import Deciding
 from safelight.disk import DiskWatch
+from safelight.notifying import Notifying
 from safelight.requests import Requests
 from safelight.retention import Retention
 from safelight.retrieving import Retrieving
@@ -81,6 +82,7 @@ class Pipeline:
         self._retention = Retention(
             config.storage, self.spool, ledger.retention, config.deidentify.key_file
         )
+        self._notifying = Notifying(config, ledger.notifications)
         self._requests = Requests(config.storage.requests)
         self._counts = _Counts()
         self._waiting: int | None = None
@@ -104,6 +106,7 @@ class Pipeline:
         self._retention.stop()
         self._retrieving.stop()
         self._scheduling.stop()
+        self._notifying.stop()
 
     def run(self, stop: threading.Event, alive: Callable[[str], None]) -> None:
         """Loop until `stop` is set; resume first what an earlier run left open.
@@ -133,12 +136,15 @@ class Pipeline:
             self._retrieving.start(may_begin=self._disk.may_retrieve())
             self._retrieving.collect()
             self._retention.step(self._deciding.rules)
+            self._notifying.step()
             alive(f"{self._counts}, {self._scheduling.done} jobs done")
 
     def _obey_requests(self) -> None:
         for path, request in self._requests.pending():
             if request.is_about_retrieves:
                 self._retrieving.obey(request)
+            elif request.is_about_notifications:
+                self._notifying.obey(request)
             elif request.what == "reload":
                 self._deciding.reload()
             else:
@@ -153,6 +159,7 @@ class Pipeline:
 
     def _resume(self) -> None:
         self._retention.resume()
+        self._notifying.resume()
         requeued = self._scheduling.resume()
         interrupted = self._retrieving.resume()
         self._deciding.resume()

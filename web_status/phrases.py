@@ -201,7 +201,7 @@ PHRASES = (
     msgid("%(n)s hours"),
     msgid("1 day"),
     msgid("%(n)s days"),
-    msgid("it is FILLING UP"),
+    msgid("the disk is FILLING UP"),
     msgid("RETRIEVES WAIT until there is room"),
     msgid("RETRIEVES AND JOBS WAIT until there is room"),
     msgid("INSTANCES ARE REFUSED (0xA700) until there is room"),

@@ -16,7 +16,7 @@ from web_status.node import Condition
 from web_status.now import seconds_left
 from web_status.quality import reasons_of
 
-WELL = Overview(*[0] * 11)
+WELL = Overview(*[0] * 12)
 
 
 def test_where_all_is_well_there_is_no_alarm():
