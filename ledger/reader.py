@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ledger.configuration_reader import ConfigurationReader
 from ledger.connection import open_for_reading
 from ledger.errors import NotInLedger
 from ledger.notification_reader import NotificationReader
@@ -64,6 +65,7 @@ class LedgerReader:
         self.rules = RuleReader(self._connection)
         self.studies = StudyReader(self._connection)
         self.notifications = NotificationReader(self._connection)
+        self.configurations = ConfigurationReader(self._connection)
 
     def close(self) -> None:
         """Close the connection."""

@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from ledger.cases import Cases
+from ledger.configurations import Configurations
 from ledger.connection import BUSY_SECONDS
 from ledger.disk_stages import DiskStages
 from ledger.intake import Intake
@@ -53,6 +54,8 @@ class LedgerWriter:
         Records how full the disk is.
     notifications
         The queue of who is told what.
+    configurations
+        Records which configurations were in force.
     """
 
     def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
@@ -68,6 +71,7 @@ class LedgerWriter:
         self.retrieves = Retrieves(self._session)
         self.disk_stages = DiskStages(self._session)
         self.notifications = Notifications(self._session)
+        self.configurations = Configurations(self._session)
 
     def __enter__(self) -> Self:
         return self

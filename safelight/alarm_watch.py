@@ -38,7 +38,7 @@ class AlarmWatch:
         now = self._clock()
         self._seen.update({_key(alarm): (now, alarm) for alarm in self._now()})
         self._seen = {
-            key: seen for key, seen in self._seen.items() if now - seen[0] < _SETTLE_SECONDS
+            key: seen for key, seen in self._seen.items() if now - seen[0] <= _SETTLE_SECONDS
         }
         return {key: alarm for key, (_, alarm) in self._seen.items()}
 

@@ -13,6 +13,7 @@ from processor.job import progress_of
 from safelight.child import Reporter
 from safelight.commitments import Commitments
 from safelight.config import Config
+from safelight.config_changes import note_configuration
 from safelight.getting import note_ended
 from safelight.ledger_opening import open_ledger
 from safelight.log_files import latest_lines
@@ -59,6 +60,7 @@ def _run_pipeline(
     opened = open_ledger(config.storage, report.alive, stop)
     if opened is None:
         return
+    note_configuration(config, opened.configurations)
     with (
         opened as ledger,
         Pipeline(config, ledger, reload) as pipeline,

@@ -5,12 +5,14 @@ not followed.
 """
 
 import asyncio
+import errno
 import hashlib
 import hmac
+import os
 import smtplib
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from email.message import EmailMessage
 from email.utils import format_datetime, localtime
@@ -28,6 +30,7 @@ from safelight.version import __version__
 # Of RFC 9110 and RFC 6585: the server asks for another try. Every other 4xx stays as it is.
 _AGAIN_STATUSES = (408, 425, 429)
 _ANSWER_BYTES = 65536
+_LATE = "{} did not answer in time; is it well, and this way open?"
 
 
 class NotDelivered(SafelightError):
@@ -77,13 +80,34 @@ def reach(target: NotifySettings, smtp: SmtpSettings) -> str:
         raise NotDelivered(str(error)) from error
 
 
+def require_usable(notify: Sequence[NotifySettings], smtp: SmtpSettings) -> None:
+    """Check that the secrets and authorities of all targets can be read, by this user.
+
+    Raises
+    ------
+    ConfigError
+        One cannot; its table is named.
+    """
+    for target in notify:
+        try:
+            _ = secret_of(target.secret), _context(target.authorities)
+            if target.url:
+                _address(target)
+        except ConfigError as error:
+            raise ConfigError(f'configuration: [notify] "{target.name}": {error}') from error
+    try:
+        _ = secret_of(smtp.password), _context(smtp.authorities)
+    except ConfigError as error:
+        raise ConfigError(f"configuration: [smtp] {error}") from error
+
+
 def signature(secret: str, timestamp: str, body: bytes) -> str:
     """What proves that we sent a body then: HMAC-SHA256 over time, a full stop, and the body.
 
     Examples
     --------
     >>> signature("key", "1700000000", b"{}")[:19]
-    'sha256=6e79e9e0ba2d'
+    'sha256=9d713ed406bb'
     """
     signed = f"{timestamp}.".encode() + body
     return f"sha256={hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()}"
@@ -126,7 +150,7 @@ def _address(target: NotifySettings) -> tuple[str, str]:
     try:
         require_webhook(url)
     except ValueError as error:
-        raise ConfigError(f"[notify] {error}") from error
+        raise ConfigError(str(error)) from error
     return url, urlsplit(url).netloc
 
 
@@ -219,9 +243,7 @@ def _reaching(server: str) -> Iterator[None]:
             " authority as authorities"
         ) from error
     except TimeoutError as error:
-        raise NotDelivered(
-            f"{server} did not answer in time; is it well, and this way open?"
-        ) from error
+        raise NotDelivered(_LATE.format(server)) from error
     except (OSError, aiohttp.ClientError) as error:
         raise NotDelivered(
             f"{server} cannot be reached ({_cause(error)}); is it there, and the firewall open?"
@@ -243,6 +265,8 @@ def _refused(server: str, error: smtplib.SMTPException) -> NotDelivered:
     if isinstance(error, smtplib.SMTPNotSupportedError):
         told = "does not offer what [smtp] security or username asks for"
         return NotDelivered(f"{server} {told}; correct them", is_final=True)
+    if isinstance(error.__context__, TimeoutError):  # smtplib calls it a disconnection
+        return NotDelivered(_LATE.format(server))
     return NotDelivered(f"{server} ended the conversation ({type(error).__name__})")
 
 
@@ -252,5 +276,9 @@ def _why_not(error: Exception) -> str:
 
 
 def _cause(error: Exception) -> str:
+    """Why a connection failed, in the words of the system."""
     cause = getattr(error, "os_error", error)
+    number = getattr(cause, "errno", None)
+    if isinstance(number, int) and number in errno.errorcode:  # others are of the name service
+        return os.strerror(number)
     return getattr(cause, "strerror", None) or type(cause).__name__

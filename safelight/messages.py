@@ -27,6 +27,7 @@ _WORDS = {
     "alarm_lasts": "alarms that last",
     "alarm_ended": "alarms that are over",
 }
+_WORDED = ("alarm_began", "test")  # they bring a sentence of their own
 _OF_A_JOB = ': rule "{rule}", series {series}'
 _TITLES = {
     "done": f"done{_OF_A_JOB}",
@@ -112,7 +113,7 @@ def _variables(one: Notification, name: str, config: Config) -> Mapping[str, Any
         "node": node_name(config),
         "name": name,
         "title": title,
-        "what": facts.get("what", f"{title[0].upper()}{title[1:]}."),
+        "what": facts["what"] if one.event in _WORDED else f"{title[0].upper()}{title[1:]}.",
         "remedy": _remedy(one.event, facts),
         "link": link,
     }

@@ -140,6 +140,8 @@ PHRASES = (
     msgid("%(n)s files in quarantine"),
     msgid("1 refusal in 24 hours"),
     msgid("%(n)s refusals in 24 hours"),
+    msgid("1 notification was not delivered"),
+    msgid("%(n)s notifications were not delivered"),
     msgid("%(calling)s has brought nothing for more than %(n)s h"),
     msgid("the file takes too long to read"),
     msgid("the file cannot be read"),

@@ -1,0 +1,19 @@
+"""What ``safelight doctor`` says of notifications. It tells nobody anything."""
+
+from collections.abc import Iterator
+
+from safelight.delivering import NotDelivered, reach
+from safelight.doctor_findings import Finding, failed, ok
+from safelight.doctor_site import Site
+
+
+def notifications(site: Site) -> Iterator[Finding]:
+    """Whether each target can be reached: of mail, that the server takes our login."""
+    for target in site.config.notify:
+        try:
+            with site.as_user():
+                told = reach(target, site.config.smtp)
+        except NotDelivered as error:
+            yield failed(error, f"correct it, then: safelight notify test {target.name}")
+        else:
+            yield ok(f"{target.name}: {told}")
