@@ -1,6 +1,7 @@
 """What ``safelight doctor`` says of notifications. It tells nobody anything."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from safelight.delivering import NotDelivered, reach
 from safelight.doctor_findings import Finding, failed, ok
@@ -14,6 +15,7 @@ def notifications(site: Site) -> Iterator[Finding]:
             with site.as_user():
                 told = reach(target, site.config.smtp)
         except NotDelivered as error:
-            yield failed(error, f"correct it, then: safelight notify test {target.name}")
+            found = failed(error, f"correct it, then: safelight notify test {target.name}")
+            yield replace(found, what=f"{target.name}: {found.what}")
         else:
             yield ok(f"{target.name}: {told}")
