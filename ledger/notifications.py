@@ -38,7 +38,8 @@ _ENDS = """SELECT jobs.state = 'dead' OR EXISTS (SELECT 1 FROM steps
     FROM jobs JOIN series ON series.id = series_id
     WHERE study_id = ? AND jobs.state IN ('done', 'dead') GROUP BY is_failed"""
 
-_FRESH = "target = ? AND state = 'waiting' AND is_alarm = ? AND tries = 0"
+_WAITING = "target = ? AND state = 'waiting' AND is_alarm = ?"
+_FRESH, _TRIED = f"{_WAITING} AND tries = 0", f"{_WAITING} AND tries > 0"
 
 
 class Notifications:
@@ -118,9 +119,7 @@ class Notifications:
         """
         for is_alarm in (True, False):
             again = self._first(
-                "target = ? AND state = 'waiting' AND is_alarm = ? AND tries > 0"
-                " AND not_before <= ? ORDER BY not_before",
-                [target, is_alarm, now()],
+                f"{_TRIED} AND not_before <= ? ORDER BY not_before", [target, is_alarm, now()]
             )
             found = again or self._fresh(target, per_hour, is_alarm=is_alarm)
             if found is not None:
@@ -131,11 +130,9 @@ class Notifications:
         waiting = self._count(_FRESH, [target, is_alarm])
         if not waiting:
             return None
-        room = per_hour - self._count(
-            "target = ? AND is_alarm = ?"
-            " AND (state = 'sent' AND ended_at > ? OR state = 'waiting' AND tries > 0)",
-            [target, is_alarm, _ago(_HOUR)],
-        )
+        sent = "target = ? AND state = 'sent' AND is_alarm = ? AND ended_at > ?"
+        room = per_hour - self._count(sent, [target, is_alarm, _ago(_HOUR)])
+        room -= self._count(_TRIED, [target, is_alarm])
         if room <= 0:
             return None
         if waiting > room:

@@ -334,7 +334,7 @@ _NOTIFICATIONS: Sequence[str] = (
         error TEXT  -- why it was not delivered
     )""",
     """CREATE INDEX notifications_by_target
-        ON notifications(target, state, is_alarm, tries, ended_at)""",
+        ON notifications(target, state, is_alarm, ended_at)""",
     """CREATE UNIQUE INDEX notifications_held
         ON notifications(study_id, target) WHERE state = 'held'""",
     "CREATE INDEX notifications_dead ON notifications(id) WHERE state = 'dead'",

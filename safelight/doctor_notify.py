@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from safelight.delivering import NotDelivered, reach
+from safelight.delivering import reach
 from safelight.doctor_findings import Finding, failed, ok
 from safelight.doctor_site import Site
+from safelight.errors import NotDelivered
 
 
 def notifications(site: Site) -> Iterator[Finding]:

@@ -93,7 +93,13 @@ def message_of(one: Notification, settings: NotifySettings, config: Config) -> M
         body = rendered(settings.body, variables)
     else:
         body = json.dumps({**variables, "subject": subject, "text": text})
-    return Message(f"{node_name(config)}-{one.id}", subject, text, body.encode())
+    return Message(_id_of(one), subject, text, body.encode())
+
+
+def _id_of(one: Notification) -> str:
+    """The same at each try, and another in a ledger that begins anew; a Message-ID (RFC 5322)."""
+    at = "".join(filter(str.isdecimal, one.at))
+    return f"safelight.{one.id}.{at}@{socket.gethostname()}"
 
 
 def _variables(one: Notification, name: str, config: Config) -> Mapping[str, Any]:

@@ -22,7 +22,8 @@ from ledger.notification_records import Notification
 from ledger.notifications import Notifications
 from safelight.alarm_watch import AlarmWatch
 from safelight.config import Config
-from safelight.delivering import NotDelivered, deliver
+from safelight.delivering import deliver
+from safelight.errors import NotDelivered
 from safelight.messages import message_of
 from safelight.notify_settings import NotifySettings
 from safelight.requests import Request

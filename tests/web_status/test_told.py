@@ -29,6 +29,7 @@ def test_where_all_is_well_there_is_no_alarm():
         ({"attention": 2}, Condition(), (), False, "2 things need", "send its job again"),
         ({"quarantined": 1}, Condition(), (), False, "1 file in quarantine", "Compare both"),
         ({"refusals": 3}, Condition(), (), False, "3 refusals", "names the key"),
+        ({"undelivered": 1}, Condition(), (), False, "1 notification was not", "notify resend"),
         ({}, Condition(held=("qc is paused",)), (), False, "qc is paused", "safelight resume"),
         ({}, Condition(), (Silence("CT1", "", 12.0),), False, "CT1 has brought", "Ask the sender"),
         ({}, Condition(), (), True, "The disk is nearly full", "shorter retention"),

@@ -11,8 +11,10 @@ from email import policy
 import pytest
 from aiohttp import web
 
-from safelight.delivering import NotDelivered, deliver, reach, signature
+from safelight.delivering import deliver, reach
+from safelight.errors import NotDelivered
 from safelight.notify_settings import NotifySettings, SmtpSettings
+from safelight.webhook import signature
 
 NO_MAIL = SmtpSettings()
 
@@ -35,7 +37,7 @@ def test_a_webhook_gets_json_with_a_number_and_a_signature(webhook, to, composed
     assert deliver(composed(target), target, NO_MAIL).endswith("answered 200")
     (got,) = hook.got
     assert (got["event"], got["id"], got["text"][:15]) == ("test", 7, "This is a test.")
-    assert hook.headers[0]["X-Safelight-Notification"].endswith("-7")
+    assert hook.headers[0]["X-Safelight-Notification"].startswith("safelight.7.20261128100000000")
     assert hook.is_signed_with("key")
     assert not hook.is_signed_with("another")
 
@@ -63,7 +65,8 @@ def test_a_certificate_of_another_authority_is_refused_and_nothing_is_sent(
 
 
 @pytest.mark.parametrize(
-    ("status", "is_final"), [(500, False), (503, False), (429, False), (404, True), (401, True)]
+    ("status", "is_final"),
+    [(500, False), (503, False), (599, False), (429, False), (404, True), (401, True)],
 )
 def test_statuses_say_whether_another_try_helps(webhook, to, refused, status, is_final):
     error = refused(to(webhook(status).url))
@@ -126,6 +129,7 @@ def test_an_e_mail_is_plain_text_over_the_configured_transport(
     assert box.recipients == [["a@hospital.example", "b@hospital.example"]]
     assert letter["From"] == "safelight@hospital.example"
     assert letter["Subject"].endswith("this is a test")
+    assert letter["Message-ID"].startswith("<safelight.7.20261128100000000")
     assert letter["Auto-Submitted"] == "auto-generated"
     assert letter.get_content_type() == "text/plain"
     assert letter.get_content().startswith("This is a test.")
