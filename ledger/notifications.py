@@ -38,6 +38,7 @@ _ENDS = """SELECT jobs.state = 'dead' OR EXISTS (SELECT 1 FROM steps
     FROM jobs JOIN series ON series.id = series_id
     WHERE study_id = ? AND jobs.state IN ('done', 'dead') GROUP BY is_failed"""
 
+_ENDED = "target = ? AND state IN ('sent', 'dead') AND is_alarm = ? AND ended_at > ?"
 _WAITING = "target = ? AND state = 'waiting' AND is_alarm = ?"
 _FRESH, _TRIED = f"{_WAITING} AND tries = 0", f"{_WAITING} AND tries > 0"
 
@@ -130,8 +131,7 @@ class Notifications:
         waiting = self._count(_FRESH, [target, is_alarm])
         if not waiting:
             return None
-        sent = "target = ? AND state = 'sent' AND is_alarm = ? AND ended_at > ?"
-        room = per_hour - self._count(sent, [target, is_alarm, _ago(_HOUR)])
+        room = per_hour - self._count(_ENDED, [target, is_alarm, _ago(_HOUR)])
         room -= self._count(_TRIED, [target, is_alarm])
         if room <= 0:
             return None
@@ -197,7 +197,7 @@ class Notifications:
                 f"{change} WHERE state = 'dead' AND (id = ?1 OR ?1 IS NULL)", [number]
             ).rowcount
 
-    def take_over(self, targets: Collection[str]) -> None:
+    def tidy(self, targets: Collection[str]) -> None:
         """Give up what is for a target that is not configured any more, and forget what is old."""
         known = json.dumps(list(targets))
         unknown = "target NOT IN (SELECT value FROM json_each(?))"

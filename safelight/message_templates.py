@@ -6,11 +6,14 @@ variables, and is tried on a notification of each event.
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from rules.notify import Event
 
 Variables = Mapping[str, Any]
 
@@ -64,8 +67,10 @@ What to do: {{ remedy }}
 Notification {{ id }} of Safelight {{ node }} to {{ name }}
 """
 
-_TRIED = ("alarm_began", "alarm_lasts", "alarm_ended", "done", "failed", "low_quality")
-_EVENTS = (*_TRIED, "study_done", "summary", "test")
+_EVENTS: tuple[str, ...] = (
+    *("alarm_began", "alarm_lasts", "alarm_ended", *get_args(Event)),
+    *("summary", "test"),
+)
 
 
 def rendered(template: str, variables: Variables) -> str:
@@ -76,7 +81,7 @@ def rendered(template: str, variables: Variables) -> str:
     jinja2.TemplateError
         It cannot be.
     """
-    return _template(template).render(variables)
+    return _environment().from_string(template).render(variables)
 
 
 def require_good(subject: str, text: str, body: str) -> None:
@@ -101,8 +106,8 @@ def require_good(subject: str, text: str, body: str) -> None:
 
 
 def _require_good(template: str) -> None:
-    named = meta.find_undeclared_variables(_ENVIRONMENT.parse(template))
-    for name in sorted(named - {*VARIABLES, *_ENVIRONMENT.globals}):
+    named = meta.find_undeclared_variables(_environment().parse(template))
+    for name in sorted(named - {*VARIABLES, *_environment().globals}):
         known = ", ".join(VARIABLES)
         raise TemplateError(f"{_line_of(template, name)}no variable is called {name}; use {known}")
     for event in _EVENTS:
@@ -126,14 +131,12 @@ def _line_of(template: str, name: str) -> str:
     return ""
 
 
-def _template(text: str) -> Template:
-    return _ENVIRONMENT.from_string(text)
-
-
-_ENVIRONMENT = ImmutableSandboxedEnvironment(
-    undefined=StrictUndefined,
-    autoescape=False,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-)
+@cache
+def _environment() -> ImmutableSandboxedEnvironment:
+    return ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined,
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )

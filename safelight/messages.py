@@ -8,6 +8,7 @@ import json
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from ledger.notification_records import Facts, Notification
@@ -15,7 +16,7 @@ from processor.words import count
 from safelight.config import Config
 from safelight.message_templates import SUBJECT, TEXT, VARIABLES, rendered
 from safelight.notify_settings import NotifySettings
-from web_status.settings import WebSettings
+from web_status.settings import LOOPBACK_NAMES, WebSettings
 
 _SUBJECT_MAX = 200
 _WORDS = {
@@ -110,7 +111,7 @@ def _variables(one: Notification, name: str, config: Config) -> Mapping[str, Any
     return {
         **VARIABLES,
         **told,
-        "details": _details({**facts, "at": one.at, "link": link}),
+        "details": _details({**facts, **_here(facts, one.at), "link": link}),
         "events": dict(told.get("events", {})),
         "lines": [_line(example) for example in facts.get("examples", ())],
         "id": one.id,
@@ -139,6 +140,16 @@ def _title(event: str, facts: Mapping[str, Any]) -> str:
 
 def _line(example: Mapping[str, Any]) -> str:
     return _title(str(example["event"]), example)
+
+
+def _here(facts: Mapping[str, Any], at: str) -> Mapping[str, str]:
+    """Times as people here say them."""
+    times = {"at": at, "since": facts.get("since", "")}
+    return {
+        name: f"{datetime.fromisoformat(time).astimezone():%Y-%m-%d %H:%M:%S %Z}"
+        for name, time in times.items()
+        if time
+    }
 
 
 def _details(facts: Mapping[str, Any]) -> list[str]:
@@ -185,6 +196,6 @@ def node_name(config: Config) -> str:
 
 def page_url(web: WebSettings) -> str:
     """Where people reach the page; behind a proxy that is HTTPS under the first of its names."""
-    if web.hosts and web.listen.startswith(("127.", "localhost", "[::1]")):
+    if web.hosts and web.host in LOOPBACK_NAMES:
         return f"https://{web.hosts[0]}"
     return web.url

@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 10.0
 _LONGEST_RETRY_SECONDS = 3600.0
+_TIDY_SECONDS = 86_400.0
 _STOP_SECONDS = 2.0
 _HOUR_SECONDS = 3600.0
 
@@ -67,16 +68,18 @@ class Notifying:
         self._targets = config.notify
         self._watch = AlarmWatch(config)
         self._watches = any(one.alarms for one in config.notify)
-        self._next_look = time.monotonic()
+        self._next_look = self._next_tidying = time.monotonic()
         self._busy: dict[str | None, threading.Thread] = {}  # by target; None looks for alarms
         self._found: SimpleQueue[_Delivery | Alarms] = SimpleQueue()
 
-    def resume(self) -> None:
-        """Give up what is for nobody any more."""
-        self._queue.take_over([one.name for one in self._targets])
+    def _tidy(self) -> None:
+        self._queue.tidy([one.name for one in self._targets])
+        self._next_tidying = time.monotonic() + _TIDY_SECONDS
 
     def step(self) -> None:
         """Record what threads have found, and give them what there is to do."""
+        if time.monotonic() >= self._next_tidying:
+            self._tidy()
         if not self._targets:
             return
         self._collect()

@@ -159,7 +159,6 @@ class Pipeline:
 
     def _resume(self) -> None:
         self._retention.resume()
-        self._notifying.resume()
         requeued = self._scheduling.resume()
         interrupted = self._retrieving.resume()
         self._deciding.resume()

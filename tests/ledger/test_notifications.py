@@ -210,6 +210,15 @@ def test_what_failed_waits_its_time_and_counts_as_one_of_the_hour(queue, next_on
     assert (again.id, again.tries) == (first.id, 2)
 
 
+def test_what_is_refused_counts_as_one_of_the_hour_until_it_is_sent_again(queue):
+    queue.tell_alarms("team", ALARMS, None)
+    queue.give_up(queue.next_for("team", 1).id, "refused")
+    queue.tell_alarms("team", {}, None)
+    assert queue.next_for("team", 1) is None
+    queue.resend(None)
+    assert queue.next_for("team", 1).facts["events"] == {"alarm_began": 2, "alarm_ended": 2}
+
+
 def test_what_was_given_up_is_sent_again_or_forgotten_by_a_person(queue, rows, path):
     queue.tell_alarms("team", ALARMS, None)
     for _ in ALARMS:
@@ -229,7 +238,7 @@ def test_what_was_given_up_is_sent_again_or_forgotten_by_a_person(queue, rows, p
 
 def test_what_is_for_nobody_any_more_is_given_up(queue, rows, next_one):
     queue.tell_alarms("team", ALARMS, None)
-    queue.take_over(["others"])
+    queue.tidy(["others"])
     assert {(row.state, row.error) for row in rows()} == {
         ("dead", "no [[notify]] has this name any more")
     }
@@ -243,7 +252,7 @@ def test_what_was_delivered_long_ago_is_not_kept(queue, path, rows, next_one):
     with sqlite3.connect(path) as db:
         db.execute("UPDATE notifications SET ended_at = '2020' WHERE state = 'sent'")
     db.close()
-    queue.take_over(["team"])
+    queue.tidy(["team"])
     assert [row.state for row in rows()] == ["waiting"]
 
 
