@@ -92,11 +92,11 @@ def _leaves(record: Any, table: str) -> Iterator[tuple[str, Any, bool]]:
     for field in dataclasses.fields(record):
         value = getattr(record, field.name)
         inner = _tables(value)
-        if inner is None:
+        if inner is not None:
+            for name, one in inner.items():
+                yield from _leaves(one, ".".join(filter(None, (table, field.name, name))))
+        elif value != ():  # which may be no values or no tables: it is as good as not set
             yield f"[{table}] {field.name}", _plain(value), not field.repr
-            continue
-        for name, one in inner.items():
-            yield from _leaves(one, ".".join(filter(None, (table, field.name, name))))
 
 
 def _tables(value: Any) -> Mapping[str, Any] | None:

@@ -37,6 +37,15 @@ def webhook(free_port):
         thread.join()
 
 
+def states(daemon):
+    reader = daemon.reader()
+    try:
+        rows = reader.notifications.latest(("waiting", "sent"))
+    finally:
+        reader.close()
+    return {row.event: row.state for row in rows}
+
+
 def test_what_a_killed_daemon_had_to_tell_is_told_once_after_its_restart(
     daemon, webhook, stack, wait_until, tmp_path
 ):
@@ -58,11 +67,7 @@ def test_what_a_killed_daemon_had_to_tell_is_told_once_after_its_restart(
     wait_until(lambda: len(webhook.got) == 2, "both again")
     assert {got["event"] for got in webhook.got} == {"done", "alarm_began"}
 
-    listed = json.loads(second.run("notify", "list", "--all", "--json").stdout)
-    assert [(row["event"], row["state"]) for row in listed] == [
-        ("done", "sent"),
-        ("alarm_began", "sent"),
-    ]
+    wait_until(lambda: states(second) == {"done": "sent", "alarm_began": "sent"}, "their record")
     assert second.run("notify", "forget", "--all").stdout == "taken out\n"
     log = (folder / "log").read_text()
     assert "configuration: [notify.team] per_hour: 20 -> 7" in log

@@ -104,6 +104,15 @@ def test_tables_are_told_by_their_names_wherever_they_stand(config, noted):
     assert noted(config) == ("[dicom.accept.CT0]: gone", "[pacs.other]: gone")
 
 
+def test_the_first_and_the_last_table_of_a_kind_are_told_like_any_other(config, noted):
+    none = replace(config, pacs=(), dicom=replace(config.dicom, accept=()))
+    noted(none)
+    assert noted(config) == ("[dicom.accept.CT1]: new", "[pacs.main]: new")
+    assert noted(none) == ("[dicom.accept.CT1]: gone", "[pacs.main]: gone")
+    web = replace(none.web, hosts=("a.example",))
+    assert noted(replace(none, web=web)) == ("[web] hosts: not set -> ['a.example']",)
+
+
 def test_rules_that_are_new_gone_or_changed_are_named():
     def rules(*texts):
         return rules_of([("rules.toml", "".join(texts))])
