@@ -38,10 +38,10 @@ def queue_told(session: Session, job_id: int) -> None:
 
 def queue_notification(
     session: Session, target: str, event: str, facts: Facts, *, is_alarm: bool = False
-) -> int:
-    """Queue one notification, within a transaction; return its number."""
+) -> None:
+    """Queue one notification, within a transaction."""
     at = now()
-    return session.insert(
+    session.insert(
         "notifications",
         target=target,
         event=event,
@@ -63,11 +63,11 @@ def _event(row: Row, notify: Notify) -> Event | None:
 
 def _facts(row: Row) -> Facts:
     names = ("rule", "job", "series", "study", "modality", *_IDENTIFYING)
-    facts = {name: row[name] for name in names}
-    if step_of(decode_steps(row["steps"])) is not None:  # a pseudonym is worth nothing beside them
-        facts.update(dict.fromkeys(_IDENTIFYING, ""))
     failed = f"failed: {row['failed_steps']}" if row["failed_steps"] else ""
-    return {**facts, "reason": row["error"] or failed}
+    facts = {**{name: row[name] for name in names}, "reason": row["error"] or failed}
+    if step_of(decode_steps(row["steps"])) is not None:  # a pseudonym is worth nothing beside them
+        facts |= {**dict.fromkeys(_IDENTIFYING, ""), "reason": failed}  # errors name UIDs
+    return facts
 
 
 def _hold(session: Session, target: str, study_id: int, facts: Facts) -> None:

@@ -113,10 +113,13 @@ def test_a_rule_without_notify_tells_nobody(ended, rows):
     assert rows() == ()
 
 
-def test_a_deidentified_job_tells_no_identity(ended, next_one):
-    ended(TEAM, StepResult("deidentify", "done", "", {}), processor="deidentify")
+@pytest.mark.parametrize("error", ["", "instance 1.2.3.4.1 cannot be read"])
+def test_a_deidentified_job_tells_no_identity(ended, next_one, error):
+    done = StepResult("deidentify", "done", "", {})
+    ended(TEAM, done, processor="deidentify", error=error)
     facts = next_one().facts
-    assert {facts[name] for name in ("study_uid", "series_uid", "accession_number")} == {""}
+    hidden = ("study_uid", "series_uid", "accession_number", "reason")
+    assert {facts[name] for name in hidden} == {""}
     assert facts["series"] == 1
 
 
