@@ -19,8 +19,16 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
-from ledger.records import ClaimedJob, ClosedSeries, NewJob, decode_steps, encode_steps
+from ledger.records import (
+    ClaimedJob,
+    ClosedSeries,
+    NewJob,
+    decode_steps,
+    encode_notify,
+    encode_steps,
+)
 from ledger.session import Row, Session
+from ledger.told_jobs import queue_told
 from listener.journal import now
 from processor.model import JobResult
 from rules.window import Window
@@ -97,15 +105,16 @@ def _queue(session: Session, series: ClosedSeries, job: NewJob) -> None:
     at = now()
     session.execute(
         "INSERT INTO jobs (key, series_id, revision, rule, steps, digest, priority, destination,"
-        " window, state, not_before, queued_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?)"
+        " window, notify, state, not_before, queued_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?)"
         " ON CONFLICT (key) DO UPDATE SET revision = excluded.revision,"
-        " priority = excluded.priority, window = excluded.window,"
+        " priority = excluded.priority, window = excluded.window, notify = excluded.notify,"
         " state = CASE WHEN state != 'superseded' THEN state"
         "  WHEN folder IS NULL THEN 'queued' ELSE 'done' END",
         [
             *(job.key, series.id, series.revision, job.rule, encode_steps(job.steps)),
-            *(series.digest, job.priority, job.destination, job.window, at, at),
+            *(series.digest, job.priority, job.destination, job.window),
+            *(encode_notify(job.notify), at, at),
         ],
     )
 
@@ -204,6 +213,7 @@ class Jobs:
             if ended:
                 self._record_steps(job, result)
                 self._supersede_if_old(job)
+                queue_told(self._session, job.id)
 
     def _record_steps(self, job: ClaimedJob, result: JobResult) -> None:
         for step in result.steps:
@@ -259,6 +269,7 @@ class Jobs:
         if ended:
             self._session.note(job.series.id, f"given up after {job.tries} tries: {error}")
             self._supersede_if_old(job)
+            queue_told(self._session, job.id)
 
     def resend(self, job_id: int) -> bool:
         """Queue a dead or cancelled job again with all its tries; return whether it was one."""

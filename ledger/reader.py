@@ -7,8 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ledger.configuration_reader import ConfigurationReader
 from ledger.connection import open_for_reading
 from ledger.errors import NotInLedger
+from ledger.notification_reader import NotificationReader
 from ledger.retrieve_reader import RetrieveReader
 from ledger.rows import (
     AssociationRow,
@@ -62,6 +64,8 @@ class LedgerReader:
         self.senders = SenderReader(self._connection)
         self.rules = RuleReader(self._connection)
         self.studies = StudyReader(self._connection)
+        self.notifications = NotificationReader(self._connection)
+        self.configurations = ConfigurationReader(self._connection)
 
     def close(self) -> None:
         """Close the connection."""
@@ -96,7 +100,8 @@ class LedgerReader:
                 WHERE steps.state = 'failed' AND jobs.state = 'done') AS attention,
             (SELECT count(*) FROM quarantine) AS quarantined,
             (SELECT count(*) FROM refusals WHERE at >
-             strftime('%Y-%m-%dT%H:%M:%S', 'now', '-1 day')) AS refusals"""
+             strftime('%Y-%m-%dT%H:%M:%S', 'now', '-1 day')) AS refusals,
+            (SELECT count(*) FROM notifications WHERE state = 'dead') AS undelivered"""
         ).fetchone()
         return Overview(**dict(row))
 

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from listener.spool import SeriesKey
 from rules.model import Step
+from rules.notify import Notify
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class NewJob:
         Jobs of a higher one are taken first.
     window
         The time of day in which it may begin, as ``HH:MM-HH:MM``; empty for any.
+    notify
+        Who is told how it ends.
     """
 
     key: str
@@ -65,6 +68,7 @@ class NewJob:
     destination: str = ""
     priority: int = 0
     window: str = ""
+    notify: Notify = field(default=Notify())
 
 
 @dataclass(frozen=True)
@@ -90,3 +94,14 @@ def decode_steps(encoded: str) -> tuple[Step, ...]:
     steps: list[tuple[str, Mapping[str, object], Mapping[str, object] | None]]
     steps = json.loads(encoded)
     return tuple(Step(*step) for step in steps)
+
+
+def encode_notify(notify: Notify) -> str:
+    """Who is told, as the ledger keeps it; empty for nobody."""
+    return json.dumps([notify.to, notify.on]) if notify.to else ""
+
+
+def decode_notify(encoded: str) -> Notify:
+    """The reverse of `encode_notify`."""
+    to, on = json.loads(encoded)
+    return Notify(tuple(to), tuple(on))

@@ -19,7 +19,8 @@ attention   held, given up, or a step failed: a person must look
 class Overview:
     """How the node is, in numbers.
 
-    `refusals` are those of the last 24 hours; `attention` counts series held or given up.
+    `refusals` are those of the last 24 hours; `attention` counts series held or given up;
+    `undelivered` are notifications that were given up.
     """
 
     studies: int
@@ -33,6 +34,7 @@ class Overview:
     attention: int
     quarantined: int
     refusals: int
+    undelivered: int
 
 
 @dataclass(frozen=True)

@@ -314,6 +314,51 @@ def m011_list_rules(db: Connection) -> None:
 
 
 @migrations()
+def m012_notifications(db: Connection) -> None:
+    """Whom rules and alarms tell, and what was told; which configurations were in force."""
+    db.execute("ALTER TABLE jobs ADD COLUMN notify TEXT NOT NULL DEFAULT ''")
+    for statement in _NOTIFICATIONS:
+        db.execute(statement)
+
+
+_NOTIFICATIONS: Sequence[str] = (
+    """CREATE TABLE notifications (
+        id INTEGER PRIMARY KEY,
+        target TEXT NOT NULL,  -- the name of its [[notify]]
+        event TEXT NOT NULL,
+        is_alarm INTEGER NOT NULL DEFAULT 0,
+        facts TEXT NOT NULL,  -- JSON: what it says, without patient data
+        study_id INTEGER REFERENCES studies(id),  -- which is to be done before it goes out
+        state TEXT NOT NULL CHECK (state IN ('held', 'waiting', 'sent', 'summed', 'dead')),
+        tries INTEGER NOT NULL DEFAULT 0,
+        at TEXT NOT NULL,
+        not_before TEXT NOT NULL,
+        ended_at TEXT,
+        error TEXT  -- why it was not delivered
+    )""",
+    """CREATE INDEX notifications_by_target
+        ON notifications(target, state, is_alarm, ended_at)""",
+    """CREATE UNIQUE INDEX notifications_held
+        ON notifications(study_id, target) WHERE state = 'held'""",
+    "CREATE INDEX notifications_dead ON notifications(id) WHERE state = 'dead'",
+    """CREATE TABLE told_alarms (
+        target TEXT NOT NULL,
+        alarm TEXT NOT NULL,  -- what tells one from another
+        facts TEXT NOT NULL,  -- JSON: as it was told last
+        began_at TEXT NOT NULL,
+        told_at TEXT NOT NULL,
+        PRIMARY KEY (target, alarm)
+    )""",
+    """CREATE TABLE configurations (
+        id INTEGER PRIMARY KEY,
+        at TEXT NOT NULL,
+        settings TEXT NOT NULL,  -- JSON: key to value as words, secrets as salted hashes
+        changes TEXT NOT NULL  -- JSON: what differs from the one before, as words
+    )""",
+)
+
+
+@migrations()
 def m014_deleted_and_sent_again(db: Connection) -> None:
     """What rules deleted stays accounted for when it is sent again."""
     db.execute(

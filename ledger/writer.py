@@ -6,10 +6,12 @@ from types import TracebackType
 from typing import Self
 
 from ledger.cases import Cases
+from ledger.configurations import Configurations
 from ledger.connection import BUSY_SECONDS
 from ledger.disk_stages import DiskStages
 from ledger.intake import Intake
 from ledger.jobs import Jobs
+from ledger.notifications import Notifications
 from ledger.pauses import Pauses
 from ledger.retention import Retention
 from ledger.retrieves import Retrieves
@@ -53,6 +55,10 @@ class LedgerWriter:
         What is to be retrieved from a PACS, and what came of it.
     disk_stages
         Records how full the disk is.
+    notifications
+        The queue of who is told what.
+    configurations
+        Records which configurations were in force.
     """
 
     def __init__(
@@ -73,6 +79,8 @@ class LedgerWriter:
         self.retention = Retention(self._session)
         self.retrieves = Retrieves(self._session)
         self.disk_stages = DiskStages(self._session)
+        self.notifications = Notifications(self._session)
+        self.configurations = Configurations(self._session)
 
     def __enter__(self) -> Self:
         return self

@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 from rules.destination import Destination
 from rules.keep import Keep
+from rules.notify import Notify
 from rules.window import Window
 
 Value = str | float
@@ -132,6 +133,8 @@ class Rule:
         Whether it is in force.
     keep
         How long what it ran on, and what it made, is kept.
+    notify
+        Who is told how its jobs end.
     """
 
     name: str
@@ -143,6 +146,7 @@ class Rule:
     window: Window | None = field(default=None, kw_only=True)
     enabled: bool = field(default=True, kw_only=True)
     keep: Keep = field(default=Keep(), kw_only=True)
+    notify: Notify = field(default=Notify(), kw_only=True)
 
 
 @dataclass(frozen=True)

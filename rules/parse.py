@@ -14,6 +14,7 @@ from rules.errors import RuleError
 from rules.keep import Keep
 from rules.match import MatchReader, suggestion
 from rules.model import Condition, Ending, ProcessorKind, Rule, Step
+from rules.notify import Notify
 from rules.texts import RuleText
 from rules.window import Window
 
@@ -21,8 +22,8 @@ DEFAULT_RULES = Path(__file__).with_name("default.toml")
 
 Processors = Mapping[str, ProcessorKind]
 
-RULE_KEYS = ("name", "enabled", "match", "run", "deliver", "keep", "then", "priority", "window")
-_WORK_KEYS = ("deliver", "keep", "priority", "window")
+_WORK_KEYS = ("deliver", "keep", "priority", "window", "notify")
+RULE_KEYS = ("name", "enabled", "match", "run", "then", *_WORK_KEYS)
 _ENDINGS = ("drop", "hold", "keep")
 _PRIORITIES = range(-100, 101)
 _DEPTH_MAX = 40
@@ -127,6 +128,7 @@ class _Reader:
             window=self.window(table.get("window")),
             enabled=self.enabled(table.get("enabled", True)),
             keep=self.keep(self.table(table, "keep")),
+            notify=self.notify(table.get("notify")),
         )
 
     def require_name(self, table: Mapping[str, object]) -> None:
@@ -141,6 +143,12 @@ class _Reader:
         except ValueError as error:
             key, _, problem = str(error).partition(": ")
             raise self.fail(f"keep.{key}", problem) from error
+
+    def notify(self, value: object) -> Notify:
+        try:
+            return Notify() if value is None else Notify.parse(value)
+        except ValueError as error:
+            raise self.fail("notify", str(error)) from error
 
     def enabled(self, value: object) -> bool:
         if not isinstance(value, bool):

@@ -27,6 +27,7 @@ from safelight.folder_commands import (
 )
 from safelight.ledger_commands import ledger_group, verify
 from safelight.node_commands import nodes
+from safelight.notify_commands import notify
 from safelight.options import config_option, configuration
 from safelight.process_commands import process
 from safelight.retrieve_commands import retrieve, retrieves
@@ -35,7 +36,7 @@ from safelight.user_commands import user
 from safelight.version import __version__
 
 # They read no DICOM, and importing what does would take them most of their time.
-_WITHOUT_DICOM = frozenset({"jobs", "retrieve", "retrieves", "status"})
+_WITHOUT_DICOM = frozenset({"jobs", "notify", "retrieve", "retrieves", "status"})
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -327,6 +328,7 @@ cli.add_command(doctor)
 cli.add_command(export)
 cli.add_command(verify)
 cli.add_command(nodes)
+cli.add_command(notify)
 cli.add_command(process)
 cli.add_command(retrieve)
 cli.add_command(retrieves)

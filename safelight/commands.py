@@ -12,6 +12,7 @@ from processor.templates import check_templates
 from rules.model import Rule
 from safelight.config import Config
 from safelight.daemon import Supervisor
+from safelight.delivering import require_usable
 from safelight.errors import ConfigError
 from safelight.receivers import require_receivers
 from safelight.rules_file import load_site_rules
@@ -63,6 +64,9 @@ def check(config: Config, file: Path | None) -> None:
         click.echo(f"  accepts      {_NOBODY}")
     for pacs in config.pacs:
         click.echo(f"PACS           {pacs.name}: {pacs.ae_title} @ {pacs.host}:{pacs.port}")
+    for one in config.notify:
+        told = f"by e-mail to {', '.join(one.email)}" if one.email else "by webhook"
+        click.echo(f"notify         {one.name}: {told}; alarms: {', '.join(one.alarms) or 'none'}")
     click.echo(f"data           {config.storage.data}")
     click.echo(f"page           {config.web.url}: {_who_reads_the_page(config)}")
     if config.web.is_public and not config.web.is_secure:
@@ -102,6 +106,7 @@ def read_site(config: Config) -> tuple[Rule, ...]:
         load_mr_config(config.output.mr_clean)
     except MrConfigError as error:
         raise ConfigError(f"configuration: [output] mr_clean: {error}") from error
+    require_usable(config.notify, config.smtp)
     rules = load_site_rules(config)
     require_receivers(rules, config)
     return rules

@@ -30,6 +30,14 @@ from processor.settings import (
 from query.settings import PacsSettings
 from rules.window import Window
 from safelight.errors import ConfigError
+from safelight.notify_settings import (
+    NotifySettings,
+    SmtpSettings,
+    anchored_notify,
+    anchored_smtp,
+    require_deliverable,
+)
+from safelight.secret_values import anchored_secret
 from web_status.node_settings import NodeSettings
 from web_status.settings import WebSettings
 
@@ -212,6 +220,8 @@ class Config:
     output: OutputSettings = field(default_factory=OutputSettings)
     deidentify: DeidentifySettings = field(default_factory=DeidentifySettings)
     qc: Mapping[str, QcThresholds] = field(default_factory=lambda: dict(DEFAULT_THRESHOLDS))
+    notify: tuple[NotifySettings, ...] = ()
+    smtp: SmtpSettings = field(default_factory=SmtpSettings)
     web: WebSettings = field(default_factory=WebSettings)
     nodes: tuple[NodeSettings, ...] = ()
 
@@ -293,6 +303,7 @@ def load_config(
     config = _validate(table)
     _check_windows(config)
     _check_names(config.nodes)
+    _check_notify(config)
     return _anchored(config, folder)
 
 
@@ -394,6 +405,13 @@ def _check_names(nodes: Sequence[NodeSettings]) -> None:
             raise ConfigError(f"configuration: [nodes] name: {name!r} is given to two nodes")
 
 
+def _check_notify(config: Config) -> None:
+    try:
+        require_deliverable(config.notify, config.smtp)
+    except ValueError as error:
+        raise ConfigError(f"configuration: {error}") from error
+
+
 def _described(error: ErrorDetails) -> str:
     """One of pydantic's errors, by table and key."""
     names = [str(part) for part in error["loc"] if not isinstance(part, int)]
@@ -435,7 +453,10 @@ def _anchored(config: Config, folder: Path) -> Config:
     )
     nodes = tuple(
         dataclasses.replace(
-            node, authorities=_under(folder, node.authorities), data=_under(folder, node.data)
+            node,
+            token=anchored_secret(node.token, folder),
+            authorities=_under(folder, node.authorities),
+            data=_under(folder, node.data),
         )
         for node in config.nodes
     )
@@ -448,6 +469,8 @@ def _anchored(config: Config, folder: Path) -> Config:
         output=output,
         deidentify=deidentify,
         retrieve=fetch,
+        notify=tuple(anchored_notify(one, folder) for one in config.notify),
+        smtp=anchored_smtp(config.smtp, folder),
         web=web,
         nodes=nodes,
     )

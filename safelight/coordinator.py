@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from listener.retrievals import Retrieval, Retrievals
@@ -13,6 +14,7 @@ from processor.job import progress_of
 from safelight.child import Reporter
 from safelight.commitments import Commitments
 from safelight.config import Config
+from safelight.config_changes import note_configuration
 from safelight.getting import note_ended
 from safelight.ledger_opening import open_ledger
 from safelight.log_files import latest_lines
@@ -21,6 +23,7 @@ from safelight.page_node import NodeCondition, about, config_of, network_of
 from safelight.page_rules import PageRules
 from safelight.pipeline import Pipeline
 from safelight.retrieve_progress import how_far
+from safelight.secret_values import secret_of
 from safelight.uploading import WRITER
 from safelight.version import __version__
 from web_status.app import WebContext, make_app, serve
@@ -59,6 +62,7 @@ def _run_pipeline(
     opened = open_ledger(config.storage, report.alive, stop)
     if opened is None:
         return
+    note_configuration(config, opened.configurations)
     with (
         opened as ledger,
         Pipeline(config, ledger, reload) as pipeline,
@@ -96,7 +100,7 @@ def web_context(config: Config) -> WebContext:
         condition=NodeCondition(config),
         log=lambda: latest_lines(storage.log, _LOG_LINES),
         told=Told(Retrievals(storage.spool)),
-        nodes=config.nodes,
+        nodes=tuple(replace(one, token=secret_of(one.token)) for one in config.nodes),
         condition_of=lambda data: NodeCondition(config_of(config, data)),
     )
 

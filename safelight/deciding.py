@@ -6,6 +6,7 @@ A series is decided when it closes, and again when what a rule waited for is the
 
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -25,7 +26,7 @@ from safelight.config import Config
 from safelight.errors import ConfigError
 from safelight.list_rules import rules_on
 from safelight.receivers import require_receivers
-from safelight.rules_file import in_force, read_texts, rules_of, rules_path
+from safelight.rules_file import in_force, read_texts, rule_changes, rules_of, rules_path
 from safelight.seeing import see_series
 
 logger = logging.getLogger(__name__)
@@ -133,8 +134,16 @@ class Deciding:
     def _take(self, texts: Sequence[RuleText]) -> None:
         rules = in_force(rules_of(texts))
         require_receivers(rules, self._config)
+        if changes := rule_changes(self._rules or self._rules_before(), rules):
+            logger.info("rules: %s", changes)
         self._rules = rules
         self._ledger.rule_loads.record(len(self._rules), texts)
+
+    def _rules_before(self) -> tuple[Rule, ...]:
+        """The rules that an earlier run had in force; none where they are none to this version."""
+        with suppress(RuleError):
+            return in_force(rules_of(self._ledger.rule_loads.latest_texts()))
+        return ()
 
     def _refuse(self, error: Exception) -> None:
         logger.error("rules: %s; the rules before stay in force", error)
@@ -195,6 +204,7 @@ def new_job(series: ClosedSeries, rule: Rule, seen: SeriesFacts) -> NewJob:
         destination=destination,
         priority=rule.priority,
         window=str(rule.window or ""),
+        notify=rule.notify,
     )
 
 

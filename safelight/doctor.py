@@ -15,6 +15,7 @@ from safelight import doctor_network as network
 from safelight import doctor_program as program
 from safelight.doctor_findings import Finding, Group, Level
 from safelight.doctor_moving import moved
+from safelight.doctor_notify import notifications
 from safelight.doctor_site import Site
 from safelight.version import __version__
 
@@ -75,6 +76,8 @@ def _examined(
     if "pacs" in groups:
         then = moved if move else None
         yield from (("pacs", finding) for finding in network.pacs(site, then))
+    if "notifications" in groups:
+        yield from (("notifications", finding) for finding in notifications(site))
 
 
 def _heading(site: Site) -> str:

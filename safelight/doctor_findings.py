@@ -20,6 +20,7 @@ Group = Literal[
     "certificates",
     "senders",
     "pacs",
+    "notifications",
 ]
 GROUPS: tuple[Group, ...] = get_args(Group)
 

@@ -47,6 +47,22 @@ class NotAnswered(SafelightError, TimeoutError):
     """The daemon has not done yet what a command asked of it."""
 
 
+class NotDelivered(SafelightError):
+    """A message was not taken; the text says by whom, why, and what to do about it.
+
+    Parameters
+    ----------
+    told
+        What a person is told.
+    is_final
+        Whether another try would end the same.
+    """
+
+    def __init__(self, told: str, *, is_final: bool = False) -> None:
+        super().__init__(told)
+        self.is_final = is_final
+
+
 class RulesRefused(SafelightError, ValueError):
     """The daemon could not read its rules again; the message says why."""
 

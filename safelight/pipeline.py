@@ -18,6 +18,7 @@ from safelight.backups import Backups
 from safelight.config import Config
 from safelight.deciding import Deciding
 from safelight.disk import DiskWatch
+from safelight.notifying import Notifying
 from safelight.requests import Requests
 from safelight.retention import Retention
 from safelight.retrieving import Retrieving
@@ -83,6 +84,7 @@ class Pipeline:
             config.storage, self.spool, ledger.retention, config.deidentify.key_file
         )
         self._backups = Backups(config)
+        self._notifying = Notifying(config, ledger.notifications)
         self._requests = Requests(config.storage.requests)
         self._counts = _Counts()
         self._waiting: int | None = None
@@ -107,6 +109,7 @@ class Pipeline:
         self._retention.stop()
         self._retrieving.stop()
         self._scheduling.stop()
+        self._notifying.stop()
 
     def run(self, stop: threading.Event, alive: Callable[[str], None]) -> None:
         """Loop until `stop` is set; resume first what an earlier run left open.
@@ -137,12 +140,15 @@ class Pipeline:
             self._retrieving.collect()
             self._retention.step(self._deciding.rules)
             self._backups.step()
+            self._notifying.step()
             alive(f"{self._counts}, {self._scheduling.done} jobs done")
 
     def _obey_requests(self) -> None:
         for path, request in self._requests.pending():
             if request.is_about_retrieves:
                 self._retrieving.obey(request)
+            elif request.is_about_notifications:
+                self._notifying.obey(request)
             elif request.what == "reload":
                 self._deciding.reload()
             else:

@@ -1,4 +1,4 @@
-"""Who rules forward to, and whether the configuration knows them."""
+"""Who rules forward to and tell, and whether the configuration knows them."""
 
 from collections.abc import Sequence
 
@@ -10,21 +10,25 @@ FORWARD = "forward"
 
 
 def require_receivers(rules: Sequence[Rule], config: Config) -> None:
-    """Check that the receivers which rules forward to are configured.
+    """Check that those whom rules forward to, and tell, are configured.
 
     Raises
     ------
     ConfigError
         One is not; its rule is named.
     """
-    known = [pacs.name for pacs in config.pacs]
+    pacs = [one.name for one in config.pacs]
+    told = [one.name for one in config.notify]
     for rule in rules:
         for to in receivers_of(rule):
-            if to not in known:
-                raise ConfigError(
-                    f'rule "{rule.name}": run.forward: to = "{to}": no [[pacs]] has this name; '
-                    f"known: {', '.join(known) or 'none'}"
-                )
+            _require(to, pacs, f'rule "{rule.name}": run.forward: to = "{to}": no [[pacs]]')
+        for to in rule.notify.to:
+            _require(to, told, f'rule "{rule.name}": notify: "{to}": no [[notify]]')
+
+
+def _require(name: str, known: Sequence[str], problem: str) -> None:
+    if name not in known:
+        raise ConfigError(f"{problem} has this name; known: {', '.join(known) or 'none'}")
 
 
 def receivers_of(rule: Rule) -> tuple[str, ...]:

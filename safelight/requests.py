@@ -28,6 +28,7 @@ class Request:
 
     The empty processor stands for everything. ``decide_again`` names series. ``retrieve`` has the
     order of a retrieve list, ``retrieve_cancel`` and ``retrieve_again`` name one by its number.
+    ``notify_resend`` and ``notify_forget`` name a notification, 0 all that were given up.
     ``reload`` has the rules read again.
     """
 
@@ -41,16 +42,24 @@ class Request:
         "retrieve",
         "retrieve_cancel",
         "retrieve_again",
+        "notify_resend",
+        "notify_forget",
     ]
     job: int = 0
     processor: str = ""
     series: tuple[int, ...] = ()
     order: RetrieveOrder | None = None
+    notification: int = 0
 
     @property
     def is_about_retrieves(self) -> bool:
         """Whether it is about a retrieve list."""
         return self.what.startswith("retrieve")
+
+    @property
+    def is_about_notifications(self) -> bool:
+        """Whether it is about a notification."""
+        return self.what.startswith("notify")
 
 
 class Requests:

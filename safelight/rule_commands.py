@@ -57,6 +57,7 @@ def _told(rule: Rule) -> str:
     parts += [f"to {rule.destination.text}"] if rule.destination else []
     parts += [f"priority {rule.priority}"] if rule.priority else []
     parts += [f"between {rule.window}"] if rule.window else []
+    parts += [f"tells {name}" for name in rule.notify.to]
     return "; ".join(parts)
 
 

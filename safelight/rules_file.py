@@ -60,6 +60,19 @@ def in_force(rules: Sequence[Rule]) -> tuple[Rule, ...]:
     return tuple(rule for rule in rules if rule.enabled)
 
 
+def rule_changes(before: Sequence[Rule], after: Sequence[Rule]) -> str:
+    """Which rules are new, gone or not what they were, in words; empty where none is."""
+    old, new = ({rule.name: rule for rule in rules} for rules in (before, after))
+    changed = [name for name in new if name in old and new[name] != old[name]]
+    kinds = {
+        "new": [name for name in new if name not in old],
+        "gone": [name for name in old if name not in new],
+        "changed": changed,
+    }
+    told = (f"{kind}: {', '.join(map(repr, names))}" for kind, names in kinds.items() if names)
+    return "; ".join(told)
+
+
 def load_site_rules(config: Config) -> tuple[Rule, ...]:
     """The rules that the configuration puts in force; raises as `read_texts` and `rules_of`."""
     return in_force(rules_of(read_texts(rules_path(config))))

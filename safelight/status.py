@@ -20,7 +20,7 @@ from safelight.disk import DiskState, Stage, disk_state
 _YEAR_HOURS = 365 * 24
 _STAGE_WORDS: Mapping[Stage, str] = MappingProxyType(
     {
-        "warn": "it is FILLING UP",
+        "warn": "the disk is FILLING UP",
         "pause_retrieves": "RETRIEVES WAIT until there is room",
         "pause_processing": "RETRIEVES AND JOBS WAIT until there is room",
         "refuse": "INSTANCES ARE REFUSED (0xA700) until there is room",
@@ -71,6 +71,7 @@ def _state_line(overview: Overview) -> str:
         "series need a person": overview.attention,
         "instances in quarantine": overview.quarantined,
         "refusals today": overview.refusals,
+        "notifications not delivered": overview.undelivered,
     }
     parts += [f"{count} {what}" for what, count in alarms.items() if count]
     return "; ".join(parts)

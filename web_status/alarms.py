@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ledger.rows import Overview
 from processor.words import count
+from web_status.alarm_kinds import AlarmKind
 from web_status.languages import msgid
 from web_status.network import Silence
 from web_status.node import Condition
@@ -16,6 +17,9 @@ class Alarm:
 
     Attributes
     ----------
+    kind, about
+        What it is, and what tells it from others of its kind; it stays the same alarm while
+        these do.
     tone
         ``bad`` for what stands still or is lost on the way, ``warn`` for the rest.
     what, remedy
@@ -24,24 +28,33 @@ class Alarm:
         Where to look; empty where there is no such place.
     """
 
+    kind: AlarmKind
     tone: str
     what: str
     remedy: str
     link: str = ""
     link_words: str = ""
+    about: str = ""
 
 
 def alarms_of(
     overview: Overview, condition: Condition, silent: Sequence[Silence], *, is_full: bool
 ) -> tuple[Alarm, ...]:
     """All of them, the worst first."""
-    found = [*_of_the_node(condition, is_full=is_full), *_of_series(overview), *_of_senders(silent)]
-    return tuple(sorted([*found, *_of_reception(overview)], key=lambda alarm: alarm.tone))
+    found = (
+        *_of_the_node(condition, is_full=is_full),
+        *_of_series(overview),
+        *_of_senders(silent),
+        *_of_reception(overview),
+        *_of_notifications(overview),
+    )
+    return tuple(sorted(found, key=lambda alarm: alarm.tone))
 
 
 def _of_the_node(condition: Condition, *, is_full: bool) -> Iterator[Alarm]:
     for words in condition.held:
         yield Alarm(
+            "held",
             "bad",
             words,
             msgid(
@@ -50,9 +63,11 @@ def _of_the_node(condition: Condition, *, is_full: bool) -> Iterator[Alarm]:
             ),
             "/system#queue",
             msgid("see the queue"),
+            about=words,
         )
     if condition.has_backup_failed:
         yield Alarm(
+            "backup",
             "bad",
             msgid("The last backup of the ledger failed"),
             msgid(
@@ -61,6 +76,7 @@ def _of_the_node(condition: Condition, *, is_full: bool) -> Iterator[Alarm]:
         )
     if is_full:
         yield Alarm(
+            "disk",
             "bad",
             msgid("The disk is nearly full"),
             msgid(
@@ -74,6 +90,7 @@ def _of_the_node(condition: Condition, *, is_full: bool) -> Iterator[Alarm]:
 def _of_series(overview: Overview) -> Iterator[Alarm]:
     if overview.attention:
         yield Alarm(
+            "attention",
             "bad",
             count(overview.attention, "thing needs a person", "things need a person"),
             msgid(
@@ -88,6 +105,7 @@ def _of_series(overview: Overview) -> Iterator[Alarm]:
 def _of_senders(silent: Sequence[Silence]) -> Iterator[Alarm]:
     for one in silent:
         yield Alarm(
+            "silent",
             "warn",
             f"{one.calling_ae} has brought nothing for more than {one.silent_hours:g} h",
             msgid(
@@ -96,12 +114,14 @@ def _of_senders(silent: Sequence[Silence]) -> Iterator[Alarm]:
             ),
             "/network#callers",
             msgid("see the senders"),
+            about=one.calling_ae,
         )
 
 
 def _of_reception(overview: Overview) -> Iterator[Alarm]:
     if overview.quarantined:
         yield Alarm(
+            "quarantine",
             "warn",
             count(overview.quarantined, "file in quarantine", "files in quarantine"),
             msgid(
@@ -113,6 +133,7 @@ def _of_reception(overview: Overview) -> Iterator[Alarm]:
         )
     if overview.refusals:
         yield Alarm(
+            "refusals",
             "warn",
             count(overview.refusals, "refusal in 24 hours", "refusals in 24 hours"),
             msgid(
@@ -121,4 +142,22 @@ def _of_reception(overview: Overview) -> Iterator[Alarm]:
             ),
             "/alarms#refusals",
             msgid("see the reasons"),
+        )
+
+
+def _of_notifications(overview: Overview) -> Iterator[Alarm]:
+    if overview.undelivered:
+        yield Alarm(
+            "undelivered",
+            "warn",
+            count(
+                overview.undelivered,
+                "notification was not delivered",
+                "notifications were not delivered",
+            ),
+            msgid(
+                "`safelight notify list` says why, `safelight notify test NAME` whether it works"
+                " now. Then send them again with `safelight notify resend`, or take them out with"
+                " `safelight notify forget`."
+            ),
         )

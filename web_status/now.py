@@ -63,7 +63,7 @@ class Now:
     attention: tuple[SeriesRow, ...] = ()
 
 
-EMPTY = Now(Overview(*[0] * 11))
+EMPTY = Now(Overview(*[0] * 12))
 """How the node is before its ledger exists."""
 
 

@@ -5,12 +5,13 @@ updates, and compared by the data it is made from. Nothing here renders.
 """
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from ledger.configuration_reader import ConfigurationRow
 from ledger.errors import NotInLedger
 from ledger.reader import LedgerReader
 from ledger.rows import (
@@ -309,7 +310,13 @@ def _rules_view(state: Fragment, found: InForce) -> View:
     return View(msgid("Rules"), (state, Fragment("rules", "_rules.html", {"found": found})))
 
 
-def _system_view(state: Fragment, queue: Queue, rules: RulesState, context: WebContext) -> View:
+def _system_view(
+    state: Fragment,
+    queue: Queue,
+    rules: RulesState,
+    context: WebContext,
+    changes: Sequence[ConfigurationRow] = (),
+) -> View:
     kept = context.kept
     balance = {"check": kept.check, "is_checking": kept.is_checking}
     fragments = (
@@ -318,7 +325,7 @@ def _system_view(state: Fragment, queue: Queue, rules: RulesState, context: WebC
         Fragment("balance", "_balance.html", balance),
         Fragment("in-force", "_in_force.html", {"rules": rules}),
         Fragment("log", "_log.html", {"lines": context.log()}),
-        Fragment("about", "_about.html", {"about": context.about}),
+        Fragment("about", "_about.html", {"about": context.about, "changes": changes}),
     )
     return View(msgid("System"), fragments)
 
@@ -373,6 +380,7 @@ _VIEWS: Mapping[Kind, Callable[[_Look], View]] = MappingProxyType(
             queue_of(look.reader),
             RulesState(*look.reader.rules_in_force()),
             look.context,
+            look.reader.configurations.latest(),
         ),
         "rules": lambda look: _rules_view(look.state, rules_in_force(look.reader)),
         "uploads": lambda look: _uploads_view(look.state, look.context),

@@ -189,6 +189,22 @@ def rule_with(match, rest=RUN):
         ('[[rule]]\nname = "A"\npriority = 101\n' + RUN, ["priority", "from -100 to 100"]),
         ('[[rule]]\nname = "A"\npriority = true\n' + RUN, ["priority", "got True"]),
         ('[[rule]]\nname = "A"\nwindow = "night"\n' + RUN, ["window", "such as"]),
+        ('[[rule]]\nname = "A"\nnotify = 5\n' + RUN, ["notify: expected the name"]),
+        ('[[rule]]\nname = "A"\nnotify = []\n' + RUN, ["notify: expected the name"]),
+        ('[[rule]]\nname = "A"\nnotify = { to = [] }\n' + RUN, ["notify: to: expected a text"]),
+        ('[[rule]]\nname = "A"\nnotify = { on = "done" }\n' + RUN, ["notify: to: expected"]),
+        (
+            '[[rule]]\nname = "A"\nnotify = { to = "it", on = "x" }\n' + RUN,
+            ["notify: on: expected some of done, failed"],
+        ),
+        (
+            '[[rule]]\nname = "A"\nnotify = { too = "it" }\n' + RUN,
+            ["notify: too: unknown key; expected one of to, on"],
+        ),
+        (
+            '[[rule]]\nname = "A"\nnotify = "it"\nthen = { drop = "x" }',
+            ["notify: a rule with [rule.then] runs nothing"],
+        ),
         ('[[rule]]\nname = "A"\nwindow = "20:00-24:00"\n' + RUN, ["from 00:00 to 23:59"]),
         ('[[rule]]\nname = "A"\nwindow = "20:00-20:00"\n' + RUN, ["the same"]),
         (

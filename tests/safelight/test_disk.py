@@ -86,7 +86,10 @@ def test_the_forecast_is_for_the_filesystem_that_is_full_first():
         (DiskState("ample", 2 * 10**12, 812 * 10**9, None), "disk: 812 GB of 2.00 TB free"),
         (
             DiskState("warn", 10**9, 10**8, 30.2),
-            "disk: 100 MB of 1.00 GB free, full in 30 hours at today's rate; it is FILLING UP",
+            (
+                "disk: 100 MB of 1.00 GB free, full in 30 hours at today's rate;"
+                " the disk is FILLING UP"
+            ),
         ),
     ],
 )

@@ -16,6 +16,8 @@ from listener.settings import AcceptRule, TlsSettings
 from query.settings import PacsSettings
 from safelight.cli import cli
 from safelight.config import Config, load_config
+from safelight.notify_settings import NotifySettings
+from web_status.node_settings import NodeSettings
 
 SHIPPED = Path(__file__).parents[2] / "systemd" / "safelight.toml"
 UNCOMMENTED = re.sub(r"^#(?=[a-z_]+ = |\[)", "", SHIPPED.read_text(), flags=re.MULTILINE)
@@ -54,6 +56,7 @@ def test_command_line_finds_no_error_in_it(capsys):
     assert "accepts      nobody" in shown
 
 
+LISTS = {"pacs": PacsSettings, "notify": NotifySettings, "nodes": NodeSettings}
 # Of these an example is shown: their default is none.
 LEFT_OUT = {"accept", "tls", "data", "templates", "mr_clean", "rules"}
 LEFT_OUT |= {"hosts", "certificate", "private_key"}
@@ -68,6 +71,10 @@ def test_every_default_it_shows_is_the_default(load):
     tls = TlsSettings(shown.dicom.tls.certificate, shown.dicom.tls.private_key)
     assert shown.dicom.tls.port == tls.port
     assert shown.qc == {modality: default.qc[modality] for modality in shown.qc}
+    (told,) = shown.notify
+    own = {"email": told.email, "authorities": told.authorities, "alarms": ("all",)}
+    assert told == NotifySettings(told.name, **own)
+    assert shown.smtp.security == default.smtp.security
     (pacs,) = shown.pacs
     assert pacs == PacsSettings(pacs.name, pacs.ae_title, pacs.host, pacs.port)
 
@@ -75,9 +82,9 @@ def test_every_default_it_shows_is_the_default(load):
 @pytest.mark.parametrize("table", [field.name for field in dataclasses.fields(Config)])
 def test_every_key_of_a_table_is_shown(table):
     shown: Any = tomllib.loads(UNCOMMENTED)[table]
-    kind: Any = PacsSettings if table == "pacs" else type(getattr(Config(), table))
-    if table == "pacs":
-        (shown,) = shown
+    kind: Any = LISTS.get(table, type(getattr(Config(), table)))
+    if table in LISTS:
+        shown = {key for one in shown for key in one}
     elif table == "qc":
         shown, kind = shown["DEFAULT"], type(Config().qc["DEFAULT"])
     assert set(shown) == {field.name for field in dataclasses.fields(kind)}

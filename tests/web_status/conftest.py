@@ -176,6 +176,9 @@ class Chronicle:
         self._results = results
         self._instances = 0
 
+    def configure(self, *changes: str) -> None:
+        self._ledger.configurations.record({}, changes)
+
     def event(self, event: str, association: str = "a1", **values: object) -> None:
         given = {"calling_ae": "PACS1", "called_ae": "SAFELIGHT", "address": "10.1.2.3"}
         given |= {"at": now()} | values

@@ -57,6 +57,13 @@ def load(chronicle):
     return load
 
 
+def test_whom_a_rule_tells_is_said(page, load):
+    load(
+        '[[rule]]\nname = "A"\nnotify = { to = ["team", "it"], on = "failed" }\nrun = { qc = {} }\n'
+    )
+    assert "Told are team, it, of failed." in page.section("rules", "/rules")
+
+
 @pytest.fixture
 def ask(page, users, log_in):
     """Function that posts fields to a path as an administrator, or as `who`."""

@@ -80,3 +80,11 @@ def test_what_is_held_up_is_on_every_page(serve_node, context, chronicle):
         assert "Work is held up" in state
         assert "JOBS WAIT until there is room" in state
         assert "used, full in 4 days" in state
+
+
+def test_what_was_changed_in_the_configuration_is_beside_it(page, chronicle, ada):
+    assert "What was changed in it" not in told(page, "about", ada)
+    chronicle.configure("[dicom] port: 104 -> 11112", "[pacs.main]: new")
+    about = told(page, "about", ada)
+    assert "What was changed in it" in about
+    assert about.endswith("[dicom] port: 104 -&gt; 11112 [pacs.main]: new ")

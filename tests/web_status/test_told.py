@@ -16,7 +16,7 @@ from web_status.node import Condition
 from web_status.now import seconds_left
 from web_status.quality import reasons_of
 
-WELL = Overview(*[0] * 11)
+WELL = Overview(*[0] * 12)
 
 
 def test_where_all_is_well_there_is_no_alarm():
@@ -29,6 +29,7 @@ def test_where_all_is_well_there_is_no_alarm():
         ({"attention": 2}, Condition(), (), False, "2 things need", "send its job again"),
         ({"quarantined": 1}, Condition(), (), False, "1 file in quarantine", "Compare both"),
         ({"refusals": 3}, Condition(), (), False, "3 refusals", "names the key"),
+        ({"undelivered": 1}, Condition(), (), False, "1 notification was not", "notify resend"),
         ({}, Condition(held=("qc is paused",)), (), False, "qc is paused", "safelight resume"),
         ({}, Condition(), (Silence("CT1", "", 12.0),), False, "CT1 has brought", "Ask the sender"),
         ({}, Condition(has_backup_failed=True), (), False, "The last backup", "safelight doctor"),

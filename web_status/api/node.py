@@ -57,6 +57,8 @@ class Overview(Answer):
     quarantined: int
     refusals: int
     """Of the last 24 hours."""
+    undelivered: int
+    """Notifications that were given up."""
 
 
 class DiskUse(Answer):

@@ -259,13 +259,15 @@ def test_what_a_pacs_and_the_headers_say_of_a_series_are_facts(
     assert site.outcome(closed.id)[0] == outcome
 
 
-def test_a_reload_puts_new_rules_in_force_and_decides_what_was_held(site, rules_in_force):
+def test_a_reload_puts_new_rules_in_force_and_decides_what_was_held(site, rules_in_force, caplog):
     site.write_rules(rule("Short", "EchoTime = { max = 30 }"))
     site.start()
     held = site.take()
     assert site.outcome(held)[0] == "hold"
     site.write_rules(rule("Short", "EchoTime = { max = 30, if_absent = true }") + CHECK)
-    assert site.deciding.reload()
+    with caplog.at_level(logging.INFO):
+        assert site.deciding.reload()
+    assert "rules: new: 'Check'; changed: 'Short'" in caplog.messages
     assert site.outcome(held)[0] == "process"
     good, failed = rules_in_force()
     assert (good.rules, failed) == (2, None)
