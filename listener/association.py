@@ -125,7 +125,8 @@ class Association:
         )
 
     def _reject(self, opening: AssociationEvent, rejection: Rejection, reason: str) -> None:
-        self._node.journal.write(replace(opening, event="rejected", reason=reason))
+        event = replace(opening, event="rejected", reason=reason, cause=rejection.cause)
+        self._node.journal.write(event)
         logger.warning("association %s rejected: %s", opening.association_id, reason)
         self._send(pdu.rejection(rejection.result, rejection.source, rejection.reason))
 

@@ -9,6 +9,16 @@ from web_status.languages import msgid
 from web_status.network import Silence
 from web_status.node import Condition
 
+KINDS = ("held", "disk", "attention", "silent", "quarantine", "refusals")
+"""
+held        something is held up: by the disk, by a failing output, by a person
+disk        the disk of the data folder is nearly full
+attention   series and jobs need a person
+silent      a sender has brought nothing for longer than it should
+quarantine  there are files in quarantine
+refusals    something was refused in the last 24 hours
+"""
+
 
 @dataclass(frozen=True)
 class Alarm:
@@ -16,6 +26,8 @@ class Alarm:
 
     Attributes
     ----------
+    kind
+        One of `KINDS`.
     tone
         ``bad`` for what stands still or is lost on the way, ``warn`` for the rest.
     what, remedy
@@ -24,6 +36,7 @@ class Alarm:
         Where to look; empty where there is no such place.
     """
 
+    kind: str
     tone: str
     what: str
     remedy: str
@@ -42,7 +55,7 @@ def alarms_of(
 def _of_the_node(condition: Condition, *, is_full: bool) -> Iterator[Alarm]:
     for words in condition.held:
         yield Alarm(
-            "bad",
+            *("held", "bad"),
             words,
             msgid(
                 "What was paused by a person goes on when one says so, under System or with"
@@ -53,7 +66,7 @@ def _of_the_node(condition: Condition, *, is_full: bool) -> Iterator[Alarm]:
         )
     if is_full:
         yield Alarm(
-            "bad",
+            *("disk", "bad"),
             msgid("The disk is nearly full"),
             msgid(
                 "Free space on the disk of the data folder, or give rules a shorter retention."
@@ -66,7 +79,7 @@ def _of_the_node(condition: Condition, *, is_full: bool) -> Iterator[Alarm]:
 def _of_series(overview: Overview) -> Iterator[Alarm]:
     if overview.attention:
         yield Alarm(
-            "bad",
+            *("attention", "bad"),
             count(overview.attention, "thing needs a person", "things need a person"),
             msgid(
                 "Jobs were given up, steps failed or rules could not be applied. Each series says"
@@ -80,7 +93,7 @@ def _of_series(overview: Overview) -> Iterator[Alarm]:
 def _of_senders(silent: Sequence[Silence]) -> Iterator[Alarm]:
     for one in silent:
         yield Alarm(
-            "warn",
+            *("silent", "warn"),
             f"{one.calling_ae} has brought nothing for more than {one.silent_hours:g} h",
             msgid(
                 "Ask the sender whether its queue stands still, and whether its route to this node"
@@ -94,7 +107,7 @@ def _of_senders(silent: Sequence[Silence]) -> Iterator[Alarm]:
 def _of_reception(overview: Overview) -> Iterator[Alarm]:
     if overview.quarantined:
         yield Alarm(
-            "warn",
+            *("quarantine", "warn"),
             count(overview.quarantined, "file in quarantine", "files in quarantine"),
             msgid(
                 "They are kept apart, with the reason below: most often the sender changed an"
@@ -105,7 +118,7 @@ def _of_reception(overview: Overview) -> Iterator[Alarm]:
         )
     if overview.refusals:
         yield Alarm(
-            "warn",
+            *("refusals", "warn"),
             count(overview.refusals, "refusal in 24 hours", "refusals in 24 hours"),
             msgid(
                 "The reason names the key of the configuration that lets it in, or what is wrong"
