@@ -1,7 +1,6 @@
 """Sums over the ledger for those who watch the node over time."""
 
 import sqlite3
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +19,10 @@ SELECT coalesce(sum(waiting), 0) AS length, min(asked_at) AS oldest_at FROM (
     FROM retrieve_lists)
 WHERE waiting
 """
+_JOB_STATES = ("queued", "running", "done", "dead", "superseded", "cancelled")
+_ITEM_STATES = (
+    *("waiting", "running", "whole", "unproven", "incomplete", "absent", "failed", "cancelled"),
+)
 _SERIES = """
 SELECT coalesce(sum(state = 'arriving'), 0) AS arriving,
     coalesce(sum(state = 'closed' AND outcome IS NULL), 0) AS undecided,
@@ -46,7 +49,7 @@ class Tallies:
     Attributes
     ----------
     jobs, retrieve_items
-        State to count.
+        Each state to its count.
     grades
         Grade to count of series; of those that are not closed, ``open``.
     series
@@ -75,7 +78,7 @@ def tallies_of(connection: sqlite3.Connection) -> Tallies:
     }
     queues["retrieves"] = _RETRIEVES
     return Tallies(
-        by("jobs", "state"),
+        {**dict.fromkeys(_JOB_STATES, 0), **by("jobs", "state")},
         _items_by_state(connection),
         by("series", "grade"),
         dict(connection.execute(_SERIES).fetchone()),
@@ -84,7 +87,7 @@ def tallies_of(connection: sqlite3.Connection) -> Tallies:
 
 
 def _items_by_state(connection: sqlite3.Connection) -> Mapping[str, int]:
-    found: Counter[str] = Counter()
+    found = dict.fromkeys(_ITEM_STATES, 0)
     for state, number in connection.execute(
         "SELECT state, count(*) FROM retrieve_items GROUP BY list_id, state"
     ):
