@@ -21,6 +21,7 @@ from listener.errors import (
 )
 from listener.inbox import Deadlines, Inbox
 from listener.journal import AssociationEvent, EventName, now
+from listener.log_ids import log_as
 from listener.services import Node, Services, Terms
 from listener.settings import AcceptRule
 from listener.sockets import acknowledge_at_once
@@ -114,10 +115,12 @@ class Association:
         return self._accept(request, opening, verdict)
 
     def _opening(self, request: AssociationRequest) -> AssociationEvent:
+        association_id = uuid.uuid4().hex
+        log_as(association=association_id)  # to the end of its thread
         return AssociationEvent(
             "accepted",
             now(),
-            uuid.uuid4().hex,
+            association_id,
             receiver=self._node.receiver,
             calling_ae=request.calling_ae,
             called_ae=request.called_ae,

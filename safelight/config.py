@@ -30,6 +30,7 @@ from processor.settings import (
 from query.settings import PacsSettings
 from rules.window import Window
 from safelight.errors import ConfigError
+from safelight.log_lines import LoggingSettings
 from web_status.settings import WebSettings
 
 Table = dict[str, Any]
@@ -186,6 +187,7 @@ class Config:
     deidentify: DeidentifySettings = field(default_factory=DeidentifySettings)
     qc: Mapping[str, QcThresholds] = field(default_factory=lambda: dict(DEFAULT_THRESHOLDS))
     web: WebSettings = field(default_factory=WebSettings)
+    logging: LoggingSettings = field(default_factory=LoggingSettings)
 
     @property
     def processor(self) -> ProcessorSettings:

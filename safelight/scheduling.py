@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from ledger.jobs import LEASE_SECONDS
 from ledger.records import ClaimedJob
 from ledger.writer import LedgerWriter
+from listener.log_ids import logged_as
 from listener.spool import SeriesKey, Spool
 from processor.errors import OutputUnavailable, ProcessorError, RetriableError
 from processor.job import discard_remains
@@ -136,7 +137,8 @@ class Scheduling:
             if running is not None and running.is_workbook:
                 self._end_workbook(running)
             elif running is not None:
-                self._end_job(running)
+                with logged_as(job=running.job.id, series=running.job.series.id):
+                    self._end_job(running)
 
     def _tidy(self) -> None:
         """Remove what killed workers left in the scratch folder."""
