@@ -23,6 +23,7 @@ from listener.log_ids import log_ids
 _PREFIX = "safelight-"
 _SUPERVISOR = "safelight"
 _FRAMES = 8
+_OURS = ("listener", "rules", "processor", "ledger", "query", "web_status", "safelight")
 
 # sd-daemon(3): systemd takes the number off again, and keeps it as the priority of the line.
 _PRIORITIES = (
@@ -43,7 +44,7 @@ class LoggingSettings:
     format
         ``json``, ``plain``, or ``auto``: JSON where the journal of systemd reads standard error.
     level
-        The least that is logged.
+        The least that is logged; of libraries, ``info`` at least.
     """
 
     format: Literal["auto", "json", "plain"] = "auto"
@@ -140,7 +141,11 @@ def configure_logging(settings: LoggingSettings) -> None:
     """Log to standard error, one line an event."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(lines_for(settings, in_journal=goes_to_journal(sys.stderr)))
-    logging.basicConfig(handlers=[handler], level=settings.level.upper(), force=True)
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    # Libraries would tell much at debug level, such as addresses with accession numbers in them.
+    logging.basicConfig(handlers=[handler], level=max(level, logging.INFO), force=True)
+    for package in _OURS:
+        logging.getLogger(package).setLevel(level)
 
 
 def place_of(trace: TracebackType | None) -> str:
