@@ -19,6 +19,7 @@ from ledger.errors import NoLedger
 from ledger.reader import LedgerReader
 from ledger.rows import Overview
 from ledger.tallies import Tallies, Waiting
+from web_status.access import METRICS
 from web_status.alarms import KINDS, Alarm, alarms_of
 from web_status.context import CONTEXT, WebContext
 from web_status.errors import LedgerUnavailable
@@ -33,7 +34,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 def add_metrics(app: web.Application) -> None:
     """Add the route."""
-    app.router.add_get("/metrics", _metrics)
+    app.router.add_get(METRICS, _metrics)
 
 
 async def _metrics(request: web.Request) -> web.Response:

@@ -93,6 +93,16 @@ def test_alarms_are_counted_by_their_kind(page, tell_everything):
     assert alarms["quarantine"] == 0
 
 
+def test_where_somebody_may_log_in_prometheus_needs_a_token(page, users, chronicle):
+    refused = page.get("/metrics")
+    assert (refused.status, refused.headers["WWW-Authenticate"][:6]) == (401, "Bearer")
+    secret = users.add_token("victor", "scrape")
+    told = page.get("/metrics", Authorization=f"Bearer {secret}")
+    assert (told.status, "safelight_info" in told.text) == (200, True)
+    assert page.get("/metrics", Authorization=f"Bearer {secret[:-1]}").status == 401
+    assert page.get("/alarms", Authorization=f"Bearer {secret}").status == 401
+
+
 def test_an_open_page_is_counted(page, chronicle):
     assert samples(page)["safelight_open_pages",] == 0
     assert page.stream("/events?kind=now&number=1").status == 200
