@@ -59,6 +59,54 @@ def test_a_daemon_has_every_metric_that_dashboard_and_alerts_name(lasting_daemon
     assert "A0001" not in text
 
 
+@pytest.fixture
+def prometheus(lasting_daemon, tmp_path, free_port):
+    """Function that asks a Prometheus that watches the daemon by our rules."""
+    scrape = {
+        "job_name": "safelight",
+        "scrape_interval": "1s",
+        "scrape_timeout": "1s",
+        "static_configs": [{"targets": [lasting_daemon.web]}],
+    }
+    settings = {"rule_files": [str(OPERATIONS / "alerts.yml")], "scrape_configs": [scrape]}
+    config = tmp_path / "prometheus.yml"
+    config.write_text(json.dumps({"global": {"evaluation_interval": "1s"}, **settings}))
+    address = f"127.0.0.1:{free_port()}"
+    command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'data'}"]
+    process = subprocess.Popen(
+        [*command, f"--web.listen-address={address}"], stderr=subprocess.DEVNULL, cwd=tmp_path
+    )
+
+    def ask(path, **values):
+        try:
+            answer = requests.get(f"http://{address}/api/v1/{path}", values, timeout=20)
+            return answer.json()["data"]
+        except (requests.ConnectionError, ValueError):  # it begins
+            return {}
+
+    yield ask
+    process.terminate()
+    process.wait(60)
+
+
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="needs prometheus")
+def test_a_prometheus_reads_the_daemon_and_raises_no_alert_of_one_that_is_well(
+    prometheus, wait_until
+):
+    def up():
+        return prometheus("query", query="safelight_process_up == 1").get("result", ())
+
+    def evaluated():
+        groups = prometheus("rules").get("groups", ())
+        return [rule for group in groups for rule in group["rules"] if rule["health"] != "unknown"]
+
+    wait_until(lambda: len(up()) == 3, "the daemon to be read")
+    wait_until(lambda: len(evaluated()) > 20, "the rules to be evaluated")
+    assert {rule["health"] for rule in evaluated()} == {"ok"}
+    alerts = prometheus("alerts")["alerts"]
+    assert [one["labels"] for one in alerts if one["state"] == "firing"] == []
+
+
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool (apt: prometheus)")
 def test_prometheus_own_tool_finds_nothing_to_improve(lasting_daemon):
     checked = subprocess.run(
