@@ -1,6 +1,6 @@
 """The log of each process in a file of its own, so that the page can show the latest lines.
 
-Standard error has the same lines; systemd keeps those for longer.
+Standard error has the same, as ``[logging]`` says; systemd keeps that for longer.
 """
 
 import heapq

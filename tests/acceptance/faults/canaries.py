@@ -19,9 +19,10 @@ _YEAR, _SECOND = "1871", "235958.871"
 _MONTHS = [f"{month:02d}" for month in range(1, 13)]
 _TEXTS = {"PN": 35, "LO": 90, "SH": 40, "ST": 20, "LT": 20, "UT": 20, "UC": 3, "UR": 3, "AE": 2}
 _TIMES = {"DA": 30, "DT": 15, "TM": 15}
+_CODES = {"CS": 15}
 _GROUPS = (0x0008, 0x0010, 0x0018, 0x0020, 0x0032, 0x0038, 0x0040)
 # What decides how an instance is read, rather than what it says.
-_NEEDED = {"SpecificCharacterSet", "TimezoneOffsetFromUTC", "CodingSchemeDesignator"}
+_NEEDED = {"SpecificCharacterSet", "TimezoneOffsetFromUTC", "CodingSchemeDesignator", "Modality"}
 
 
 def _plain_keywords(vr):
@@ -52,7 +53,7 @@ def canaries():
     """Keyword to value: the first elements of the standard of each VR that holds text or time."""
     found = {}
     first = ("PatientName", "PatientID", "AccessionNumber", "StudyDescription", "SeriesDescription")
-    for vr, many in {**_TEXTS, **_TIMES}.items():
+    for vr, many in {**_TEXTS, **_TIMES, **_CODES}.items():
         keywords = sorted(_plain_keywords(vr), key=lambda keyword: keyword not in first)
         found |= {keyword: _value(vr, len(found) + n) for n, keyword in enumerate(keywords[:many])}
     return found

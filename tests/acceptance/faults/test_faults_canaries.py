@@ -87,11 +87,13 @@ to = "{PatientID}/{StudyDate}/{SeriesDescription}"
 BROKEN = (f'regex = "{STEM}("', f'min = "{STEM}"', f'in = "{STEM}"', f'present = "{STEM}"')
 # Numbers that are text, each in an instance of its own.
 NUMBERS = (
-    *("InstanceNumber", "SeriesNumber", "PixelSpacing", "ImagePositionPatient", "SliceThickness"),
-    *("RescaleSlope", "WindowCenter", "NumberOfFrames", "KVP", "AcquisitionNumber"),
+    *("InstanceNumber", "PixelSpacing", "ImagePositionPatient", "RescaleSlope", "WindowCenter"),
+    "NumberOfFrames",
 )
 ERRORS = {
     "jobs": "error",
+    "history": "what",
+    "decisions": "summary",
     "steps": "summary",
     "associations": "reason",
     "refusals": "reason",
