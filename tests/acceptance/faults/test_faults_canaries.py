@@ -131,28 +131,26 @@ def _rule(condition):
 
 def _send_series(node):
     """Series that convert, that do not, that cannot be judged, forwarded, or disguised."""
-    whole = [canaried(ImagePositionPatient=[0, 0, 2 * n], InstanceNumber=n + 1) for n in range(1)]
-    series = {
-        "whole": whole,
-        "short": [canaried(PixelData=b"\0" * 10)],
-        "odd": [canaried(BitsAllocated=13, Rows=None)],
-        "syntax": [canaried(ImageOrientationPatient=None, PixelSpacing=None)],
-        "held": [canaried(Modality="MR", SliceThickness=None)],
-        "on": [canaried(Modality="US")],
-        "hidden": [canaried(Modality="PT", BurnedInAnnotation="YES")],
-        "hidden badly": [canaried(Modality="PT", PixelData=b"\0" * 10)],
-        **{keyword: [with_text_for(keyword)] for keyword in NUMBERS},
-    }
+    whole = canaried()
+    sent = [
+        whole,
+        canaried(PixelData=b"\0" * 10),
+        canaried(BitsAllocated=13, Rows=None),
+        canaried(ImageOrientationPatient=None, PixelSpacing=None),
+        canaried(Modality="MR", SliceThickness=None),
+        canaried(Modality="US"),
+        canaried(Modality="PT", BurnedInAnnotation="YES"),
+        canaried(Modality="PT", PixelData=b"\0" * 10),
+        *map(with_text_for, NUMBERS),
+    ]
+    same = {"SOPInstanceUID": whole.sop_instance_uid, "StudyID": "2"}
+    second_version = canaried(**same, SeriesInstanceUID=_series_uid(whole))
+    in_a_wrong_series = canaried(**same)
     peer = node.associated()
-    for instances in series.values():
-        for instance in instances:
-            assert peer.store(instance).status == 0x0000
-    same = {"SOPInstanceUID": whole[0].sop_instance_uid, "StudyID": "2"}
-    for series_uid in (_series_uid(whole[0]), generate_uid()):  # a second version; a wrong series
-        again = canaried(**same, SeriesInstanceUID=series_uid)
-        assert peer.store(again).status == 0x0000
+    for instance in (*sent, second_version, in_a_wrong_series):
+        assert peer.store(instance).status == 0x0000
     peer.release()
-    return [_series_uid(instances[0]) for instances in series.values()]
+    return [_series_uid(instance) for instance in sent]
 
 
 def _series_uid(instance):
