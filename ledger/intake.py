@@ -104,11 +104,16 @@ class Intake:
             event: EventName = "accepted" if row["state"] == "open" else row["state"]
             yield AssociationEvent(event, row["began_at"], row["association_id"], row["receiver"])
 
-    def record(self, findings: Findings) -> None:
-        """Record what the watcher saw, but for closures, in one commit."""
+    def record(self, findings: Findings) -> int:
+        """Record what the watcher saw, but for closures, in one commit.
+
+        Returns
+        -------
+        int
+            How many associations were lost with their receiver.
+        """
         with self._session.atomic():
-            for event in findings.events:
-                self._record_event(event)
+            lost = sum(self._record_event(event) for event in findings.events)
             for arrival in findings.arrivals:
                 self._record_arrival(arrival)
             self._count_for_associations(findings.arrivals)
@@ -116,20 +121,23 @@ class Intake:
                 "INSERT OR REPLACE INTO journal_offsets (file, offset) VALUES (?, ?)",
                 findings.journal_offsets.items(),
             )
+        return lost
 
-    def _record_event(self, event: AssociationEvent) -> None:
+    def _record_event(self, event: AssociationEvent) -> int:
+        """Record an event; return how many associations it says were lost without a word."""
         if event.event == "started":
-            self._session.execute(
+            return self._session.execute(
                 "UPDATE associations SET state = 'lost', ended_at = ?,"
                 " reason = 'the receiver ended' WHERE state = 'open' AND receiver = ?",
                 [event.at, event.receiver],
-            )
-        elif event.event == "refused":
+            ).rowcount
+        if event.event == "refused":
             self._session.insert(
                 "refusals", **_only(event, "association_id", "calling_ae", "at", "reason")
             )
         else:
             self._upsert_association(event)
+        return 0
 
     def _upsert_association(self, event: AssociationEvent) -> None:
         ended = event.event in ENDINGS or event.event == "rejected"

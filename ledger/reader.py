@@ -265,6 +265,15 @@ class LedgerReader:
         ).fetchone()
         return None if row is None else str(row[0])
 
+    def kept_bytes(self) -> int:
+        """Bytes of the instances that no rule has deleted."""
+        (kept,) = self._connection.execute(
+            """SELECT coalesce(sum(CASE WHEN deleted = 0 THEN bytes WHEN deleted < instances THEN
+            (SELECT sum(bytes) FROM instances WHERE series_id = series.id AND deletion_id IS NULL)
+            ELSE 0 END), 0) FROM series"""
+        ).fetchone()
+        return int(kept)
+
     def growth(self) -> Growth:
         """What came and stayed in the last 24 hours, or since the first study when that is less."""
         now = datetime.now(UTC)

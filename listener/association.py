@@ -21,6 +21,7 @@ from listener.errors import (
 )
 from listener.inbox import Deadlines, Inbox
 from listener.journal import AssociationEvent, EventName, now
+from listener.log_ids import log_as
 from listener.proxied import begins_header
 from listener.services import Node, Services, Terms
 from listener.settings import AcceptRule
@@ -117,10 +118,12 @@ class Association:
         return self._accept(request, opening, verdict)
 
     def _opening(self, request: AssociationRequest) -> AssociationEvent:
+        association_id = uuid.uuid4().hex
+        log_as(association=association_id)  # to the end of its thread
         return AssociationEvent(
             "accepted",
             now(),
-            uuid.uuid4().hex,
+            association_id,
             receiver=self._node.receiver,
             calling_ae=request.calling_ae,
             called_ae=request.called_ae,
@@ -128,7 +131,8 @@ class Association:
         )
 
     def _reject(self, opening: AssociationEvent, rejection: Rejection, reason: str) -> None:
-        self._node.journal.write(replace(opening, event="rejected", reason=reason))
+        event = replace(opening, event="rejected", reason=reason, cause=rejection.cause)
+        self._node.journal.write(event)
         logger.warning("association %s rejected: %s", opening.association_id, reason)
         self._send(pdu.rejection(rejection.result, rejection.source, rejection.reason))
 

@@ -150,6 +150,11 @@ class CommitmentStore:
         """How long ago a request came."""
         return time.time() - _modified(self._folder / (request.name + _REQUEST))
 
+    def backlog(self) -> tuple[int, float]:
+        """How many requests are kept, and how many seconds ago the oldest came; 0 without one."""
+        times = [when for path in self._folder.glob("*" + _REQUEST) if (when := _modified(path))]
+        return len(times), max(0.0, time.time() - min(times)) if times else 0.0
+
     def remove(self, request: CommitmentRequest) -> None:
         """Forget a request whose result the peer has taken."""
         for suffix in (_REQUEST, _RESULT):

@@ -50,6 +50,8 @@ class AssociationEvent:
         Dataset bytes so far, at the end of an association.
     reason
         Why it was rejected, refused or aborted, in plain words without patient data.
+    cause
+        Of a rejection, the one word for it that `listener.statuses` has.
     """
 
     event: EventName
@@ -65,6 +67,7 @@ class AssociationEvent:
     refused: int = 0
     bytes: int = 0
     reason: str = ""
+    cause: str = ""
 
 
 ENDINGS = frozenset({"released", "aborted", "lost"})

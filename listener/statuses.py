@@ -52,20 +52,25 @@ COMMITMENT_STATUSES = (
 
 
 class Rejection(NamedTuple):
-    """An A-ASSOCIATE-RJ: result, source, reason (PS3.8 Table 9-21), and when we answer it."""
+    """An A-ASSOCIATE-RJ: result, source, reason (PS3.8 Table 9-21), and when we answer it.
+
+    `cause` is the one word for it in the journal.
+    """
 
     result: int
     source: int
     reason: int
     when: str
+    cause: str
 
 
-IDENTITY_REFUSED = Rejection(1, 1, 1, "the user identity is missing or wrong")
+IDENTITY_REFUSED = Rejection(1, 1, 1, "the user identity is missing or wrong", "identity")
 CALLING_AE_NOT_RECOGNIZED = Rejection(
-    1, 1, 3, "nothing opens us to this calling AE title, from this address, in this way"
+    *(1, 1, 3, "nothing opens us to this calling AE title, from this address, in this way"),
+    "calling_ae",
 )
-CALLED_AE_NOT_RECOGNIZED = Rejection(1, 1, 7, "the called AE title is not ours")
-LOCAL_LIMIT_EXCEEDED = Rejection(2, 3, 2, "as many associations as allowed are open")
+CALLED_AE_NOT_RECOGNIZED = Rejection(1, 1, 7, "the called AE title is not ours", "called_ae")
+LOCAL_LIMIT_EXCEEDED = Rejection(2, 3, 2, "as many associations as allowed are open", "limit")
 REJECTIONS = (
     IDENTITY_REFUSED,
     CALLING_AE_NOT_RECOGNIZED,

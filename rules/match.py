@@ -43,7 +43,14 @@ _OPERANDS: Mapping[str, tuple[type, ...]] = {
     "max": (int, float),
     "at_least": (str,),
 }
-_TYPE_NAMES: Mapping[type, str] = {str: "text", int: "a number", float: "a number", list: "a list"}
+_TYPE_NAMES: Mapping[type, str] = {
+    str: "text",
+    int: "a number",
+    float: "a number",
+    list: "a list",
+    dict: "a table",
+    bool: "true or false",
+}
 
 Fail = Callable[[str, str], Exception]
 """Makes the error for a key and what is wrong with it."""
@@ -77,14 +84,14 @@ class MatchReader:
             return Not(self.match(self._table(value, here), here))
         if key in ("any", "all"):
             if not isinstance(value, list):
-                raise self.fail(here, f"expected a list of tables, got {value!r}")
+                raise self.fail(here, f"expected a list of tables, got {_kind_of(value)}")
             parts = tuple(self.match(self._table(part, here), here) for part in value)
             return Any(parts) if key == "any" else All(parts)
         return self._leaf(key, value, here)
 
     def _table(self, value: object, key: str) -> Mapping[str, object]:
         if not isinstance(value, dict):
-            raise self.fail(key, f"expected a table, got {value!r}")
+            raise self.fail(key, f"expected a table, got {_kind_of(value)}")
         return value
 
     def _leaf(self, name: str, value: object, here: str) -> Leaf:
@@ -122,7 +129,7 @@ class MatchReader:
     def _flag(self, table: dict[str, object], key: str, here: str) -> bool | None:
         value = table.pop(key, None)
         if value is not None and not isinstance(value, bool):
-            raise self.fail(f"{here}.{key}", f"expected true or false, got {value!r}")
+            raise self.fail(f"{here}.{key}", f"expected true or false, got {_kind_of(value)}")
         return value
 
     def _test(self, name: str, operator: str, operand: object, here: str) -> Test:
@@ -132,8 +139,8 @@ class MatchReader:
             expected = (*allowed, "present", "if_absent")
             raise self.fail(where, f"unknown operator{suggestion(operator, expected)}")
         if isinstance(operand, bool) or not isinstance(operand, _OPERANDS[operator]):
-            expected_types = " or ".join(_TYPE_NAMES[kind] for kind in _OPERANDS[operator])
-            raise self.fail(where, f"expected {expected_types}, got {operand!r}")
+            wanted = " or ".join(dict.fromkeys(_TYPE_NAMES[kind] for kind in _OPERANDS[operator]))
+            raise self.fail(where, f"expected {wanted}, got {_kind_of(operand)}")
         if operator == "regex":
             self._regex(str(operand), where)
         if operator == "at_least" and operand not in GRADES:
@@ -145,6 +152,11 @@ class MatchReader:
             re.compile(pattern)
         except (re.error, OverflowError, RecursionError) as error:
             raise self.fail(where, f"not a regular expression: {error}") from error
+
+
+def _kind_of(value: object) -> str:
+    """What a value is, without itself: a rule may name patients, and the message is logged."""
+    return _TYPE_NAMES.get(type(value), "something else")
 
 
 def _unseen(path: ElementPath) -> str | None:

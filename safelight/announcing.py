@@ -34,6 +34,7 @@ class Announcer:
         self._next_ping = 0.0
         self._silent: set[str] = set()
         self.is_ready = False
+        self.announced = 0.0  # when systemd was last told that all are alive, monotonic
 
     def tell(self, children: Sequence[Child]) -> None:
         """Say that the daemon is ready, once; every second, what it does and that it lives."""
@@ -48,6 +49,7 @@ class Announcer:
         self._log_silence(children, now)
         status = "; ".join(child.condition(now) for child in children)
         if all(child.ready and not child.is_silent(now) for child in children):
+            self.announced = now
             self._notifier.send(WATCHDOG=1, STATUS=status)
         else:
             self._notifier.send(STATUS=status)

@@ -18,6 +18,7 @@ from listener.part10 import silence_dicom_libraries
 from safelight.config import Config
 from safelight.errors import in_one_line
 from safelight.log_files import keep_log
+from safelight.log_lines import LoggingSettings, configure_logging
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ def child_main(
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
     end_with_parent()
-    configure_logging()
+    begin_log(config.logging)
     name = current_process().name
     Path("/proc/self/comm").write_text(name.removeprefix("safelight-"), encoding="ascii")  # for ps
     keep_log(config.storage.log, name)
@@ -110,17 +111,10 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
-def configure_logging() -> None:
-    """Log to standard error, one line an event; systemd adds the time itself."""
+def begin_log(settings: LoggingSettings) -> None:
+    """Log as the configuration says; what libraries say of datasets is left out."""
     silence_dicom_libraries()
     # It warns when a folder is made twice in its sight, which the rescan makes harmless.
     warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\..*")
-    under_systemd = "JOURNAL_STREAM" in os.environ
-    time = "" if under_systemd else "%(asctime)s "
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format=f"{time}%(levelname)s %(name)s: %(message)s",
-        force=True,
-    )
+    configure_logging(settings)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)

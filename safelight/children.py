@@ -33,6 +33,7 @@ class Child:
     report: Report = field(default_factory=Report)
     started: float = 0.0
     heard: float = 0.0
+    starts: int = 0
     failures: int = 0
     restart_at: float = 0.0
 
@@ -55,6 +56,7 @@ class Child:
             process.start()
         theirs.close()
         self.process = process
+        self.starts += 1
         self.started = self.heard = time.monotonic()
 
     def note_end(self, now: float) -> None:

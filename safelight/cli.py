@@ -96,10 +96,10 @@ def serve(
         web_listen=web,
         rules_file=rules and rules.absolute(),
     )
-    from safelight.child import configure_logging
+    from safelight.child import begin_log
     from safelight.commands import serve as run
 
-    configure_logging()
+    begin_log(config.logging)
 
     run(config)
 

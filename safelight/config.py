@@ -30,6 +30,7 @@ from processor.settings import (
 from query.settings import PacsSettings
 from rules.window import Window
 from safelight.errors import ConfigError
+from safelight.log_lines import LoggingSettings
 from safelight.notify_settings import (
     NotifySettings,
     SmtpSettings,
@@ -224,6 +225,7 @@ class Config:
     smtp: SmtpSettings = field(default_factory=SmtpSettings)
     web: WebSettings = field(default_factory=WebSettings)
     nodes: tuple[NodeSettings, ...] = ()
+    logging: LoggingSettings = field(default_factory=LoggingSettings)
 
     @property
     def processor(self) -> ProcessorSettings:

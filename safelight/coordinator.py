@@ -4,11 +4,16 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from prometheus_client import ProcessCollector
+
+from ledger.tallies import Waiting
+from listener.commitment import CommitmentStore
 from listener.retrievals import Retrieval, Retrievals
 from processor.job import progress_of
 from safelight.child import Reporter
@@ -19,9 +24,11 @@ from safelight.getting import note_ended
 from safelight.ledger_opening import open_ledger
 from safelight.log_files import latest_lines
 from safelight.page_actions import PageActions
+from safelight.page_metrics import NodeMetrics
 from safelight.page_node import NodeCondition, about, config_of, network_of
 from safelight.page_rules import PageRules
-from safelight.pipeline import Pipeline
+from safelight.pipeline import Pipeline, Telemetry
+from safelight.pulse import Pulse
 from safelight.retrieve_progress import how_far
 from safelight.secret_values import secret_of
 from safelight.uploading import WRITER
@@ -32,31 +39,39 @@ _LOG_LINES = 200  # the page shows so many
 _NICE = 10  # reception comes first where the processors are busy; workers inherit it
 
 
-def run_coordinator(config: Config, report: Reporter, stop: threading.Event) -> None:
+def run_coordinator(pulse: Pulse, config: Config, report: Reporter, stop: threading.Event) -> None:
     """Watch, decide, process, record and show until `stop` is set."""
     os.nice(_NICE)
     reload = threading.Event()
     signal.signal(signal.SIGHUP, lambda *_: reload.set())
-    asyncio.run(_coordinate(config, report, stop, reload))
+    telemetry = Telemetry.of(config)
+    pipeline = partial(_run_pipeline, config, telemetry, report, stop, reload)
+    counted = (telemetry.counts.registry, NodeMetrics(pulse, telemetry.lag))
+    context = replace(web_context(config), metrics=(*counted, ProcessCollector(registry=None)))
+    asyncio.run(_coordinate(config, context, pipeline))
 
 
 async def _coordinate(
-    config: Config, report: Reporter, stop: threading.Event, reload: threading.Event
+    config: Config, context: WebContext, run_pipeline: Callable[[], None]
 ) -> None:
     """Serve the page until the pipeline ends; an error of the pipeline ends the process."""
     storage = config.storage
     for folder in (storage.results, storage.scratch, storage.requests):
         folder.mkdir(parents=True, exist_ok=True)
     note_ended(storage.spool / "journal", WRITER)  # an upload that ended with the process before
-    runner = await serve(make_app(web_context(config)), config.web)
+    runner = await serve(make_app(context), config.web)
     try:
-        await asyncio.to_thread(_run_pipeline, config, report, stop, reload)
+        await asyncio.to_thread(run_pipeline)
     finally:
         await runner.cleanup()
 
 
 def _run_pipeline(
-    config: Config, report: Reporter, stop: threading.Event, reload: threading.Event
+    config: Config,
+    telemetry: Telemetry,
+    report: Reporter,
+    stop: threading.Event,
+    reload: threading.Event,
 ) -> None:
     """Run the pipeline, and storage commitment beside it; an error of either ends both."""
     opened = open_ledger(config.storage, report.alive, stop)
@@ -65,7 +80,7 @@ def _run_pipeline(
     note_configuration(config, opened.configurations)
     with (
         opened as ledger,
-        Pipeline(config, ledger, reload) as pipeline,
+        Pipeline(config, ledger, reload, telemetry) as pipeline,
         ThreadPoolExecutor(1, "commitments") as beside,
     ):
         commitments = Commitments(config, pipeline.spool, lambda: pipeline.is_caught_up)
@@ -83,8 +98,9 @@ def _run_pipeline(
 
 
 def web_context(config: Config) -> WebContext:
-    """The node, as its page knows it."""
+    """The node, as its page knows it, without what only the running daemon counts."""
     storage = config.storage
+    commitments = CommitmentStore(storage.spool)
     return WebContext(
         ledger=storage.ledger,
         results=storage.results,
@@ -99,6 +115,7 @@ def web_context(config: Config) -> WebContext:
         about=about(config),
         condition=NodeCondition(config),
         log=lambda: latest_lines(storage.log, _LOG_LINES),
+        queues=lambda: {"commitments": Waiting(*commitments.backlog())},
         told=Told(Retrievals(storage.spool)),
         nodes=tuple(replace(one, token=secret_of(one.token)) for one in config.nodes),
         condition_of=lambda data: NodeCondition(config_of(config, data)),

@@ -28,6 +28,7 @@ from safelight.errors import ChildFailed, SpoolInUse
 from safelight.log_files import keep_log
 from safelight.notify import Notifier
 from safelight.ports import require_free
+from safelight.pulse import Pulse
 from safelight.receiver import Share, run_receiver
 
 _STOP_SECONDS = 15.0
@@ -56,7 +57,10 @@ class Supervisor:
         self._reload: _Reload | None = None
         self._has_terminal = _has_terminal()
         self._doors: Doors | None = None
-        self._children = [Child("coordinator", run_coordinator, _STOP_SECONDS, needs_doors=False)]
+        receivers = [f"receiver-{number}" for number in range(config.dicom.processes)]
+        self._pulse = Pulse(["coordinator", *receivers])
+        coordinate = partial(run_coordinator, self._pulse)
+        self._children = [Child("coordinator", coordinate, _STOP_SECONDS, needs_doors=False)]
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT; SIGHUP has the rules read again.
@@ -136,6 +140,7 @@ class Supervisor:
             if self._announcer.is_ready:
                 self._pass_reload_on()
             self._announcer.tell(self._children)
+            self._pulse.note(self._children, self._announcer.announced)
             self._wait()
 
     def _tend(self, child: Child) -> None:

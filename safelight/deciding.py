@@ -14,6 +14,7 @@ from ledger.cases import Case
 from ledger.records import ClosedSeries, NewJob
 from ledger.writer import LedgerWriter
 from listener.errors import UnreadableInstance
+from listener.log_ids import logged_as
 from listener.spool import SeriesKey, Spool
 from processor.disguise import step_of
 from processor.job import job_key
@@ -169,6 +170,11 @@ class Deciding:
         latest = partial(self._ledger.jobs.latest_key, is_again=is_again)
         jobs = [replace(job, key=latest(job.key)) for job in jobs]
         self._ledger.work.record_decision(case.series, decision, jobs, is_again=is_again)
+        with logged_as(series=case.series.id):
+            self._log(case, decision)
+
+    @staticmethod
+    def _log(case: Case, decision: Decision) -> None:
         logger.info(
             "series %s revision %d: %d instances, %s, %s",
             case.series.key.SeriesInstanceUID,

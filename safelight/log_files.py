@@ -1,14 +1,15 @@
 """The log of each process in a file of its own, so that the page can show the latest lines.
 
-Standard error has the same lines; systemd keeps those for longer.
+Standard error has the same, as ``[logging]`` says; systemd keeps that for longer.
 """
 
 import heapq
 import logging
 import logging.handlers
-import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from safelight.log_lines import PlainLines
 
 _BYTES_MAX = 1 << 20
 _TAIL_BYTES = 1 << 16
@@ -25,11 +26,7 @@ def keep_log(folder: Path, name: str) -> None:
     handler = _File(
         folder / f"{name}.log", maxBytes=_BYTES_MAX, backupCount=1, encoding="utf-8", delay=True
     )
-    form = logging.Formatter(
-        "%(asctime)s.%(msecs)03d %(levelname)s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S"
-    )
-    form.converter = time.gmtime
-    handler.setFormatter(form)
+    handler.setFormatter(PlainLines(is_utc=True))
     logging.getLogger().addHandler(handler)
 
 

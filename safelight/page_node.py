@@ -17,11 +17,11 @@ from listener.settings import AcceptRule
 from query.settings import PacsSettings
 from safelight.backup_state import backup_problem
 from safelight.config import Config
-from safelight.disk import NO_GROWTH, disk_state
+from safelight.disk import NO_GROWTH, STAGES, disk_state
 from safelight.status import disk_held, disk_lasts
 from safelight.version import __version__
 from web_status.network import Allowed, Network, Pacs
-from web_status.node import About, Condition
+from web_status.node import About, Condition, DiskFill
 
 _GROWTH_SECONDS = 60.0
 _SECRET = "(hidden)"  # noqa: S105 - what stands in the place of one
@@ -37,18 +37,20 @@ _METHODS: Mapping[str, str] = {
 class NodeCondition:
     """Says how long the disk lasts and what is held up.
 
-    The growth of the last 24 hours is summed up once a minute: it is the costly part.
+    What came in the last 24 hours, and what is kept, is summed up once a minute: that is costly.
     """
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._growth: Growth = NO_GROWTH
+        self._spool_bytes = 0
         self._next_sum = 0.0
 
     def __call__(self, reader: LedgerReader) -> Condition:
         """How it is now."""
         if time.monotonic() >= self._next_sum:
             self._growth = reader.growth()
+            self._spool_bytes = reader.kept_bytes()
             self._next_sum = time.monotonic() + _GROWTH_SECONDS
         held = [_paused(row) for row in reader.pauses()]
         failed = backup_problem(self._config) != ""
@@ -56,7 +58,8 @@ class NodeCondition:
             disk = disk_state(self._config.storage, reader.disk_stage(), self._growth)
         except OSError:
             return Condition("", tuple(held), failed)
-        return Condition(disk_lasts(disk), (*disk_held(disk), *held), failed)
+        fill = DiskFill(disk.stage, STAGES, disk.hours_left, self._spool_bytes)
+        return Condition(disk_lasts(disk), (*disk_held(disk), *held), failed, fill)
 
 
 def config_of(config: Config, data: Path) -> Config:

@@ -16,8 +16,10 @@ from listener.spool import Spool, SpoolSettings
 from listener.watcher import Findings, Known, Watcher
 from safelight.backups import Backups
 from safelight.config import Config
+from safelight.counting import Counts
 from safelight.deciding import Deciding
 from safelight.disk import DiskWatch
+from safelight.lag import Lag
 from safelight.notifying import Notifying
 from safelight.requests import Requests
 from safelight.retention import Retention
@@ -27,6 +29,19 @@ from safelight.scheduling import Scheduling
 logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Telemetry:
+    """What others are told of the loop: what it counted, and how far the ledger is behind."""
+
+    counts: Counts
+    lag: Lag
+
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """That of a loop which begins."""
+        return cls(Counts(config), Lag(config.storage.spool / "journal"))
 
 
 @dataclass
@@ -51,9 +66,17 @@ class Pipeline:
         The ledger, owned by the thread that calls `run`.
     reload
         Set by whoever wants the rules to be read again.
+    telemetry
+        What others are told of the loop; without it, nobody is.
     """
 
-    def __init__(self, config: Config, ledger: LedgerWriter, reload: threading.Event) -> None:
+    def __init__(
+        self,
+        config: Config,
+        ledger: LedgerWriter,
+        reload: threading.Event,
+        telemetry: Telemetry | None = None,
+    ) -> None:
         self._config = config
         self._intake = ledger.intake
         self._work = ledger.work
@@ -73,8 +96,10 @@ class Pipeline:
                 self._intake.journal_offsets(),
             ),
         )
+        self._telemetry = telemetry or Telemetry.of(config)
         self._scheduling = Scheduling(
-            config, ledger, self.spool, self._deciding, self._watcher.wake
+            *(config, ledger, self.spool, self._deciding, self._watcher.wake),
+            counts=self._telemetry.counts,
         )
         self._retrieving = Retrieving(
             config, ledger.retrieves, self._watcher.wake, self._deciding.retrieved
@@ -126,8 +151,10 @@ class Pipeline:
             findings = self._watcher.look(_LOOK_SECONDS)
             self._record(findings)
             self._waiting = findings.waiting
+            self._telemetry.lag.looked(findings)
             for closure in findings.closures:
                 self._deciding.decide(self._work.close_series(closure))
+                self._telemetry.counts.closed(closure.grade)
                 self._counts.series += 1
             for study in findings.studies:
                 self._work.close_study(study)
@@ -177,7 +204,7 @@ class Pipeline:
 
     def _record(self, findings: Findings) -> None:
         if findings.events or findings.arrivals:
-            self._intake.record(findings)
+            self._telemetry.counts.recorded(findings, self._intake.record(findings))
             self._counts.instances += len(findings.arrivals)
         if findings.set_aside or any(event.quarantined for event in findings.events):
             self._record_quarantine()
@@ -188,5 +215,6 @@ class Pipeline:
             reason = json.loads(path.read_text(encoding="utf-8"))
             entries.append((path.stem, reason["reason"], reason["SeriesInstanceUID"]))
         new = self._intake.record_quarantine(entries)
+        self._telemetry.counts.set_aside(new)
         if new:
             logger.warning("%d instances are new in quarantine", new)

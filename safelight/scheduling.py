@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from ledger.jobs import LEASE_SECONDS
 from ledger.records import ClaimedJob
 from ledger.writer import LedgerWriter
+from listener.log_ids import logged_as
 from listener.spool import SeriesKey, Spool
 from processor.errors import OutputUnavailable, ProcessorError, RetriableError
 from processor.job import discard_remains
@@ -23,6 +24,7 @@ from processor.model import JobRequest, JobResult
 from processor.pool import WorkerPool
 from processor.study import StudyResults, write_study
 from safelight.config import Config
+from safelight.counting import Counts
 from safelight.deciding import Deciding
 from safelight.forwarding import Forwarding
 from safelight.receivers import FORWARD
@@ -59,6 +61,8 @@ class Scheduling:
         Told when a job of a series has ended; a rule may have waited for that.
     wake
         Called, from another thread, when a job has ended.
+    counts
+        Where it is counted how jobs end.
     """
 
     def __init__(
@@ -68,8 +72,11 @@ class Scheduling:
         spool: Spool,
         deciding: Deciding,
         wake: Callable[[], None],
+        *,
+        counts: Counts,
     ) -> None:
         self._config = config
+        self._counts = counts
         self._ledger = ledger
         self._spool = spool
         self._deciding = deciding
@@ -130,7 +137,8 @@ class Scheduling:
             if running is not None and running.is_workbook:
                 self._end_workbook(running)
             elif running is not None:
-                self._end_job(running)
+                with logged_as(job=running.job.id, series=running.job.series.id):
+                    self._end_job(running)
 
     def _tidy(self) -> None:
         """Remove what killed workers left in the scratch folder."""
@@ -181,6 +189,7 @@ class Scheduling:
         try:
             error = running.future.exception()
         except CancelledError:  # by a person, as the ledger knows
+            self._counts.ran("cancelled")
             self._deciding.after_job(job.series.id)
             return
         if error is None:
@@ -190,9 +199,11 @@ class Scheduling:
         elif isinstance(error, RetriableError) and job.tries < self._most_tries(job):
             delay = self._retry_seconds(job) * random.uniform(1.0, 1.5)  # noqa: S311
             self._ledger.jobs.retry(job, _described(error), delay)
+            self._counts.ran("tried_again")
             logger.warning("job %d: try %d failed: %s", job.id, job.tries, type(error).__name__)
         else:
             self._ledger.jobs.bury(job, _described(error))
+            self._counts.ran("given_up")
             logger.error("job %d given up: %s", job.id, type(error).__name__)
         self._deciding.after_job(job.series.id)
         self._start_workbook(job)
@@ -214,6 +225,9 @@ class Scheduling:
         if self._ledger.pauses.output_works():
             logger.info("outputs can be written again")
         self.done += 1
+        failed = any(step.state == "failed" for step in result.steps)
+        self._counts.ran("step_failed" if failed else "done")
+        self._counts.took(job.rule, result.seconds, {rule.name for rule in self._deciding.rules})
         logger.info("job %d done in %.1f s", job.id, result.seconds)
 
     def _wait_for_output(self, job: ClaimedJob, error: OutputUnavailable) -> None:
@@ -221,6 +235,7 @@ class Scheduling:
         reason = _described(error)
         seconds = self._ledger.pauses.output_failed(reason, _OUTPUT_SECONDS, _OUTPUT_SECONDS_MAX)
         self._ledger.jobs.put_back(job, reason, seconds)
+        self._counts.ran("output_unavailable")
         logger.error("outputs cannot be written: %s; tried again in %.0f s", reason, seconds)
 
     def _start_workbook(self, job: ClaimedJob) -> None:

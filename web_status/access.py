@@ -40,6 +40,7 @@ _FORM_SECONDS = 20.0
 _FIELD = Markup('<input type="hidden" name="{}" value="{}">')
 _READING = ("GET", "HEAD")
 _API = "/api/"
+METRICS = "/metrics"
 _BEARER = "bearer "
 
 
@@ -161,8 +162,11 @@ def _secret_of(request: web.Request) -> str | None:
 
 
 def is_of_programs(request: web.Request) -> bool:
-    """Whether a request is to the interface for programs, whose answers are JSON."""
-    return request.path.startswith(_API)
+    """Whether a request is one of a program: to the interface for them, or for the metrics.
+
+    Where it fails, the answer is JSON.
+    """
+    return request.path.startswith(_API) or request.path == METRICS
 
 
 def is_veiled(request: web.Request) -> bool:

@@ -21,6 +21,7 @@ from web_status.nodes_page import add_nodes
 from web_status.ordering import add_ordering
 from web_status.pages import add_pages
 from web_status.rendering import set_up_templates
+from web_status.request_ids import add_request_id, identify
 from web_status.rule_versions import add_rule_versions
 from web_status.security import BODY_BYTES_MAX, add_security_headers, friendly_errors, guard
 from web_status.serving import require_users, tls_context
@@ -46,12 +47,14 @@ def make_app(context: WebContext) -> web.Application:
         The node the page is about.
     """
     app = web.Application(
-        middlewares=[keep_visitor, friendly_errors, guard, admit], client_max_size=BODY_BYTES_MAX
+        middlewares=[identify, keep_visitor, friendly_errors, guard, admit],
+        client_max_size=BODY_BYTES_MAX,
     )
     app[CONTEXT] = context
     app[DOOR] = Door(context)
     set_up_templates(app, context)
     app.on_response_prepare.append(add_security_headers)
+    app.on_response_prepare.append(add_request_id)
     app.cleanup_ctx.append(_ledger_open)
     app.cleanup_ctx.append(hub_running)
     app.cleanup_ctx.append(certificate_watched)

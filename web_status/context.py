@@ -5,8 +5,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aiohttp import web
+from prometheus_client.registry import Collector
 
 from ledger.reader import LedgerReader
+from ledger.tallies import Waiting
 from listener.retrievals import Retrieval
 from web_status.asking import Actions
 from web_status.network import Network
@@ -66,6 +68,10 @@ class WebContext:
         The latest lines of the daemon's log, the newest last; it reads files.
     kept
         What the page itself remembers.
+    metrics
+        What the daemon tells Prometheus of itself; asked in a thread of its own.
+    queues
+        What waits outside the ledger, by name; it looks into folders.
     told
         What a PACS said that the study of a UID has, at its latest retrieval; it reads a file.
     nodes
@@ -88,6 +94,8 @@ class WebContext:
     condition: Callable[[LedgerReader], Condition] = _nothing_to_say
     log: Callable[[], Sequence[str]] = tuple
     kept: Kept = field(default_factory=Kept)
+    metrics: Sequence[Collector] = ()
+    queues: Callable[[], Mapping[str, Waiting]] = dict
     told: Callable[[str], Retrieval | None] = _never_retrieved
     nodes: tuple[NodeSettings, ...] = ()
     condition_of: Callable[[Path], Callable[[LedgerReader], Condition]] = _nobody_to_ask

@@ -11,6 +11,26 @@ _SHOWN = 50
 
 
 @dataclass(frozen=True)
+class DiskFill:
+    """How a disk fills.
+
+    Attributes
+    ----------
+    stage, stages
+        What is held up, and all there is of it, from ``ample`` on.
+    hours_left
+        How long it lasts at the rate of the last 24 hours; None while nothing grows.
+    spool_bytes
+        What the instances take.
+    """
+
+    stage: str
+    stages: tuple[str, ...]
+    hours_left: float | None
+    spool_bytes: int
+
+
+@dataclass(frozen=True)
 class Condition:
     """What a person should know of the node at once.
 
@@ -22,11 +42,14 @@ class Condition:
         What is held up and why, a sentence each; the state line shows them.
     has_backup_failed
         Whether the last backup of the ledger that was due could not be made.
+    disk
+        The disk in numbers, which pages do not show; None while it cannot be asked.
     """
 
     forecast: str = ""
     held: tuple[str, ...] = ()
     has_backup_failed: bool = False
+    disk: DiskFill | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,7 @@ ROUTES: Mapping[tuple[str, str], Needs] = MappingProxyType(
         ("GET", "/login"): Needs(Role.ANYONE),
         ("POST", "/login"): Needs(Role.ANYONE),
         ("POST", "/logout"): Needs(Role.VIEWER),
-        ("GET", "/metrics"): Needs(Role.ANYONE, is_use=False),
+        ("GET", "/metrics"): Needs(Role.VIEWER, is_use=False),
         ("GET", "/network"): Needs(Role.VIEWER),
         ("POST", "/network/{number}/echo"): Needs(Role.OPERATOR),
         ("GET", "/nodes"): Needs(Role.VIEWER),

@@ -32,6 +32,7 @@ from web_status.errors import (
 )
 from web_status.languages import msgid
 from web_status.login import login_page, own_path
+from web_status.request_ids import id_of
 from web_status.roles import needs_of
 
 logger = logging.getLogger(__name__)
@@ -171,7 +172,8 @@ def _error_page(
     told = text or _TEXTS.get(known, _GENERAL_TEXT)
     if is_of_programs(request):
         return problem(status, told % {"reason": reason} if reason else told)
-    shown = {"title": known.phrase, "text": told, "reason": reason}
+    logged = id_of(request) if status >= HTTPStatus.INTERNAL_SERVER_ERROR else None
+    shown = {"title": known.phrase, "text": told, "reason": reason, "logged": logged}
     return render("error.html", request, shown, status)
 
 

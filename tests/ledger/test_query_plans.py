@@ -20,7 +20,7 @@ LARGE = (
     "|retrieve_items|retrieve_series"
 )
 # One is counted by its narrowest index: a fiftieth of the instances, or what should be rare.
-COUNTED = {"studies", "series", "quarantine"}
+COUNTED = {"studies", "series", "quarantine", "jobs", "retrieve_items"}
 # What belongs to one study or job, or is asked for by its UIDs, may be sorted.
 BOUNDED = (
     "studies USING INDEX sqlite_autoindex_studies_1 (StudyInstanceUID=?",
@@ -157,6 +157,7 @@ def reader(large):
 
 QUESTIONS = {
     "the state line": lambda r: r.overview(),
+    "what Prometheus asks": lambda r: r.tallies(),
     "the newest series": lambda r: r.series(limit=50),
     "a page further back": lambda r: r.series(limit=50, offset=500),
     "an instance": lambda r: r.instance("1.9.777777"),

@@ -84,6 +84,21 @@ def test_what_is_deleted_is_accounted_for_and_due_no_more(finished, ledger, path
     assert LedgerReader(path).growth().received == 0
 
 
+def test_what_is_kept_counts_neither_what_was_deleted_nor_twice_what_came_again(
+    finished, ledger, record, arrival, path
+):
+    reader = LedgerReader(path)
+    assert reader.kept_bytes() == 1000
+    (due,) = ledger.retention.instances_due({"All": LATER})
+    ledger.retention.end(ledger.retention.begin(due))
+    assert reader.kept_bytes() == 0
+    record(arrival("2"))
+    assert reader.kept_bytes() == 1000
+    record(arrival("1"))
+    assert reader.kept_bytes() == 2000
+    reader.close()
+
+
 def test_an_instance_that_was_deleted_and_is_sent_again_arrives_like_a_new_one(
     finished, ledger, record, arrival, close, path
 ):

@@ -97,7 +97,7 @@ OPEN_TO = {
     ("GET", "/login"): 0,
     ("POST", "/login"): 0,
     ("POST", "/logout"): 1,
-    ("GET", "/metrics"): 0,
+    ("GET", "/metrics"): 1,
     ("GET", "/network"): 1,
     ("POST", "/network/1/echo"): 2,
     ("GET", "/nodes"): 1,

@@ -18,6 +18,11 @@ class Instance:
 
 def make_instance(*, implicit=False, **elements):
     """A CT instance of 16 x 16 pixels; keywords replace elements, None removes one."""
+    return encoded(make_dataset(**elements), implicit=implicit)
+
+
+def make_dataset(**elements):
+    """What `make_instance` sends."""
     instance = Dataset()
     instance.SOPClassUID, instance.SOPInstanceUID = CTImageStorage, generate_uid()
     instance.StudyInstanceUID, instance.SeriesInstanceUID = "1.2.826.5", generate_uid()
@@ -37,6 +42,11 @@ def make_instance(*, implicit=False, **elements):
             delattr(instance, keyword)
         else:
             setattr(instance, keyword, value)
+    return instance
+
+
+def encoded(instance, *, implicit=False):
+    """A dataset as it goes out."""
     buffer = BytesIO()
     instance.save_as(buffer, implicit_vr=implicit, little_endian=True)
     named = instance.get("SOPClassUID", ""), instance.get("SOPInstanceUID", "")

@@ -55,7 +55,7 @@ def serve(tmp_path_factory, free_port):
         process = start_daemon(config)
         assert process is not None, (folder / "log").read_text()[-2000:]
         running.append(process)
-        return Node(process, folder, port, tls_port)
+        return Node(process, folder, port, tls_port, f"127.0.0.1:{web}")
 
     yield start
     for process in running:

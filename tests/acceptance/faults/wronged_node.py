@@ -28,6 +28,7 @@ class Node:
     folder: Path
     port: int
     tls_port: int
+    web: str
     acknowledged: list[Instance] = field(default_factory=list)
     _peers: list[Peer] = field(default_factory=list)
     _log_offset: int = 0
