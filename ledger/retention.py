@@ -5,7 +5,7 @@ Rows of what is deleted stay, with the number of their deletion: they are accoun
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -61,7 +61,7 @@ class Due:
 
 @dataclass(frozen=True)
 class Deletion:
-    """A deletion that was recorded at `at`, and what of then must no longer be there."""
+    """A deletion that was recorded at `at`, and what of then must be gone; whose it was."""
 
     id: int
     what: What
@@ -69,6 +69,7 @@ class Deletion:
     key: SeriesKey
     sop_instance_uids: tuple[str, ...]
     folder: str
+    patient_id: str = field(repr=False)
 
 
 class Retention:
@@ -182,7 +183,7 @@ class Retention:
 
     def _deletion(self, deletion_id: int) -> Deletion:
         row = self._session.one(
-            "SELECT deletions.*, StudyInstanceUID, SeriesInstanceUID,"
+            "SELECT deletions.*, StudyInstanceUID, SeriesInstanceUID, PatientID,"
             " coalesce((SELECT folder FROM jobs WHERE deletion_id = deletions.id), '') AS folder"
             " FROM deletions JOIN series ON series.id = deletions.series_id"
             " JOIN studies ON studies.id = study_id WHERE deletions.id = ?",
@@ -199,6 +200,7 @@ class Retention:
             SeriesKey(row["StudyInstanceUID"], row["SeriesInstanceUID"]),
             tuple(instance["SOPInstanceUID"] for instance in uids),
             row["folder"],
+            row["PatientID"],
         )
 
 

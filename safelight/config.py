@@ -30,7 +30,7 @@ from processor.settings import (
 from query.settings import PacsSettings
 from rules.window import Window
 from safelight.errors import ConfigError
-from web_status.settings import WebSettings
+from web_status.settings import AuditSettings, WebSettings
 
 Table = dict[str, Any]
 
@@ -186,6 +186,7 @@ class Config:
     deidentify: DeidentifySettings = field(default_factory=DeidentifySettings)
     qc: Mapping[str, QcThresholds] = field(default_factory=lambda: dict(DEFAULT_THRESHOLDS))
     web: WebSettings = field(default_factory=WebSettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)
 
     @property
     def processor(self) -> ProcessorSettings:
@@ -402,6 +403,7 @@ def _anchored(config: Config, folder: Path) -> Config:
         deidentify=deidentify,
         retrieve=fetch,
         web=web,
+        audit=_anchored_audit(config.audit, folder),
     )
 
 
@@ -419,6 +421,18 @@ def _anchored_tls(tls: TlsSettings | None, folder: Path) -> TlsSettings | None:
         private_key=folder / tls.private_key,
         authorities=_under(folder, tls.authorities),
     )
+
+
+def _anchored_audit(audit: AuditSettings, folder: Path) -> AuditSettings:
+    if audit.syslog is None:
+        return audit
+    syslog = dataclasses.replace(
+        audit.syslog,
+        authorities=_under(folder, audit.syslog.authorities),
+        certificate=_under(folder, audit.syslog.certificate),
+        private_key=_under(folder, audit.syslog.private_key),
+    )
+    return dataclasses.replace(audit, syslog=syslog)
 
 
 def _under(folder: Path, path: Path | None) -> Path | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from listener.retrievals import Retrieval, Retrievals
 from processor.job import progress_of
+from safelight.auditing import Auditing
 from safelight.child import Reporter
 from safelight.commitments import Commitments
 from safelight.config import Config
@@ -55,21 +56,23 @@ async def _coordinate(
 def _run_pipeline(
     config: Config, report: Reporter, stop: threading.Event, reload: threading.Event
 ) -> None:
-    """Run the pipeline, and storage commitment beside it; an error of either ends both."""
+    """Run the pipeline; storage commitment and the audit trail beside it; an error ends all."""
     opened = open_ledger(config.storage, report.alive, stop)
     if opened is None:
         return
     with (
         opened as ledger,
         Pipeline(config, ledger, reload) as pipeline,
-        ThreadPoolExecutor(1, "commitments") as beside,
+        ThreadPoolExecutor(2, "beside") as beside,
     ):
         commitments = Commitments(config, pipeline.spool, lambda: pipeline.is_caught_up)
-        running = beside.submit(commitments.run, stop)
+        auditing = Auditing(config, lambda: pipeline.is_caught_up)
+        running = [beside.submit(each.run, stop) for each in (commitments, auditing)]
 
         def alive(status: str) -> None:
-            if running.done():
-                running.result()
+            for one in running:
+                if one.done():
+                    one.result()
             report.alive(status, pipeline.rules_read)
 
         try:
@@ -94,6 +97,7 @@ def _web_context(config: Config) -> WebContext:
         about=about(config),
         condition=NodeCondition(config),
         log=lambda: latest_lines(storage.log, _LOG_LINES),
+        audit=config.audit,
         told=Told(Retrievals(storage.spool)),
     )
 

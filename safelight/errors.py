@@ -39,6 +39,10 @@ class NotAnswered(SafelightError, TimeoutError):
     """The daemon has not done yet what a command asked of it."""
 
 
+class NotDelivered(SafelightError, OSError):
+    """A syslog server did not take the audit trail; the message says why, and what to do."""
+
+
 class RulesRefused(SafelightError, ValueError):
     """The daemon could not read its rules again; the message says why."""
 

@@ -14,6 +14,7 @@ from typing import Self
 from ledger.writer import LedgerWriter
 from listener.spool import Spool, SpoolSettings
 from listener.watcher import Findings, Known, Watcher
+from safelight.audit_deeds import audit_trail
 from safelight.config import Config
 from safelight.deciding import Deciding
 from safelight.disk import DiskWatch
@@ -79,7 +80,11 @@ class Pipeline:
         )
         self._disk = DiskWatch(config.storage, ledger.disk_stages)
         self._retention = Retention(
-            config.storage, self.spool, ledger.retention, config.deidentify.key_file
+            config.storage,
+            self.spool,
+            ledger.retention,
+            config.deidentify.key_file,
+            trail=audit_trail(config),
         )
         self._requests = Requests(config.storage.requests)
         self._counts = _Counts()

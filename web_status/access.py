@@ -18,7 +18,8 @@ from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.typedefs import Handler
 from markupsafe import Markup
 
-from web_status.audit import AuditTrail, Deed
+from web_status.audit import AuditTrail
+from web_status.audit_events import Deed
 from web_status.context import WebContext
 from web_status.errors import BadToken, NamesHidden, NotAllowed, NotLoggedIn, UsersUnreadable
 from web_status.languages import language_of
@@ -76,7 +77,7 @@ class Door:
         self.users = UsersFile(context.data)
         self.sessions = Sessions(settings.idle_minutes * 60, settings.session_hours * 3600)
         self.throttle = Throttle()
-        self.audit = AuditTrail(context.data)
+        self.audit = AuditTrail(context.data, context.audit, context.ae_title)
         self.cookie = "__Host-safelight" if settings.is_secure else "safelight"
         self.is_secure = settings.is_secure
         self._is_public = settings.is_public
@@ -222,7 +223,14 @@ def address_of(request: web.Request) -> str:
 
 
 async def record(
-    request: web.Request, action: str, target: str = "", *, user: str | None = None
+    request: web.Request,
+    action: str,
+    target: str = "",
+    *,
+    user: str | None = None,
+    peer: str = "",
+    study: str = "",
+    patient: str = "",
 ) -> None:
     """Write into the audit trail what a request did; every route that changes something does.
 
@@ -234,11 +242,18 @@ async def record(
         Such as ``job sent again``.
     target
         The UID or number of what it was done to; never anything about a patient.
+    peer, study, patient
+        As of a `Deed`.
     """
     person = person_of(request)
     name = user if user is not None else person.name if person is not None else ""
     token = person.token if person is not None else ""
-    deed = Deed(action, name, target, address_of(request), token)
+    deed = Deed(
+        *(action, name, target, address_of(request), token),
+        peer=peer,
+        study=study,
+        patient=patient,
+    )
     await asyncio.to_thread(request.app[DOOR].audit.record, deed)
 
 

@@ -12,7 +12,7 @@ from web_status.asking import Actions
 from web_status.network import Network
 from web_status.node import About, Condition, Kept
 from web_status.rule_desk import RuleDesk
-from web_status.settings import WebSettings
+from web_status.settings import AuditSettings, WebSettings
 
 Progress = Mapping[str, tuple[str, float]]
 """Key of a running job to the name of its step and the fraction of that step done, 0 to 1."""
@@ -61,6 +61,8 @@ class WebContext:
         The latest lines of the daemon's log, the newest last; it reads files.
     kept
         What the page itself remembers.
+    audit
+        The ``[audit]`` table.
     told
         What a PACS said that the study of a UID has, at its latest retrieval; it reads a file.
     """
@@ -79,6 +81,7 @@ class WebContext:
     condition: Callable[[LedgerReader], Condition] = _nothing_to_say
     log: Callable[[], Sequence[str]] = tuple
     kept: Kept = field(default_factory=Kept)
+    audit: AuditSettings = field(default_factory=AuditSettings)
     told: Callable[[str], Retrieval | None] = _never_retrieved
 
     @property
