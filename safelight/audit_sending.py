@@ -7,14 +7,12 @@ nothing is left out.
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict
 from json import dumps
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
 from listener.journal import now
+from safelight.audit_delivery import SENT_NAME, Delivery, delivery_of
 from safelight.errors import NotDelivered
 from safelight.syslog import deliver, frame
 from web_status.audit_file import AuditFiles, AuditFollower, AuditLine
@@ -23,40 +21,8 @@ from web_status.settings import SyslogSettings
 
 logger = logging.getLogger(__name__)
 
-_SENT_NAME = "audit-sent.json"
 _BATCH = 500
 _RETRY_SECONDS = (5.0, 15.0, 60.0, 300.0)
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """How far the syslog server has the audit trail.
-
-    Attributes
-    ----------
-    number
-        The last line that it took.
-    problem, since
-        Why it takes no more, and since when; empty while it does.
-    """
-
-    number: int = 0
-    problem: str = ""
-    since: str = ""
-
-    def is_late(self, minutes: float) -> bool:
-        """Whether nothing was taken for so long, though something waits."""
-        if not self.since:
-            return False
-        return datetime.now(UTC) - datetime.fromisoformat(self.since) > timedelta(minutes=minutes)
-
-
-def delivery_of(data: Path) -> Delivery:
-    """What the data folder remembers; the beginning where that cannot be read."""
-    try:
-        return TypeAdapter(Delivery).validate_json((data / _SENT_NAME).read_bytes())
-    except (OSError, ValidationError):
-        return Delivery()
 
 
 class AuditSending:
@@ -116,7 +82,7 @@ class AuditSending:
     def _remember(self, delivery: Delivery) -> None:
         self._delivery = delivery
         try:
-            write_private(self._data / _SENT_NAME, dumps(asdict(delivery)).encode())
+            write_private(self._data / SENT_NAME, dumps(asdict(delivery)).encode())
         except OSError as error:  # sent again after a restart
             logger.warning("audit trail: how far it was sent is not kept: %s", error.strerror)
 

@@ -19,6 +19,7 @@ Group = Literal[
     "ledger",
     "certificates",
     "senders",
+    "audit",
     "pacs",
 ]
 GROUPS: tuple[Group, ...] = get_args(Group)

@@ -15,6 +15,7 @@ from ledger.reader import LedgerReader
 from ledger.rows import Growth, PauseRow
 from listener.settings import AcceptRule
 from query.settings import PacsSettings
+from safelight.audit_delivery import is_audit_late
 from safelight.config import Config
 from safelight.disk import NO_GROWTH, disk_state
 from safelight.status import disk_held, disk_lasts
@@ -41,6 +42,7 @@ class NodeCondition:
 
     def __init__(self, config: Config) -> None:
         self._storage = config.storage
+        self._audit = config.audit
         self._growth: Growth = NO_GROWTH
         self._next_sum = 0.0
 
@@ -50,11 +52,12 @@ class NodeCondition:
             self._growth = reader.growth()
             self._next_sum = time.monotonic() + _GROWTH_SECONDS
         held = [_paused(row) for row in reader.pauses()]
+        is_late = is_audit_late(self._storage.data, self._audit)
         try:
             disk = disk_state(self._storage, reader.disk_stage(), self._growth)
         except OSError:
-            return Condition("", tuple(held))
-        return Condition(disk_lasts(disk), (*disk_held(disk), *held))
+            return Condition("", tuple(held), is_late)
+        return Condition(disk_lasts(disk), (*disk_held(disk), *held), is_late)
 
 
 def _paused(row: PauseRow) -> str:

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import logging
 import secrets
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ _FORM = "application/x-www-form-urlencoded"
 _FILES = "multipart/form-data"
 _TOKEN_BYTES = 256
 _FORM_SECONDS = 20.0
+_REFUSED_SECONDS = 60.0
+_REFUSED_MAX = 1000
 _FIELD = Markup('<input type="hidden" name="{}" value="{}">')
 _READING = ("GET", "HEAD")
 _API = "/api/"
@@ -84,6 +87,7 @@ class Door:
         self._viewers_see_names = settings.viewers_see_names
         self._secret = secrets.token_bytes(32)
         self._noted: dict[str, str] = {}
+        self._refused: dict[str, float] = {}
 
     def visitor(self, request: web.Request) -> str | None:
         """What the cookie of a request says; None without a proper one."""
@@ -136,6 +140,16 @@ class Door:
             self.users.note_use(token.digest, today)
         except UsersUnreadable as error:
             logger.warning("%s", error)  # it names a file of ours, and no patient
+
+    def is_news(self, address: str) -> bool:
+        """Whether an address shows a token that is none for the first time in a while."""
+        now = time.monotonic()
+        if now < self._refused.get(address, now):
+            return False
+        if len(self._refused) >= _REFUSED_MAX:
+            self._refused.clear()
+        self._refused[address] = now + _REFUSED_SECONDS
+        return True
 
     def token(self, visitor: str) -> str:
         """The token that shows that a request to change something comes from a page of ours."""
@@ -193,6 +207,7 @@ async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
         request[PERSON] = person
     if needs is None or needs.role > Role.ANYONE:
         if person is None:
+            await _tell_refused_token(request)
             raise NotLoggedIn
         if request.match_info.http_exception is not None:
             return await handler(request)  # says that there is no such page or method
@@ -255,6 +270,13 @@ async def record(
         patient=patient,
     )
     await asyncio.to_thread(request.app[DOOR].audit.record, deed)
+
+
+async def _tell_refused_token(request: web.Request) -> None:
+    """Have the audit trail say that a token was none; of an address, once in a while."""
+    address = address_of(request)
+    if _secret_of(request) is not None and request.app[DOOR].is_news(address):
+        await record(request, "token refused")
 
 
 async def _require_token(request: web.Request, *, is_upload: bool) -> None:

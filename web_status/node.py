@@ -20,10 +20,13 @@ class Condition:
         How long the disk will last, such as ``full in 4 days at today's rate``.
     held
         What is held up and why, a sentence each; the state line shows them.
+    is_audit_late
+        Whether the syslog server has not taken the audit trail for too long.
     """
 
     forecast: str = ""
     held: tuple[str, ...] = ()
+    is_audit_late: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,49 +1,15 @@
-"""A syslog server for the audit trail: one of ours that can misbehave, and rsyslog."""
+"""A syslog server for the audit trail that can misbehave, and an audit trail."""
 
 import contextlib
 import socket
 import ssl
 import threading
-from dataclasses import dataclass, field
 
 import pytest
-import trustme
 
 from web_status.audit import AuditTrail
 from web_status.audit_events import Deed
 from web_status.settings import SyslogSettings
-
-
-@dataclass
-class Authority:
-    """A certificate authority, with the files that a server and a client need of it."""
-
-    folder: object
-    ca: trustme.CA = field(default_factory=trustme.CA)
-
-    def __post_init__(self):
-        self.folder.mkdir()
-        self.pem = self.folder / "ca.pem"
-        self.ca.cert_pem.write_to_path(self.pem)
-
-    def issue(self, name):
-        """Certificate and key for a name, as two files."""
-        issued = self.ca.issue_cert(name)
-        certificate, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
-        certificate.write_bytes(b"".join(one.bytes() for one in issued.cert_chain_pems))
-        issued.private_key_pem.write_to_path(key)
-        return certificate, key
-
-
-@pytest.fixture
-def authority(tmp_path):
-    return Authority(tmp_path / "authority")
-
-
-@pytest.fixture
-def other_authority(tmp_path):
-    """One that nobody here trusts."""
-    return Authority(tmp_path / "others")
 
 
 class SyslogServer:

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from safelight.audit_sending import AuditSending, Delivery, delivery_of
+from safelight.audit_delivery import Delivery, delivery_of
+from safelight.audit_sending import AuditSending
 
 
 @pytest.fixture

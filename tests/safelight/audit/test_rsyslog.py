@@ -2,50 +2,9 @@
 
 import re
 
-import pytest
-
 from safelight import syslog
-from safelight.audit_sending import AuditSending, delivery_of
-
-CONFIG = """
-global(workDirectory="{folder}" maxMessageSize="64k" defaultNetstreamDriver="gtls"
-  defaultNetstreamDriverCAFile="{ca}" defaultNetstreamDriverCertFile="{certificate}"
-  defaultNetstreamDriverKeyFile="{key}")
-module(load="imtcp" streamDriver.name="gtls" streamDriver.mode="1"
-  streamDriver.authMode="x509/certvalid")
-template(name="parsed" type="string" string="%pri% %app-name% %msgid% %structured-data% %msg%\\n")
-input(type="imtcp" address="127.0.0.1" port="{port}" ruleset="audit")
-ruleset(name="audit") {{ action(type="omfile" file="{taken}" template="parsed") }}
-"""
-
-
-@pytest.fixture
-def rsyslog(program, authority, free_port, run_peer, tmp_path):
-    """Function that starts rsyslog, again with the same port; returns how it is stopped."""
-    command, port = program("rsyslogd"), free_port()
-    certificate, key = authority.issue("127.0.0.1")
-    taken = tmp_path / "taken"
-    values = {
-        "folder": tmp_path,
-        "ca": authority.pem,
-        "certificate": certificate,
-        "key": key,
-        "port": port,
-        "taken": taken,
-    }
-    file = tmp_path / "rsyslog.conf"
-    file.write_text(CONFIG.format(**values))
-
-    class Rsyslog:
-        def start(self):
-            return run_peer([command, "-n", "-f", str(file), "-i", str(tmp_path / "pid")], port)
-
-        def lines(self):
-            return taken.read_text(encoding="utf-8").splitlines() if taken.exists() else []
-
-    found = Rsyslog()
-    found.port = port
-    return found
+from safelight.audit_delivery import delivery_of
+from safelight.audit_sending import AuditSending
 
 
 def test_rsyslog_takes_each_message_once_over_an_outage(
