@@ -17,6 +17,15 @@ class ReceivedStudy:
     instances: int
 
 
+@dataclass(frozen=True)
+class LostAssociation:
+    """An association whose end its receiver did not live to see."""
+
+    association_id: str
+    calling_ae: str
+    address: str
+
+
 class AuditReader:
     """Asks on the connection of a `ledger.reader.LedgerReader`."""
 
@@ -27,14 +36,14 @@ class AuditReader:
         """How far the ledger has each file of the association journal."""
         return dict(self._connection.execute("SELECT file, offset FROM journal_offsets").fetchall())
 
-    def ended_with(self, receiver: str, at: str) -> tuple[tuple[str, str, str], ...]:
-        """Of associations that a receiver lost when it began at a time: id, calling AE, address."""
+    def lost_by(self, receiver: str, at: str) -> tuple[LostAssociation, ...]:
+        """What a receiver had open before it began again at a time."""
         rows = self._connection.execute(
             "SELECT association_id, calling_ae, address FROM associations"
             " WHERE state = 'lost' AND receiver = ? AND ended_at = ?",
             [receiver, at],
         )
-        return tuple(tuple(row) for row in rows)
+        return tuple(LostAssociation(*row) for row in rows)
 
     def studies_of(self, association_id: str) -> tuple[ReceivedStudy, ...]:
         """The studies of which an association brought instances that were new here.

@@ -8,6 +8,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from json import dumps
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from web_status.private_files import write_private
 logger = logging.getLogger(__name__)
 
 _TOLD_NAME = "audit-told.json"
-_PATIENCE_SECONDS = 60.0  # so long the ledger may take to have what an association says it kept
+_PATIENCE_SECONDS = 60.0  # beside a rescan, for the ledger to have what an association kept
 
 
 def begin_to_tell(config: Config) -> None:
@@ -84,13 +85,14 @@ class Receptions:
         self._told = _kept(self._path)
         self._journal = JournalReader(config.storage.spool / "journal", self._told)
         self._events: deque[AssociationEvent] = deque()
+        self._patience_seconds = _PATIENCE_SECONDS + config.series.rescan_seconds
         self._patient_until = 0.0
 
     def step(self) -> None:
         """Tell what is new in the journal and in the ledger by now; the rest waits."""
         if not self._events:
             self._events.extend(self._journal.read())
-            self._patient_until = self._clock() + _PATIENCE_SECONDS
+            self._patient_until = self._clock() + self._patience_seconds
         if self._journal.offsets == self._told or not self._is_caught_up():
             return
         try:
@@ -119,23 +121,7 @@ class Receptions:
         if event.event == "rejected":
             return [_rejection(event)]
         if event.event == "started":
-            return [
-                deed
-                for association_id, calling_ae, address in ledger.ended_with(
-                    event.receiver, event.at
-                )
-                for deed in _receptions(
-                    AssociationEvent(
-                        "lost",
-                        event.at,
-                        association_id,
-                        calling_ae=calling_ae,
-                        address=address,
-                        reason="the receiver ended",
-                    ),
-                    ledger.studies_of(association_id),
-                )
-            ]
+            return list(_of_lost(event, ledger))
         if event.event not in ENDINGS or not (event.stored or event.duplicates):
             return []
         studies = ledger.studies_of(event.association_id)
@@ -148,6 +134,15 @@ class Receptions:
 def _covers(ledger: Mapping[str, int], read: Mapping[str, int]) -> bool:
     """Whether the ledger has all of the journal that was read."""
     return all(ledger.get(name, 0) >= offset for name, offset in read.items())
+
+
+def _of_lost(started: AssociationEvent, ledger: AuditReader) -> Iterator[Deed]:
+    """What the associations brought that a receiver had open when it ended, before it began."""
+    lost = replace(started, event="lost", reason="the receiver ended")
+    for one in ledger.lost_by(started.receiver, started.at):
+        uid, calling_ae, address = one.association_id, one.calling_ae, one.address
+        event = replace(lost, association_id=uid, calling_ae=calling_ae, address=address)
+        yield from _receptions(event, ledger.studies_of(uid))
 
 
 def _rejection(event: AssociationEvent) -> Deed:
