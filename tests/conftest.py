@@ -278,7 +278,8 @@ def rsyslog(
     tmp_path: Path,
 ) -> Rsyslog:
     """An rsyslog that is not running yet."""
-    command, port = program("rsyslogd"), _free_port()
+    # A copy: AppArmor, on Ubuntu, lets the one in its place read no file of ours.
+    command, port = shutil.copy(program("rsyslogd"), tmp_path / "rsyslogd"), _free_port()
     certificate, key = authority.issue("127.0.0.1")
     file, taken = tmp_path / "rsyslog.conf", tmp_path / "taken"
     file.write_text(
@@ -291,7 +292,7 @@ def rsyslog(
             taken=taken,
         )
     )
-    arguments = [command, "-n", "-f", str(file), "-i", str(tmp_path / "rsyslog.pid")]
+    arguments = [str(command), "-n", "-f", str(file), "-i", str(tmp_path / "rsyslog.pid")]
     return Rsyslog(port, lambda: run_peer(arguments, port), taken)
 
 
