@@ -41,8 +41,8 @@ _TOLD: Mapping[type[OSError], str] = MappingProxyType(
 def frame(message: str, at: str) -> bytes:
     """An audit message of this node, done at a time (RFC 3339), with its length before it.
 
-    >>> frame("<a/>", "2026-01-31T12:00:00.000+00:00")[:42]
-    b'104 <85>1 2026-01-31T12:00:00.000+00:00 ...
+    >>> frame("<a/>", "2026-01-31T12:00:00.000+00:00").split()[1:3]
+    [b'<85>1', b'2026-01-31T12:00:00.000+00:00']
     """
     header = f"<{_PRIORITY}>1 {at} {_hostname()} safelight - {_MSGID} - "
     content = header.encode("ascii") + b"\xef\xbb\xbf" + message.encode()
