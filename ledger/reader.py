@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ledger.audit_reader import AuditReader
 from ledger.configuration_reader import ConfigurationReader
 from ledger.connection import open_for_reading
 from ledger.errors import NotInLedger
@@ -60,6 +61,7 @@ class LedgerReader:
 
     def __init__(self, path: Path) -> None:
         self._connection = open_for_reading(path)
+        self.audit = AuditReader(self._connection)
         self.retrieves = RetrieveReader(self._connection)
         self.senders = SenderReader(self._connection)
         self.rules = RuleReader(self._connection)

@@ -5,7 +5,7 @@ Rows of what is deleted stay, with the number of their deletion: they are accoun
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -63,7 +63,7 @@ class Due:
 
 @dataclass(frozen=True)
 class Deletion:
-    """A deletion that was recorded at `at`, and what of then must no longer be there."""
+    """A deletion that was recorded at `at`, and what of then must be gone; whose it was."""
 
     id: int
     what: What
@@ -71,6 +71,7 @@ class Deletion:
     key: SeriesKey
     sop_instance_uids: tuple[str, ...]
     folder: str
+    patient_id: str = field(repr=False)
 
 
 class Retention:
@@ -188,7 +189,7 @@ class Retention:
 
     def _deletion(self, deletion_id: int) -> Deletion:
         row = self._session.one(
-            "SELECT deletions.*, StudyInstanceUID, SeriesInstanceUID,"
+            "SELECT deletions.*, StudyInstanceUID, SeriesInstanceUID, PatientID,"
             " coalesce((SELECT folder FROM jobs WHERE deletion_id = deletions.id), '') AS folder"
             " FROM deletions JOIN series ON series.id = deletions.series_id"
             " JOIN studies ON studies.id = study_id WHERE deletions.id = ?",
@@ -205,6 +206,7 @@ class Retention:
             SeriesKey(row["StudyInstanceUID"], row["SeriesInstanceUID"]),
             tuple(instance["SOPInstanceUID"] for instance in uids),
             row["folder"],
+            row["PatientID"],
         )
 
 

@@ -261,6 +261,7 @@ class Receiver:
         except OSError as error:  # of PROXY header or handshake, or of a connection that was cut
             reason = getattr(error, "reason", None) or error.strerror or str(error)
             self._node.knocks.note(connection.address, reason or type(error).__name__)
+            self._note_failed_handshake(connection, error)
         except Exception as error:  # noqa: BLE001 - the boundary of this thread
             logger.error("a connection ended unexpectedly: %s", type(error).__name__)  # noqa: TRY400
         finally:
@@ -280,6 +281,26 @@ class Receiver:
             connection.address = source
             if connection.row is not None:
                 self._rows.rename(connection.row, source)
+
+    def _note_failed_handshake(self, connection: _Connection, error: OSError) -> None:
+        """Have the journal say so, as of an association that was rejected.
+
+        Somebody who only looks whether the port is open, and ends, has failed at nothing.
+        """
+        is_over = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+        if connection.association is not None or not isinstance(error, ssl.SSLError) or is_over:
+            return
+        reason = (error.reason or "unknown").lower().replace("_", " ")
+        self._node.journal.write(
+            AssociationEvent(
+                "rejected",
+                now(),
+                uuid.uuid4().hex,
+                receiver=self._name,
+                address=connection.address,
+                reason=f"the TLS handshake failed: {reason}",
+            )
+        )
 
     def _prepare(self, connection: _Connection, tls: ssl.SSLContext | None) -> None:
         """Make reads return now and then; shake hands, off the thread that accepts."""

@@ -1,4 +1,4 @@
-"""TLS of the DICOM port: the BCP 195 profile (PS3.15 B.12), and nothing older."""
+"""TLS by the BCP 195 profile (PS3.15 B.12), and nothing older: of the DICOM port, and of ours."""
 
 import ssl
 from collections.abc import Iterator
@@ -26,16 +26,50 @@ def server_context(settings: TlsSettings) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)
-    with _naming("certificate", settings.certificate):
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(settings.certificate)
-    with _naming("private_key", settings.private_key):
-        # An empty password: a key that needs one is refused, not asked for on the terminal.
-        context.load_cert_chain(settings.certificate, settings.private_key, password="")
+    _load_own(context, settings.certificate, settings.private_key)
     if settings.authorities is not None:
         with _naming("authorities", settings.authorities):
             context.load_verify_locations(settings.authorities)
         context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+def client_context(
+    authorities: Path | None, certificate: Path | None, private_key: Path | None
+) -> ssl.SSLContext:
+    """What a handshake with a server is made with, whose certificate and name are checked.
+
+    Parameters
+    ----------
+    authorities
+        Who may have issued its certificate; whom this system trusts, without it.
+    certificate, private_key
+        Ours, both or neither.
+
+    Raises
+    ------
+    TlsUnusable
+        A file cannot be read, or holds something else; the message begins with its key.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(_CIPHERS)
+    if authorities is None:
+        context.load_default_certs()
+    else:
+        with _naming("authorities", authorities):
+            context.load_verify_locations(authorities)
+    if certificate is not None and private_key is not None:
+        _load_own(context, certificate, private_key)
+    return context
+
+
+def _load_own(context: ssl.SSLContext, certificate: Path, private_key: Path) -> None:
+    with _naming("certificate", certificate):
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(certificate)
+    with _naming("private_key", private_key):
+        # An empty password: a key that needs one is refused, not asked for on the terminal.
+        context.load_cert_chain(certificate, private_key, password="")
 
 
 @contextmanager

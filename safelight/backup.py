@@ -33,7 +33,7 @@ from safelight.config import Config
 from safelight.errors import BackupFailed
 from safelight.page_node import about
 from safelight.version import __version__
-from web_status.audit import AUDIT_NAME
+from web_status.audit_file import AuditFiles
 from web_status.users import USERS_NAME
 
 FORMAT = 1
@@ -148,7 +148,7 @@ def _files(config: Config) -> Iterator[tuple[str, Path]]:
     singles = {
         KEY: config.deidentify.key_file,
         USERS_NAME: data / USERS_NAME,
-        AUDIT_NAME: data / AUDIT_NAME,
+        **{path.name: path for path in AuditFiles(data).paths()},
     }
     yield from ((name, path) for name, path in singles.items() if path.is_file())
     named = {

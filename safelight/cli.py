@@ -12,6 +12,7 @@ from typing import Any, cast
 import click
 
 from rules.errors import RuleError
+from safelight.audit_commands import audit_group
 from safelight.config import find_file
 from safelight.deidentify_commands import deidentify
 from safelight.doctor_commands import doctor
@@ -334,4 +335,5 @@ cli.add_command(retrieve)
 cli.add_command(retrieves)
 cli.add_command(send)
 cli.add_command(ledger_group)
+cli.add_command(audit_group)
 cli.add_command(user)

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from listener.errors import TlsUnusable
-from listener.tls import server_context
+from listener.tls import client_context, server_context
 from processor.errors import MrConfigError, TemplateError
 from processor.mr_clean.config import load_config as load_mr_config
 from processor.templates import check_templates
@@ -90,6 +90,15 @@ def _check_page(config: Config) -> None:
         raise ConfigError(f"configuration: [web] {error}") from error
 
 
+def _check_audit(config: Config) -> None:
+    syslog = config.audit.syslog
+    try:
+        if syslog is not None:
+            client_context(syslog.authorities, syslog.certificate, syslog.private_key)
+    except TlsUnusable as error:
+        raise ConfigError(f"configuration: [audit.syslog] {error}") from error
+
+
 def read_site(config: Config) -> tuple[Rule, ...]:
     """The site's rules, once its certificates and metadata templates are known to be usable."""
     try:
@@ -98,6 +107,7 @@ def read_site(config: Config) -> tuple[Rule, ...]:
     except TlsUnusable as error:
         raise ConfigError(f"configuration: [dicom.tls] {error}") from error
     _check_page(config)
+    _check_audit(config)
     try:
         check_templates(config.output.templates)
     except TemplateError as error:

@@ -40,7 +40,7 @@ from safelight.notify_settings import (
 )
 from safelight.secret_values import anchored_secret
 from web_status.node_settings import NodeSettings
-from web_status.settings import WebSettings
+from web_status.settings import AuditSettings, WebSettings
 
 Table = dict[str, Any]
 
@@ -226,6 +226,7 @@ class Config:
     web: WebSettings = field(default_factory=WebSettings)
     nodes: tuple[NodeSettings, ...] = ()
     logging: LoggingSettings = field(default_factory=LoggingSettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)
 
     @property
     def processor(self) -> ProcessorSettings:
@@ -475,6 +476,7 @@ def _anchored(config: Config, folder: Path) -> Config:
         smtp=anchored_smtp(config.smtp, folder),
         web=web,
         nodes=nodes,
+        audit=_anchored_audit(config.audit, folder),
     )
 
 
@@ -492,6 +494,18 @@ def _anchored_tls(tls: TlsSettings | None, folder: Path) -> TlsSettings | None:
         private_key=folder / tls.private_key,
         authorities=_under(folder, tls.authorities),
     )
+
+
+def _anchored_audit(audit: AuditSettings, folder: Path) -> AuditSettings:
+    if audit.syslog is None:
+        return audit
+    syslog = dataclasses.replace(
+        audit.syslog,
+        authorities=_under(folder, audit.syslog.authorities),
+        certificate=_under(folder, audit.syslog.certificate),
+        private_key=_under(folder, audit.syslog.private_key),
+    )
+    return dataclasses.replace(audit, syslog=syslog)
 
 
 def _under(folder: Path, path: Path | None) -> Path | None:

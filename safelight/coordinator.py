@@ -16,6 +16,7 @@ from ledger.tallies import Waiting
 from listener.commitment import CommitmentStore
 from listener.retrievals import Retrieval, Retrievals
 from processor.job import progress_of
+from safelight.auditing import Auditing
 from safelight.child import Reporter
 from safelight.commitments import Commitments
 from safelight.config import Config
@@ -73,7 +74,7 @@ def _run_pipeline(
     stop: threading.Event,
     reload: threading.Event,
 ) -> None:
-    """Run the pipeline, and storage commitment beside it; an error of either ends both."""
+    """Run the pipeline; storage commitment and the audit trail beside it; an error ends all."""
     opened = open_ledger(config.storage, report.alive, stop)
     if opened is None:
         return
@@ -81,14 +82,16 @@ def _run_pipeline(
     with (
         opened as ledger,
         Pipeline(config, ledger, reload, telemetry) as pipeline,
-        ThreadPoolExecutor(1, "commitments") as beside,
+        ThreadPoolExecutor(2, "beside") as beside,
     ):
         commitments = Commitments(config, pipeline.spool, lambda: pipeline.is_caught_up)
-        running = beside.submit(commitments.run, stop)
+        auditing = Auditing(config, lambda: pipeline.is_caught_up)
+        running = [beside.submit(each.run, stop) for each in (commitments, auditing)]
 
         def alive(status: str) -> None:
-            if running.done():
-                running.result()
+            for one in running:
+                if one.done():
+                    one.result()
             report.alive(status, pipeline.rules_read)
 
         try:
@@ -116,6 +119,7 @@ def web_context(config: Config) -> WebContext:
         condition=NodeCondition(config),
         log=lambda: latest_lines(storage.log, _LOG_LINES),
         queues=lambda: {"commitments": Waiting(*commitments.backlog())},
+        audit=config.audit,
         told=Told(Retrievals(storage.spool)),
         nodes=tuple(replace(one, token=secret_of(one.token)) for one in config.nodes),
         condition_of=lambda data: NodeCondition(config_of(config, data)),

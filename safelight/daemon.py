@@ -20,6 +20,7 @@ from listener.durable import give_to_owner_of_folder
 from listener.roster import Roster
 from listener.spool import discard_incoming
 from safelight.announcing import TICK_SECONDS, Announcer
+from safelight.audit_deeds import audit_trail
 from safelight.children import Child
 from safelight.config import Config
 from safelight.coordinator import run_coordinator
@@ -30,6 +31,8 @@ from safelight.notify import Notifier
 from safelight.ports import require_free
 from safelight.pulse import Pulse
 from safelight.receiver import Share, run_receiver
+from safelight.receptions import begin_to_tell
+from web_status.audit_events import Deed
 
 _STOP_SECONDS = 15.0
 
@@ -78,6 +81,9 @@ class Supervisor:
         """
         lock = lock_data(self._config.storage.data)
         keep_log(self._config.storage.log, "safelight")
+        begin_to_tell(self._config)
+        trail = audit_trail(self._config)
+        trail.record(Deed("application started"))
         gc.freeze()  # what is imported by now stays shared with the children
         try:
             self._open_doors()
@@ -88,6 +94,7 @@ class Supervisor:
             self._supervise()
         finally:
             self._stop_all()
+            trail.record(Deed("application stopped"))
             os.close(lock)
 
     def _open_doors(self) -> None:

@@ -23,12 +23,14 @@ from rules.decide import decide
 from rules.errors import RuleError
 from rules.model import Decision, Rule, SeriesFacts
 from rules.texts import RuleText
+from safelight.audit_deeds import audit_trail
 from safelight.config import Config
 from safelight.errors import ConfigError
 from safelight.list_rules import rules_on
 from safelight.receivers import require_receivers
 from safelight.rules_file import in_force, read_texts, rule_changes, rules_of, rules_path
 from safelight.seeing import see_series
+from web_status.audit_events import Deed
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +59,7 @@ class Deciding:
         self._config = config
         self._ledger = ledger
         self._spool = spool
+        self._trail = audit_trail(config)
         self._rules: tuple[Rule, ...] = ()
         self._take_first_rules()
 
@@ -138,6 +141,8 @@ class Deciding:
         if changes := rule_changes(self._rules or self._rules_before(), rules):
             logger.info("rules: %s", changes)
         self._rules = rules
+        if tuple(texts) != self._ledger.rule_loads.latest_texts():
+            self._trail.record(Deed("rules changed", target=f"{len(rules)} rules"))
         self._ledger.rule_loads.record(len(self._rules), texts)
 
     def _rules_before(self) -> tuple[Rule, ...]:

@@ -19,6 +19,7 @@ Group = Literal[
     "ledger",
     "certificates",
     "senders",
+    "audit",
     "pacs",
     "notifications",
 ]

@@ -63,6 +63,10 @@ class NotDelivered(SafelightError):
         self.is_final = is_final
 
 
+class SyslogUnavailable(SafelightError, OSError):
+    """A syslog server did not take the audit trail; the message says why, and what to do."""
+
+
 class RulesRefused(SafelightError, ValueError):
     """The daemon could not read its rules again; the message says why."""
 

@@ -17,7 +17,9 @@ from query.files import DicomFile, read_file
 from query.send import send_files
 from query.sent import SendPolicy, Sent
 from query.settings import PacsSettings
+from safelight.audit_deeds import audit_trail, begin_sending
 from safelight.config import Config
+from web_status.audit import AuditTrail
 
 _UNREADABLE = "its file cannot be read: `safelight verify` says more"
 
@@ -34,16 +36,21 @@ class Forwarding:
         Our AE title.
     receipts : Path
         The folder of the receipts.
+    trail : AuditTrail
+        Told what is sent, before and after.
     """
 
     receivers: tuple[PacsSettings, ...]
     calling_ae: str
     receipts: Path
+    trail: AuditTrail
 
     @classmethod
     def of(cls, config: Config) -> "Forwarding":
         """That of a configuration."""
-        return cls(config.pacs, config.dicom.ae_title, config.storage.forwarded)
+        return cls(
+            config.pacs, config.dicom.ae_title, config.storage.forwarded, audit_trail(config)
+        )
 
     def __call__(
         self,
@@ -63,15 +70,18 @@ class Forwarding:
         taken = _taken(receipt)
         wanted = {file: _read(file) for file in files if file.stem not in taken}
         unreadable = {file.stem: _UNREADABLE for file, found in wanted.items() if found is None}
+        sendable = [found for found in wanted.values() if found is not None]
         before = len(files) - len(wanted)
         with _writing(receipt) as note:
+            settle = begin_sending(self.trail, receiver, sendable)
             outcome = send_files(
-                [found for found in wanted.values() if found is not None],
+                sendable,
                 receiver,
                 calling_ae=self.calling_ae,
                 on_sent=_settling(note, on_sent, before + len(unreadable)),
                 policy=SendPolicy(decompress=decompress),
             )
+            settle(outcome)
         refused = [one for one in outcome.sent if not one.accepted]
         return Forwarded(
             outcome.accepted,

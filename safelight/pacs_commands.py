@@ -19,9 +19,11 @@ from query.errors import InvalidKey
 from query.keys import DateRange, StudyCriteria, Wildcard
 from query.matches import StudyMatch
 from query.settings import PacsSettings
+from safelight.audit_deeds import record_call, who_calls
 from safelight.config import Config
 from safelight.expecting import Source, source_of
 from safelight.found import Found, write_found
+from web_status.audit_events import Deed
 
 Level = Literal["study", "series", "image"]
 
@@ -59,6 +61,7 @@ def find(config: Config, asked: Asked, *, pacs: str | None, level: Level, output
     settings = config.pacs_named(pacs)
     calling_ae = config.dicom.ae_title
     source = source_of(settings.retrieve)
+    record_call(config, Deed("PACS searched", who_calls(), peer=settings.ae_title))
     matches = source.find_studies(settings, _criteria(asked), calling_ae=calling_ae)
     found = [_found(source, settings, study, calling_ae, level=level) for study in matches.studies]
     if output.as_json:

@@ -15,6 +15,7 @@ from ledger.reader import LedgerReader
 from ledger.rows import Growth, PauseRow
 from listener.settings import AcceptRule
 from query.settings import PacsSettings
+from safelight.audit_delivery import is_audit_late
 from safelight.backup_state import backup_problem
 from safelight.config import Config
 from safelight.disk import NO_GROWTH, STAGES, disk_state
@@ -53,13 +54,20 @@ class NodeCondition:
             self._spool_bytes = reader.kept_bytes()
             self._next_sum = time.monotonic() + _GROWTH_SECONDS
         held = [_paused(row) for row in reader.pauses()]
-        failed = backup_problem(self._config) != ""
+        condition = Condition(
+            held=tuple(held),
+            has_backup_failed=backup_problem(self._config) != "",
+            is_audit_late=is_audit_late(self._config.storage.data, self._config.audit),
+        )
         try:
             disk = disk_state(self._config.storage, reader.disk_stage(), self._growth)
         except OSError:
-            return Condition("", tuple(held), failed)
+            return condition
         fill = DiskFill(disk.stage, STAGES, disk.hours_left, self._spool_bytes)
-        return Condition(disk_lasts(disk), (*disk_held(disk), *held), failed, fill)
+        held = [*disk_held(disk), *held]
+        return dataclasses.replace(
+            condition, forecast=disk_lasts(disk), held=tuple(held), disk=fill
+        )
 
 
 def config_of(config: Config, data: Path) -> Config:

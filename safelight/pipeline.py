@@ -14,6 +14,7 @@ from typing import Self
 from ledger.writer import LedgerWriter
 from listener.spool import Spool, SpoolSettings
 from listener.watcher import Findings, Known, Watcher
+from safelight.audit_deeds import audit_trail
 from safelight.backups import Backups
 from safelight.config import Config
 from safelight.counting import Counts
@@ -106,7 +107,11 @@ class Pipeline:
         )
         self._disk = DiskWatch(config.storage, ledger.disk_stages)
         self._retention = Retention(
-            config.storage, self.spool, ledger.retention, config.deidentify.key_file
+            config.storage,
+            self.spool,
+            ledger.retention,
+            config.deidentify.key_file,
+            trail=audit_trail(config),
         )
         self._backups = Backups(config)
         self._notifying = Notifying(config, ledger.notifications)

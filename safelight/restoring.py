@@ -27,7 +27,7 @@ from listener.durable import give_to_owner_of_folder, sync_folder
 from safelight.backup import CONFIGURATION, FORMAT, KEY, LEDGER, MANIFEST, RULES, Manifest, Member
 from safelight.config import Config, StorageSettings
 from safelight.errors import BadBackup
-from web_status.audit import AUDIT_NAME
+from web_status.audit_file import is_audit_name
 from web_status.users import USERS_NAME
 
 _BLOCK = 1 << 20
@@ -198,7 +198,8 @@ def _place(name: str, config: Config) -> Path | None:
     if name == KEY:
         return config.deidentify.key_file
     parts = PurePosixPath(name).parts
-    if name not in (USERS_NAME, AUDIT_NAME) and (parts[0] != RULES or ".." in parts):
+    is_single = name == USERS_NAME or is_audit_name(name)
+    if not is_single and (parts[0] != RULES or ".." in parts):
         raise BadBackup(f"the backup has a file that does not belong there: {name}")
     return config.storage.data / name
 

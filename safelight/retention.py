@@ -27,6 +27,8 @@ from processor.report import REPORT_FILE
 from processor.workbook import WORKBOOK_FILE
 from rules.model import Rule
 from safelight.config import StorageSettings
+from web_status.audit import AuditTrail
+from web_status.audit_events import Deed
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +52,10 @@ class Retention:
         Where results and instances are.
     records
         What is due, and where deletions are recorded.
+    key_file
+        The site key, which outputs may be disguised by.
+    trail
+        Told what is gone.
     clock
         A monotonic clock, in seconds.
     """
@@ -60,10 +66,13 @@ class Retention:
         spool: Spool,
         records: Records,
         key_file: Path,
+        *,
+        trail: AuditTrail,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._storage = storage
         self._key_file = key_file
+        self._trail = trail
         self._spool = spool
         self._records = records
         self._clock = clock
@@ -132,7 +141,16 @@ class Retention:
         except OSError as error:  # tried again at the next start; the ledger has it
             logger.error("deletion %d: %s", deletion.id, error.strerror)  # noqa: TRY400
             return
-        self._records.end(deletion)
+        self._trail.record(
+            Deed(
+                f"{deletion.what} deleted",
+                target=f"deletion {deletion.id}",
+                study=deletion.key.StudyInstanceUID,
+                instances=len(deletion.sop_instance_uids),
+                patient=deletion.patient_id,
+            )
+        )
+        self._records.end(deletion)  # last: what is not recorded as ended is told again
         logger.info("deletion %d: %s of a series are gone", deletion.id, deletion.what)
 
     def _remove_instances(self, deletion: Deletion) -> None:

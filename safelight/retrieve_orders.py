@@ -20,12 +20,14 @@ from ledger.retrieve_reader import RetrieveItemRow, RetrieveListRow, RetrieveRea
 from ledger.retrieve_records import RetrieveOrder
 from query.settings import Method, PacsSettings
 from rules.texts import read_rule_texts
+from safelight.audit_deeds import record_call, who_calls
 from safelight.config import Config
 from safelight.errors import ConfigError
 from safelight.job_commands import ask
 from safelight.requests import Request
 from safelight.retrieve_follow import Follower
 from safelight.retrieve_list import checked, read_list
+from web_status.audit_events import Deed
 
 Stay = Literal["no", "while busy", "to the end"]
 
@@ -119,6 +121,7 @@ def order(config: Config, wish: Wish, *, stay: Stay) -> int:
     ask(config, Request("retrieve", order=order_of(config, wish, pacs, key)))
     with _reader(config) as reader:
         number = reader.list_of(key).id
+    record_call(config, Deed("retrieve ordered", who_calls(), f"list {number}"))
     click.echo(f"retrieve list {number}: `safelight retrieves show {number}` says what came of it")
     if stay == "no":
         return 0

@@ -21,11 +21,13 @@ from processor.pool import WorkerPool, preload
 from processor.settings import PoolSettings
 from query.settings import PacsSettings
 from rules.window import Window
+from safelight.audit_deeds import audit_trail
 from safelight.config import Config
 from safelight.getting import note_ended
 from safelight.requests import Request
 from safelight.retrieval import RetrievalRequest, retrieve
 from safelight.retrieve_progress import progress_file
+from web_status.audit_events import Deed
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +93,7 @@ class Retrieving:
             preload("safelight.retrieval")
         self._config = config
         self._records = records
+        self._trail = audit_trail(config)
         self._wake = wake
         self._here = here
         self._lanes = [_lane(number, pacs) for number, pacs in enumerate(config.pacs)]
@@ -153,6 +156,8 @@ class Retrieving:
 
     def _begin(self, lane: _Lane, item: ClaimedItem) -> None:
         slot = lane.free.pop()
+        target = f"list {item.list_id}, item {item.id}"
+        self._trail.record(Deed("PACS asked", target=target, peer=lane.pacs.ae_title))
         future = lane.pool.submit_call(retrieve, self._request(lane, item, slot))
         self._running[future] = _Running(future, item, lane, slot)
         future.add_done_callback(self._on_ended)

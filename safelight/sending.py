@@ -20,6 +20,8 @@ from query.keys import is_uid
 from query.send import send_files
 from query.sent import SendOutcome, SendPolicy, Sent
 from query.settings import PacsSettings
+from safelight.audit_deeds import audit_trail, begin_sending, who_calls
+from safelight.config import find_file
 from safelight.errors import ConfigError
 from safelight.options import configuration
 from safelight.unpacking import is_archive, unpack
@@ -79,9 +81,11 @@ def send_targets(config_file: Path | None, targets: Sequence[str], asked: Asked)
         files, skipped = _files(config_file, targets, Path(folder))
         policy = SendPolicy(asked.tries, asked.retry_seconds, asked.decompress)
         with _progress(len(files)) as advance:
+            settle = _begin(config_file, receiver, files)
             outcome = send_files(
                 files, receiver, calling_ae=calling_ae, on_sent=advance, policy=policy
             )
+            settle(outcome)
         result = _Result(receiver, outcome, skipped)
         if asked.commit and outcome.accepted:
             result = _committed(result, calling_ae, asked)
@@ -137,6 +141,18 @@ def _study(config_file: Path | None, target: str) -> Path:
         if folder.is_dir():
             return folder
     raise ConfigError(f"{target}: no file, no folder, and no study of the spool")
+
+
+def _begin(
+    config_file: Path | None, receiver: PacsSettings, files: Sequence[DicomFile]
+) -> Callable[[SendOutcome], None]:
+    """Have the audit trail of the node whose configuration this is say what is sent, and was."""
+    found = find_file(config_file)
+    if found is not None:
+        config = configuration(found)
+        if config.storage.data.is_dir():
+            return begin_sending(audit_trail(config), receiver, files, who_calls())
+    return lambda _: None
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from pathlib import Path
 from types import MappingProxyType
 
 import click
@@ -13,9 +14,11 @@ from rich.table import Table
 from ledger.reader import LedgerReader
 from ledger.rows import Overview, PauseRow, RuleLoadRow, SeriesRow
 from processor.words import count, size
+from safelight.audit_delivery import delivery_of, is_audit_late
 from safelight.backup_state import backup_problem
 from safelight.config import Config
 from safelight.disk import DiskState, Stage, disk_state
+from web_status.settings import AuditSettings
 
 _YEAR_HOURS = 365 * 24
 _STAGE_WORDS: Mapping[Stage, str] = MappingProxyType(
@@ -55,7 +58,8 @@ def status(config: Config, *, limit: int, as_json: bool) -> None:
         console = Console()
         console.print(_state_line(overview), highlight=False)
         console.print(_rules_line(rules, failed), highlight=False, markup=False, soft_wrap=True)
-        for line in (disk_line(disk), *backup_lines(config), *pause_lines(pauses)):
+        audit = audit_lines(config.storage.data, config.audit)
+        for line in (disk_line(disk), *backup_lines(config), *pause_lines(pauses), *audit):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
         console.print(_series_table(series))
 
@@ -135,6 +139,14 @@ def _pause_line(row: PauseRow) -> str:
     what = row.processor or "processing"
     end = f"`safelight resume {row.processor}".rstrip()
     return f"{what} is PAUSED since {_local(row.at)}; {end}` ends it"
+
+
+def audit_lines(data: Path, settings: AuditSettings) -> list[str]:
+    """That the syslog server does not take the audit trail, while it does not."""
+    if not is_audit_late(data, settings):
+        return []
+    told = delivery_of(data)
+    return [f"audit trail: NOT SENT since {_local(told.since)}: {told.problem}"]
 
 
 def _local(at: str) -> str:

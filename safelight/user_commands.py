@@ -1,8 +1,6 @@
 """The commands ``user``: who may log in to the page. What they change holds at once."""
 
-import getpass
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -162,10 +160,10 @@ def _users(config: "Config") -> "UsersFile":
 
 
 def _record(config: "Config", action: str, name: str) -> None:
-    from web_status.audit import AuditTrail, Deed
+    from safelight.audit_deeds import record_call, who_calls
+    from web_status.audit_events import Deed
 
-    by = os.environ.get("SUDO_USER") or getpass.getuser()
-    AuditTrail(config.storage.data).record(Deed(action, f"{by} at the command line", name))
+    record_call(config, Deed(action, who_calls(), name))
 
 
 def _new_password() -> str:

@@ -23,6 +23,7 @@ from pathlib import Path
 import hypothesis
 import pydicom
 import pytest
+import trustme
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from playwright.sync_api import Error as BrowserError
 
@@ -226,6 +227,88 @@ def storescu() -> Callable[..., None]:
     return send
 
 
+class Authority:
+    """A certificate authority, with the files that a server and a client need of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._ca = trustme.CA()
+        self._folder = folder
+        self.pem = folder / "ca.pem"
+        folder.mkdir()
+        self._ca.cert_pem.write_to_path(self.pem)
+
+    def issue(self, name: str) -> tuple[Path, Path]:
+        """Certificate and key for a name, as two files."""
+        issued = self._ca.issue_cert(name)
+        certificate, key = self._folder / f"{name}.pem", self._folder / f"{name}.key"
+        certificate.write_bytes(b"".join(one.bytes() for one in issued.cert_chain_pems))
+        issued.private_key_pem.write_to_path(key)
+        return certificate, key
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """An authority that both sides trust."""
+    return Authority(tmp_path / "authority")
+
+
+@pytest.fixture
+def other_authority(tmp_path: Path) -> Authority:
+    """One that nobody here trusts."""
+    return Authority(tmp_path / "others")
+
+
+_RSYSLOG = """
+global(workDirectory="{folder}" maxMessageSize="64k" defaultNetstreamDriver="gtls"
+  defaultNetstreamDriverCAFile="{ca}" defaultNetstreamDriverCertFile="{certificate}"
+  defaultNetstreamDriverKeyFile="{key}")
+module(load="imtcp" streamDriver.name="gtls" streamDriver.mode="1"
+  streamDriver.authMode="x509/certvalid")
+template(name="parsed" type="string" string="%pri% %app-name% %msgid% %structured-data% %msg%\\n")
+input(type="imtcp" address="127.0.0.1" port="{port}" ruleset="audit")
+ruleset(name="audit") {{ action(type="omfile" file="{taken}" template="parsed") }}
+"""
+
+
+@dataclass(frozen=True)
+class Rsyslog:
+    """An rsyslog that takes syslog over TLS from who has a certificate; `start` starts it."""
+
+    port: int
+    start: Callable[[], Callable[[], None]]
+    taken: Path
+
+    def lines(self) -> list[str]:
+        """What it has written: priority, names and message of each line."""
+        return self.taken.read_text(encoding="utf-8").splitlines() if self.taken.exists() else []
+
+
+@pytest.fixture
+def rsyslog(
+    program: Callable[[str], str],
+    authority: Authority,
+    run_peer: Callable[..., Callable[[], None]],
+    tmp_path: Path,
+) -> Rsyslog:
+    """An rsyslog that is not running yet."""
+    # A copy: AppArmor, on Ubuntu, lets the one in its place read no file of ours.
+    command, port = shutil.copy(program("rsyslogd"), tmp_path / "rsyslogd"), _free_port()
+    certificate, key = authority.issue("127.0.0.1")
+    file, taken = tmp_path / "rsyslog.conf", tmp_path / "taken"
+    file.write_text(
+        _RSYSLOG.format(
+            folder=tmp_path,
+            ca=authority.pem,
+            certificate=certificate,
+            key=key,
+            port=port,
+            taken=taken,
+        )
+    )
+    arguments = [str(command), "-n", "-f", str(file), "-i", str(tmp_path / "rsyslog.pid")]
+    return Rsyslog(port, lambda: run_peer(arguments, port), taken)
+
+
 @pytest.fixture
 def run_peer(tmp_path: Path) -> Iterator[Callable[..., Callable[[], None]]]:
     """Function that starts any peer: ``stop = run_peer(command, port)``; stopped after the test."""
@@ -281,7 +364,7 @@ def _program(name: str) -> str:
     folders = [folder for folder in os.get_exec_path() if folder != ours]
     path = shutil.which(name, path=":".join([*folders, "/usr/sbin", "/usr/local/sbin"]))
     if path is None:
-        pytest.skip(f"{name} is not installed (Debian: dcmtk, orthanc)")
+        pytest.skip(f"{name} is not installed (Debian: dcmtk, orthanc, rsyslog-gnutls)")
     return path
 
 

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import logging
 import secrets
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.typedefs import Handler
 from markupsafe import Markup
 
-from web_status.audit import AuditTrail, Deed
+from web_status.audit import AuditTrail
+from web_status.audit_events import Deed
 from web_status.context import WebContext
 from web_status.errors import BadToken, NamesHidden, NotAllowed, NotLoggedIn, UsersUnreadable
 from web_status.languages import language_of
@@ -37,6 +39,8 @@ _FORM = "application/x-www-form-urlencoded"
 _FILES = "multipart/form-data"
 _TOKEN_BYTES = 256
 _FORM_SECONDS = 20.0
+_REFUSED_SECONDS = 60.0
+_REFUSED_MAX = 1000
 _FIELD = Markup('<input type="hidden" name="{}" value="{}">')
 _READING = ("GET", "HEAD")
 _API = "/api/"
@@ -77,13 +81,14 @@ class Door:
         self.users = UsersFile(context.data)
         self.sessions = Sessions(settings.idle_minutes * 60, settings.session_hours * 3600)
         self.throttle = Throttle()
-        self.audit = AuditTrail(context.data)
+        self.audit = AuditTrail(context.data, context.audit, context.ae_title)
         self.cookie = "__Host-safelight" if settings.is_secure else "safelight"
         self.is_secure = settings.is_secure
         self._is_public = settings.is_public
         self._viewers_see_names = settings.viewers_see_names
         self._secret = secrets.token_bytes(32)
         self._noted: dict[str, str] = {}
+        self._refused: dict[str, float] = {}
 
     def visitor(self, request: web.Request) -> str | None:
         """What the cookie of a request says; None without a proper one."""
@@ -136,6 +141,16 @@ class Door:
             self.users.note_use(token.digest, today)
         except UsersUnreadable as error:
             logger.warning("%s", error)  # it names a file of ours, and no patient
+
+    def is_news(self, address: str) -> bool:
+        """Whether an address shows a token that is none for the first time in a while."""
+        now = time.monotonic()
+        if now < self._refused.get(address, now):
+            return False
+        if len(self._refused) >= _REFUSED_MAX:
+            self._refused.clear()
+        self._refused[address] = now + _REFUSED_SECONDS
+        return True
 
     def token(self, visitor: str) -> str:
         """The token that shows that a request to change something comes from a page of ours."""
@@ -196,6 +211,7 @@ async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
         request[PERSON] = person
     if needs is None or needs.role > Role.ANYONE:
         if person is None:
+            await _tell_refused_token(request)
             raise NotLoggedIn
         if request.match_info.http_exception is not None:
             return await handler(request)  # says that there is no such page or method
@@ -226,7 +242,14 @@ def address_of(request: web.Request) -> str:
 
 
 async def record(
-    request: web.Request, action: str, target: str = "", *, user: str | None = None
+    request: web.Request,
+    action: str,
+    target: str = "",
+    *,
+    user: str | None = None,
+    peer: str = "",
+    study: str = "",
+    patient: str = "",
 ) -> None:
     """Write into the audit trail what a request did; every route that changes something does.
 
@@ -238,12 +261,26 @@ async def record(
         Such as ``job sent again``.
     target
         The UID or number of what it was done to; never anything about a patient.
+    peer, study, patient
+        As of a `Deed`.
     """
     person = person_of(request)
     name = user if user is not None else person.name if person is not None else ""
     token = person.token if person is not None else ""
-    deed = Deed(action, name, target, address_of(request), token)
+    deed = Deed(
+        *(action, name, target, address_of(request), token),
+        peer=peer,
+        study=study,
+        patient=patient,
+    )
     await asyncio.to_thread(request.app[DOOR].audit.record, deed)
+
+
+async def _tell_refused_token(request: web.Request) -> None:
+    """Have the audit trail say that a token was none; of an address, once in a while."""
+    address = address_of(request)
+    if _secret_of(request) is not None and request.app[DOOR].is_news(address):
+        await record(request, "token refused")
 
 
 async def _require_token(request: web.Request, *, is_upload: bool) -> None:

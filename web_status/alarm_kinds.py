@@ -3,12 +3,21 @@
 from typing import Literal, get_args
 
 AlarmKind = Literal[
-    "held", "backup", "disk", "attention", "silent", "quarantine", "refusals", "undelivered"
+    "held",
+    "backup",
+    "disk",
+    "audit",
+    "attention",
+    "silent",
+    "quarantine",
+    "refusals",
+    "undelivered",
 ]
 """
 held         processing or retrieves wait: paused, no room, or outputs cannot be written
 backup       the last backup of the ledger failed
 disk         the disk is nearly full
+audit        the audit trail does not reach its syslog server
 attention    something was given up, failed or could not be decided
 silent       a sender that should send does not
 quarantine   files are in quarantine

@@ -85,6 +85,16 @@ def _of_the_node(condition: Condition, *, is_full: bool) -> Iterator[Alarm]:
                 " full."
             ),
         )
+    if condition.is_audit_late:
+        yield Alarm(
+            "audit",
+            "bad",
+            msgid("The audit trail does not reach its syslog server"),
+            msgid(
+                "It is kept here and sent once the server takes it; nothing of it is lost."
+                " `safelight doctor --only audit` says why it is not taken."
+            ),
+        )
 
 
 def _of_series(overview: Overview) -> Iterator[Alarm]:

@@ -15,7 +15,7 @@ from web_status.network import Network
 from web_status.node import About, Condition, Kept
 from web_status.node_settings import NodeSettings
 from web_status.rule_desk import RuleDesk
-from web_status.settings import WebSettings
+from web_status.settings import AuditSettings, WebSettings
 
 Progress = Mapping[str, tuple[str, float]]
 """Key of a running job to the name of its step and the fraction of that step done, 0 to 1."""
@@ -72,6 +72,8 @@ class WebContext:
         What the daemon tells Prometheus of itself; asked in a thread of its own.
     queues
         What waits outside the ledger, by name; it looks into folders.
+    audit
+        The ``[audit]`` table.
     told
         What a PACS said that the study of a UID has, at its latest retrieval; it reads a file.
     nodes
@@ -96,6 +98,7 @@ class WebContext:
     kept: Kept = field(default_factory=Kept)
     metrics: Sequence[Collector] = ()
     queues: Callable[[], Mapping[str, Waiting]] = dict
+    audit: AuditSettings = field(default_factory=AuditSettings)
     told: Callable[[str], Retrieval | None] = _never_retrieved
     nodes: tuple[NodeSettings, ...] = ()
     condition_of: Callable[[Path], Callable[[LedgerReader], Condition]] = _nobody_to_ask

@@ -95,7 +95,7 @@ async def order_retrieve(request: web.Request, wanted: Wanted) -> int:
 async def plan_retrieve(request: web.Request, wanted: Wanted) -> tuple[PlannedSeries, ...]:
     """Ask the PACS what a retrieve would do."""
     plan = await in_own_thread(partial(request.app[CONTEXT].actions.plan, wanted))
-    await record(request, "retrieve tried out")
+    await record(request, "retrieve tried out", peer=ae_title_of(request, wanted.pacs))
     return plan
 
 
@@ -114,8 +114,14 @@ async def cancel_retrieve(request: web.Request, number: int) -> None:
 async def search_pacs(request: web.Request, sought: Sought) -> FoundStudies:
     """Look for studies in a PACS."""
     found = await in_own_thread(partial(request.app[CONTEXT].actions.search, sought))
-    await record(request, "PACS searched")
+    await record(request, "PACS searched", peer=ae_title_of(request, sought.pacs))
     return found
+
+
+def ae_title_of(request: web.Request, pacs: str) -> str:
+    """The AE title of a PACS by its name; without one, of the first, which is asked then."""
+    known = request.app[CONTEXT].network.pacs
+    return next((one.ae_title for one in known if pacs in ("", one.name)), "")
 
 
 async def echo_pacs(request: web.Request, place: int) -> Echo:

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from ledger.errors import NoLedger, NotInLedger
 from ledger.reader import LedgerReader
+from ledger.rows import StudyRow
 from processor.archive import Member, archive_stream
 from processor.errors import PackageError
 from processor.report import REPORT_FILE, style_digest
@@ -46,13 +47,18 @@ async def output_file(request: web.Request) -> web.StreamResponse:
             raise NamesHidden
         name = nameless(output)
     path = file_below(request.app[CONTEXT].results, output.path)
+    if output.kind != "preview" and request.method == "GET":
+        await record(request, "output downloaded", str(number))
     inline = output.kind == "preview" and path.suffix == ".png"
     return _file(path, inline=inline, name=name)
 
 
 async def workbook_file(request: web.Request) -> web.StreamResponse:
     """The metadata workbook of a study."""
-    return _file(await _workbook_path(request), inline=False)
+    path = await _workbook_path(request)
+    if request.method == "GET":
+        await record(request, "workbook downloaded", request.match_info["number"])
+    return _file(path, inline=False)
 
 
 async def report_file(request: web.Request) -> web.StreamResponse:
@@ -74,7 +80,7 @@ async def package_file(request: web.Request) -> web.StreamResponse:
     number = int(request.match_info["number"])
     context = request.app[CONTEXT]
     try:
-        members = await request.app[LEDGER].ask(
+        members, study = await request.app[LEDGER].ask(
             lambda reader: _members(reader, number, context.results)
         )
     except NoLedger:
@@ -91,7 +97,8 @@ async def package_file(request: web.Request) -> web.StreamResponse:
         piece = await asyncio.to_thread(next, pieces, None)
     except PackageError as error:
         raise ActionRefused(f"{error}; `safelight package` makes larger ones") from error
-    await record(request, "study downloaded", str(number))
+    uid, patient = study.StudyInstanceUID, study.PatientID
+    await record(request, "study downloaded", str(number), study=uid, patient=patient)
     response = web.StreamResponse(headers=headers)
     await response.prepare(request)
     while piece is not None:
@@ -100,8 +107,8 @@ async def package_file(request: web.Request) -> web.StreamResponse:
     return response
 
 
-def _members(reader: LedgerReader, number: int, results: Path) -> list[Member]:
-    """The results of a study that count, with its workbook and report; packages are left out."""
+def _members(reader: LedgerReader, number: int, results: Path) -> tuple[list[Member], StudyRow]:
+    """The results of a study that count, with workbook and report, no packages; and the study."""
     study = reader.studies.one(number)
     paths = [
         output.path
@@ -116,7 +123,7 @@ def _members(reader: LedgerReader, number: int, results: Path) -> list[Member]:
         paths += [workbook, str(PurePosixPath(workbook).with_name(REPORT_FILE))]
     if not paths:
         raise ActionRefused("nothing is published of the study yet")
-    return [Member(file_below(results, path), path) for path in dict.fromkeys(paths)]
+    return [Member(file_below(results, path), path) for path in dict.fromkeys(paths)], study
 
 
 async def _workbook_path(request: web.Request) -> Path:

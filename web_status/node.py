@@ -42,6 +42,8 @@ class Condition:
         What is held up and why, a sentence each; the state line shows them.
     has_backup_failed
         Whether the last backup of the ledger that was due could not be made.
+    is_audit_late
+        Whether the syslog server has not taken the audit trail for too long.
     disk
         The disk in numbers, which pages do not show; None while it cannot be asked.
     """
@@ -49,6 +51,7 @@ class Condition:
     forecast: str = ""
     held: tuple[str, ...] = ()
     has_backup_failed: bool = False
+    is_audit_late: bool = False
     disk: DiskFill | None = field(default=None, compare=False)
 
 

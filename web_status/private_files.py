@@ -1,10 +1,10 @@
-"""Files that only the service may read: written whole or not at all, or a line at a time."""
+"""Files that only the service may read: written whole or not at all, or appended to."""
 
 import os
 import secrets
 from pathlib import Path
 
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+_FLAGS = os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _MODE = 0o600
 
 
@@ -21,31 +21,29 @@ def write_private(path: Path, content: bytes) -> None:
     """
     new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        _write(os.open(new, _FLAGS | os.O_EXCL, _MODE), path.parent, content)
+        with os.fdopen(open_private(new, os.O_WRONLY | os.O_EXCL), "wb", buffering=0) as file:
+            file.write(content)
+            os.fsync(file.fileno())
         new.replace(path)
     finally:
         new.unlink(missing_ok=True)
     _sync_folder(path.parent)
 
 
-def append_private(path: Path, line: bytes) -> None:
-    """Append a line, which ends in a newline; the file is made with mode 0600 where there is none.
+def open_private(path: Path, flags: int) -> int:
+    """Open a file, which is made with mode 0600 and as the folder's owner's where there is none.
 
     Raises
     ------
     OSError
-        It cannot be written.
+        It cannot be opened, or is a symbolic link.
     """
-    _write(os.open(path, _FLAGS | os.O_APPEND, _MODE), path.parent, line)
-
-
-def _write(descriptor: int, folder: Path, content: bytes) -> None:
-    with os.fdopen(descriptor, "wb", buffering=0) as file:
-        if os.geteuid() == 0:
-            owner = folder.stat()
+    descriptor = os.open(path, flags | _FLAGS, _MODE)
+    if os.geteuid() == 0:
+        owner, own = path.parent.stat(), os.fstat(descriptor)
+        if (own.st_uid, own.st_gid) != (owner.st_uid, owner.st_gid):
             os.fchown(descriptor, owner.st_uid, owner.st_gid)
-        file.write(content)
-        os.fsync(descriptor)
+    return descriptor
 
 
 def _sync_folder(folder: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from annotated_types import Gt
 
+from listener.settings import Port
 from web_status.errors import BadListenAddress
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -125,6 +126,61 @@ class WebSettings:
     def _is_everywhere(self) -> bool:
         found = _address(self.host)
         return found is not None and found.is_unspecified
+
+
+@dataclass(frozen=True)
+class SyslogSettings:
+    """The ``[audit.syslog]`` table: where the audit trail is sent, over TLS (RFC 5425).
+
+    Attributes
+    ----------
+    host, port
+        The syslog server. Its certificate must be for this name or address.
+    authorities
+        Who may have issued that certificate, a PEM file; without it, whom this system trusts.
+    certificate, private_key
+        Ours, for a server that asks for one; PEM files.
+    late_minutes
+        A person is told when the server has taken nothing for so long.
+
+    Raises
+    ------
+    ValueError
+        The message begins with the key that is wrong.
+    """
+
+    host: str
+    port: Port = 6514
+    authorities: Path | None = None
+    certificate: Path | None = None
+    private_key: Path | None = None
+    late_minutes: Annotated[float, Gt(0)] = 15
+
+    def __post_init__(self) -> None:
+        if (self.certificate is None) != (self.private_key is None):
+            missing = "private_key" if self.private_key is None else "certificate"
+            raise ValueError(f"{missing}: missing; a certificate of ours needs both")
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """The ``[audit]`` table: what the audit trail says (PS3.15 A.5).
+
+    Attributes
+    ----------
+    patient
+        Whether Patient IDs are in it, beside the Study Instance UIDs. Names never are.
+    source, site
+        What it calls this node, AuditSourceID and AuditEnterpriseSiteID; the AE title and
+        nothing where they are empty.
+    syslog
+        Where it is sent; None for nowhere.
+    """
+
+    patient: bool = False
+    source: str = ""
+    site: str = ""
+    syslog: SyslogSettings | None = None
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -3,6 +3,7 @@
 Not covered: sending itself, which is tests/query/test_send.py and test_stow.py.
 """
 
+import json
 import signal
 import threading
 from dataclasses import replace
@@ -196,6 +197,20 @@ def test_what_a_receiver_took_before_it_died_is_not_sent_again(forward, land, re
     assert sorted(received) == uids(series, 0, 1, 2, 3, 4)
     assert forward(port, series).already == 5
     assert len(asked) == 6
+
+
+def test_the_audit_trail_has_what_is_sent_before_and_after(forward, land, receiver, config):
+    port, _ = receiver(lambda event, count: 0x0000 if count < 2 else 0xC000)
+    forward(port, land(3))
+    lines = (config.storage.data / "audit.log").read_text().splitlines()
+    told = [json.loads(line) for line in lines]
+    assert [(one["action"], one["instances"], one.get("problem")) for one in told] == [
+        ("sending begun", 3, None),
+        ("instances sent", 2, None),
+        ("instances sent", 1, "not accepted"),
+    ]
+    assert {(one["study"], one["address"]) for one in told} == {("1.2.3", "127.0.0.1")}
+    assert "P1" not in "".join(lines)
 
 
 def test_a_receipt_that_was_cut_off_counts_for_nothing(forward, land, receiver, config):

@@ -72,6 +72,10 @@ def test_instances_go_when_their_time_is_over_and_what_was_made_of_them_stays(
     (row,) = read("deletions")
     assert (row.what, row.count, row.bytes, row.rule) == ("instances", 3, size, "All")
     assert read("history", 1)[-1].what == 'deleted by rule "All": 3 instances'
+    audit = (config.storage.data / "audit.log").read_text()
+    told = '"target": "deletion 1", "address": "", "token": "", "study": "1.2.3", "instances": 3'
+    assert f'"instances deleted", "user": "", {told}' in audit
+    assert "P1" not in audit
 
     land(3, uid=uid)  # sent again: a new revision, and nothing to be made anew
     keep("")

@@ -59,9 +59,14 @@ def states(reader):
 
 
 def test_as_many_begin_as_the_pacs_allows(site):
-    _, retrieving, reader, _ = site(parallel=2)
+    config, retrieving, reader, _ = site(parallel=2)
     retrieving.start(may_begin=True)
     assert states(reader) == ["running", "running", "waiting"]
+    audit = (config.storage.data / "audit.log").read_text()
+    for item in (1, 2):
+        assert f'"PACS asked", "user": "", "target": "list 1, item {item}"' in audit
+    assert '"peer": "PACS1"' in audit
+    assert "A1" not in audit
 
 
 def test_none_begins_while_the_disk_has_no_room(site):

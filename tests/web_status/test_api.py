@@ -187,6 +187,8 @@ def test_a_program_that_is_nobody_is_told_how_to_be_somebody(page, api, users):
         given = f"Bearer {wrong}".encode().decode("latin-1")
         assert page.get(f"{PREFIX}/series", Authorization=given).status == 401, wrong
     assert page.get(f"{PREFIX}/series", Authorization=f"Basic {secret}").status == 401
+    refused = [line for line in audit(page.context) if line["action"] == "token refused"]
+    assert [(line["user"], line["address"]) for line in refused] == [("", "127.0.0.1")]  # once
     assert page.get("/", **good).status == 401  # pages are for people
     users.revoke_token("ada", "export")
     assert page.get(f"{PREFIX}/series", **good).status == 401

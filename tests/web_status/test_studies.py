@@ -214,6 +214,13 @@ def test_all_results_of_a_study_come_as_one_zip(page, chronicle, context, olga):
     made = {f"{folder}/007_T2.nii.gz", f"{folder}/preview.png"}
     assert names == {*made, "study/metadata.xlsx", "study/report.html", "package.json"}
     assert audited(context)[-1] == ("olga", "study downloaded", "1")
+    deed = json.loads((context.data / "audit.log").read_text().splitlines()[-1])
+    assert deed["study"] in deed["message"]
+    assert page.get("/studies/1/workbook", **olga).status == 200
+    assert audited(context)[-1] == ("olga", "workbook downloaded", "1")
+    kinds = {page.get(f"/outputs/{number}", **olga).headers["Content-Type"] for number in (1, 2)}
+    assert "image/png" in kinds  # which is looked at, and no download
+    assert [what for _, what, _ in audited(context)].count("output downloaded") == 1
 
 
 def test_who_asks_only_whether_there_is_a_zip_has_not_downloaded_it(

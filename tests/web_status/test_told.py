@@ -34,6 +34,7 @@ def test_where_all_is_well_there_is_no_alarm():
         ({}, Condition(), (Silence("CT1", "", 12.0),), False, "CT1 has brought", "Ask the sender"),
         ({}, Condition(has_backup_failed=True), (), False, "The last backup", "safelight doctor"),
         ({}, Condition(), (), True, "The disk is nearly full", "shorter retention"),
+        ({}, Condition(is_audit_late=True), (), False, "The audit trail", "doctor --only audit"),
     ],
 )
 def test_each_alarm_says_what_to_do(overview, condition, silent, is_full, what, remedy):

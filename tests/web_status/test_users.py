@@ -11,7 +11,8 @@ import pytest
 from argon2 import extract_parameters
 
 from web_status import passwords
-from web_status.audit import AuditTrail, Deed
+from web_status.audit import AuditTrail
+from web_status.audit_events import Deed
 from web_status.errors import (
     BadPassword,
     BadUserName,
@@ -21,7 +22,7 @@ from web_status.errors import (
     UserExists,
     UsersUnreadable,
 )
-from web_status.private_files import append_private, write_private
+from web_status.private_files import open_private, write_private
 from web_status.roles import Role
 from web_status.users import UsersFile
 
@@ -217,7 +218,7 @@ def test_a_change_that_cannot_be_written_is_said_with_the_remedy(tmp_path, quick
 def test_what_root_writes_belongs_to_whom_the_folder_belongs_to(tmp_path):
     shutil.chown(tmp_path, 65534, 65534)
     write_private(tmp_path / "a", b"x")
-    append_private(tmp_path / "b", b"x\n")
+    os.close(open_private(tmp_path / "b", os.O_WRONLY))
     for name in ("a", "b"):
         found = (tmp_path / name).stat()
         assert (found.st_uid, found.st_gid, mode(tmp_path / name)) == (65534, 65534, 0o600)
@@ -227,14 +228,14 @@ def test_private_files_are_private_under_any_umask_and_follow_no_link(tmp_path):
     before = os.umask(0)
     try:
         write_private(tmp_path / "a", b"x")
-        append_private(tmp_path / "b", b"x\n")
+        os.close(open_private(tmp_path / "b", os.O_WRONLY))
     finally:
         os.umask(before)
     assert {mode(tmp_path / name) for name in "ab"} == {0o600}
     (tmp_path / "target").write_text("kept")
     (tmp_path / "link").symlink_to(tmp_path / "target")
     with pytest.raises(OSError, match="symbolic"):
-        append_private(tmp_path / "link", b"x\n")
+        open_private(tmp_path / "link", os.O_WRONLY)
     write_private(tmp_path / "link", b"new")
     assert (tmp_path / "target").read_text() == "kept"
     assert not (tmp_path / "link").is_symlink()

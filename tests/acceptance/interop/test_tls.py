@@ -107,6 +107,8 @@ def test_a_required_certificate_that_is_missing_costs_only_who_lacks_it(
 ):
     assert not storescu_tls(mutual_site, "--anonymous-tls", "+cf", pki.authority)
     assert storescu_tls(mutual_site, *shown(pki.client), "+cf", pki.authority)
+    journal = "".join(path.read_text() for path in mutual_site.spool.glob("journal/*.jsonl"))
+    assert '"reason": "the TLS handshake failed: peer did not return a certificate"' in journal
 
 
 def test_a_certificate_of_another_authority_is_refused(mutual_site, pki, storescu_tls):

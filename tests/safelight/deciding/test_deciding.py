@@ -271,6 +271,9 @@ def test_a_reload_puts_new_rules_in_force_and_decides_what_was_held(site, rules_
     assert site.outcome(held)[0] == "process"
     good, failed = rules_in_force()
     assert (good.rules, failed) == (2, None)
+    assert site.deciding.reload()  # the same rules: no change
+    audit = (site.config.storage.data / "audit.log").read_text()
+    assert audit.count('"rules changed"') == 2
 
 
 @pytest.mark.parametrize("spoil", ["broken", "gone"])
