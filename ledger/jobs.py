@@ -13,7 +13,7 @@ series was closed anew and the new revision does not ask for the same job again.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -35,6 +35,10 @@ _AFRESH = "state = 'queued', tries = 0, not_before = queued_at, ended_at = NULL"
 _NOT_PAUSED = """NOT EXISTS (
     SELECT 1 FROM pauses WHERE (until IS NULL OR until > ?1) AND (processor = '' OR processor IN
     (SELECT json_extract(value, '$[0]') FROM json_each(jobs.steps))))"""
+
+_BEGINS_RIGHT = """(?4 = '[]' OR json_extract(steps, '$[0][0]') IN
+    (SELECT value FROM json_each(?4))) AND coalesce(json_extract(steps, '$[0][0]'), '') NOT IN
+    (SELECT value FROM json_each(?5))"""
 
 
 def queue_jobs(session: Session, series: ClosedSeries, jobs: Sequence[NewJob]) -> None:
@@ -138,10 +142,18 @@ class Jobs:
                 "UPDATE jobs SET state = 'queued', lease_until = NULL WHERE state = 'running'"
             ).rowcount
 
-    def claim(self, limit: int) -> tuple[ClaimedJob, ...]:
+    def claim(
+        self, limit: int, *, only: Collection[str] = (), without: Collection[str] = ()
+    ) -> tuple[ClaimedJob, ...]:
         """Take up to `limit` jobs whose time has come, those of a higher priority first.
 
         They are running from now on, until their lease runs out: then they may be claimed again.
+
+        Parameters
+        ----------
+        only, without
+            Processors: the first of a job's must be one of these, where there are any, and must
+            not be one of those.
         """
         with self._session.atomic():
             at, windows = now(), json.dumps(self._open_windows())
@@ -151,8 +163,9 @@ class Jobs:
                     "SELECT id FROM jobs WHERE (state = 'queued' AND not_before <= ?1"
                     f" OR state = 'running' AND lease_until <= ?1) AND {_NOT_PAUSED}"
                     " AND window IN (SELECT value FROM json_each(?3))"
+                    f" AND {_BEGINS_RIGHT}"
                     " ORDER BY priority DESC, not_before, id LIMIT ?2",
-                    [at, limit, windows],
+                    [at, limit, windows, json.dumps(list(only)), json.dumps(list(without))],
                 )
             ]
             for job_id in ids:

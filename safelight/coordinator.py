@@ -10,7 +10,9 @@ from pathlib import Path
 
 from listener.retrievals import Retrieval, Retrievals
 from processor.job import progress_of
+from processor.remote import RemoteEngine
 from safelight.child import Reporter
+from safelight.cluster import cluster_of
 from safelight.commitments import Commitments
 from safelight.config import Config
 from safelight.getting import note_ended
@@ -45,15 +47,20 @@ async def _coordinate(
     for folder in (storage.results, storage.scratch, storage.requests):
         folder.mkdir(parents=True, exist_ok=True)
     note_ended(storage.spool / "journal", WRITER)  # an upload that ended with the process before
-    runner = await serve(make_app(_web_context(config)), config.web)
+    cluster = cluster_of(config)
+    runner = await serve(make_app(_web_context(config, cluster)), config.web)
     try:
-        await asyncio.to_thread(_run_pipeline, config, report, stop, reload)
+        await asyncio.to_thread(_run_pipeline, config, report, stop, reload, cluster)
     finally:
         await runner.cleanup()
 
 
 def _run_pipeline(
-    config: Config, report: Reporter, stop: threading.Event, reload: threading.Event
+    config: Config,
+    report: Reporter,
+    stop: threading.Event,
+    reload: threading.Event,
+    cluster: RemoteEngine | None,
 ) -> None:
     """Run the pipeline, and storage commitment beside it; an error of either ends both."""
     opened = open_ledger(config.storage, report.alive, stop)
@@ -61,7 +68,7 @@ def _run_pipeline(
         return
     with (
         opened as ledger,
-        Pipeline(config, ledger, reload) as pipeline,
+        Pipeline(config, ledger, reload, cluster) as pipeline,
         ThreadPoolExecutor(1, "commitments") as beside,
     ):
         commitments = Commitments(config, pipeline.spool, lambda: pipeline.is_caught_up)
@@ -78,7 +85,7 @@ def _run_pipeline(
             stop.set()
 
 
-def _web_context(config: Config) -> WebContext:
+def _web_context(config: Config, cluster: RemoteEngine | None) -> WebContext:
     storage = config.storage
     return WebContext(
         ledger=storage.ledger,
@@ -92,7 +99,8 @@ def _web_context(config: Config) -> WebContext:
         settings=config.web,
         network=network_of(config),
         about=about(config),
-        condition=NodeCondition(config),
+        condition=NodeCondition(config, cluster),
+        cluster=lambda: cluster.workers if cluster else (),
         log=lambda: latest_lines(storage.log, _LOG_LINES),
         told=Told(Retrievals(storage.spool)),
     )

@@ -14,6 +14,7 @@ import tomlkit
 from ledger.reader import LedgerReader
 from ledger.rows import Growth, PauseRow
 from listener.settings import AcceptRule
+from processor.remote import RemoteEngine
 from query.settings import PacsSettings
 from safelight.config import Config
 from safelight.disk import NO_GROWTH, disk_state
@@ -39,8 +40,9 @@ class NodeCondition:
     The growth of the last 24 hours is summed up once a minute: it is the costly part.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, cluster: RemoteEngine | None = None) -> None:
         self._storage = config.storage
+        self._cluster = cluster
         self._growth: Growth = NO_GROWTH
         self._next_sum = 0.0
 
@@ -50,6 +52,8 @@ class NodeCondition:
             self._growth = reader.growth()
             self._next_sum = time.monotonic() + _GROWTH_SECONDS
         held = [_paused(row) for row in reader.pauses()]
+        if self._cluster is not None and self._cluster.trouble:
+            held.append(self._cluster.trouble)
         try:
             disk = disk_state(self._storage, reader.disk_stage(), self._growth)
         except OSError:

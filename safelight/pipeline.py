@@ -14,6 +14,7 @@ from typing import Self
 from ledger.writer import LedgerWriter
 from listener.spool import Spool, SpoolSettings
 from listener.watcher import Findings, Known, Watcher
+from processor.remote import RemoteEngine
 from safelight.config import Config
 from safelight.deciding import Deciding
 from safelight.disk import DiskWatch
@@ -49,9 +50,17 @@ class Pipeline:
         The ledger, owned by the thread that calls `run`.
     reload
         Set by whoever wants the rules to be read again.
+    cluster
+        Where jobs run that need not run here; not started yet.
     """
 
-    def __init__(self, config: Config, ledger: LedgerWriter, reload: threading.Event) -> None:
+    def __init__(
+        self,
+        config: Config,
+        ledger: LedgerWriter,
+        reload: threading.Event,
+        cluster: RemoteEngine | None = None,
+    ) -> None:
         self._config = config
         self._intake = ledger.intake
         self._work = ledger.work
@@ -72,7 +81,7 @@ class Pipeline:
             ),
         )
         self._scheduling = Scheduling(
-            config, ledger, self.spool, self._deciding, self._watcher.wake
+            config, ledger, self.spool, self._deciding, self._watcher.wake, cluster=cluster
         )
         self._retrieving = Retrieving(
             config, ledger.retrieves, self._watcher.wake, self._deciding.retrieved

@@ -17,11 +17,13 @@ from ledger.jobs import LEASE_SECONDS
 from ledger.records import ClaimedJob
 from ledger.writer import LedgerWriter
 from listener.spool import SeriesKey, Spool
-from processor.errors import OutputUnavailable, ProcessorError, RetriableError
+from processor.errors import ClusterAway, OutputUnavailable, ProcessorError, RetriableError
 from processor.job import discard_remains
 from processor.model import JobRequest, JobResult
 from processor.pool import WorkerPool
+from processor.remote import Engine, RemoteEngine
 from processor.study import StudyResults, write_study
+from safelight.cluster import kept_here
 from safelight.config import Config
 from safelight.deciding import Deciding
 from safelight.forwarding import Forwarding
@@ -38,11 +40,21 @@ _RENEW_SECONDS = LEASE_SECONDS / 3
 
 
 @dataclass(frozen=True)
+class _Lane:
+    """An engine, and which jobs it gets: `only` and `without` are those of `Jobs.claim`."""
+
+    engine: Engine
+    only: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class _Running:
     """A job, or the workbook of a study, that a worker has."""
 
     future: Future[JobResult] | Future[Path]
     job: ClaimedJob
+    lane: _Lane
     is_workbook: bool = False
 
 
@@ -59,6 +71,8 @@ class Scheduling:
         Told when a job of a series has ended; a rule may have waited for that.
     wake
         Called, from another thread, when a job has ended.
+    cluster
+        Where jobs run that need not run here.
     """
 
     def __init__(
@@ -68,6 +82,8 @@ class Scheduling:
         spool: Spool,
         deciding: Deciding,
         wake: Callable[[], None],
+        *,
+        cluster: RemoteEngine | None = None,
     ) -> None:
         self._config = config
         self._ledger = ledger
@@ -76,6 +92,10 @@ class Scheduling:
         self._wake = wake
         self._forwarding = Forwarding.of(config)
         self._pool = WorkerPool(config.processing)
+        self._cluster = cluster
+        here = kept_here(config)
+        self._here = _Lane(self._pool, only=here if cluster else ())
+        self._lanes = [self._here, *([_Lane(cluster, without=here)] if cluster else [])]
         self._running: dict[Future[JobResult] | Future[Path], _Running] = {}
         self._ended: SimpleQueue[Future[JobResult] | Future[Path]] = SimpleQueue()
         self._next_renewal = 0.0
@@ -84,6 +104,8 @@ class Scheduling:
     def resume(self) -> int:
         """Queue again what an earlier run left running; return how many jobs that were."""
         self._tidy()
+        if self._cluster is not None:
+            self._cluster.start()
         return self._ledger.jobs.take_over(TRIES, {FORWARD: self._config.forward.tries})
 
     def stop(self) -> None:
@@ -91,7 +113,8 @@ class Scheduling:
         self.collect()
         interrupted = [one.job for one in self._running.values() if not one.is_workbook]
         self._running.clear()
-        self._pool.stop()
+        for lane in self._lanes:
+            lane.engine.stop()
         self._ledger.jobs.release(interrupted)
 
     def start(self, *, may_begin: bool) -> None:
@@ -101,9 +124,14 @@ class Scheduling:
             self._ledger.jobs.renew([one.job for one in self._running.values()])
             self._tidy()
             self._next_renewal = time.monotonic() + _RENEW_SECONDS
-        free = self._config.processing.workers - len(self._running) if may_begin else 0
-        for job in self._ledger.jobs.claim(free) if free > 0 else ():
-            self._track(_Running(self._pool.submit(self._request(job)), job))
+        for lane in self._lanes if may_begin else ():
+            self._fill(lane)
+
+    def _fill(self, lane: _Lane) -> None:
+        free = lane.engine.slots - sum(one.lane is lane for one in self._running.values())
+        if free > 0:
+            for job in self._ledger.jobs.claim(free, only=lane.only, without=lane.without):
+                self._track(_Running(lane.engine.submit(self._request(job)), job, lane))
 
     def obey(self, request: Request) -> None:
         """Do what a person asked for."""
@@ -185,6 +213,8 @@ class Scheduling:
             return
         if error is None:
             self._finish(job, running.future.result())
+        elif isinstance(error, ClusterAway):
+            self._ledger.jobs.put_back(job, _described(error), 0.0)
         elif isinstance(error, OutputUnavailable):
             self._wait_for_output(job, error)
         elif isinstance(error, RetriableError) and job.tries < self._most_tries(job):
@@ -237,7 +267,7 @@ class Scheduling:
                 studies.header(job.series.id),
             )
             future = self._pool.submit_call(write_study, study, self._config.output.mr_clean)
-            self._track(_Running(future, job, is_workbook=True))
+            self._track(_Running(future, job, self._here, is_workbook=True))
 
     def _end_workbook(self, running: _Running) -> None:
         error = running.future.exception()

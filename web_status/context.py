@@ -8,6 +8,7 @@ from aiohttp import web
 
 from ledger.reader import LedgerReader
 from listener.retrievals import Retrieval
+from processor.remote import RemoteWorker
 from web_status.asking import Actions
 from web_status.network import Network
 from web_status.node import About, Condition, Kept
@@ -59,6 +60,8 @@ class WebContext:
         Says how long the disk lasts and what is held up; called in the ledger's thread.
     log
         The latest lines of the daemon's log, the newest last; it reads files.
+    cluster
+        The workers on other machines, where jobs run on them.
     kept
         What the page itself remembers.
     told
@@ -78,6 +81,7 @@ class WebContext:
     about: About = field(default_factory=About)
     condition: Callable[[LedgerReader], Condition] = _nothing_to_say
     log: Callable[[], Sequence[str]] = tuple
+    cluster: Callable[[], tuple[RemoteWorker, ...]] = tuple
     kept: Kept = field(default_factory=Kept)
     told: Callable[[str], Retrieval | None] = _never_retrieved
 

@@ -1,0 +1,254 @@
+"""One connection to the scheduler of a Dask cluster, and what is known of its workers."""
+
+import pickle
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from distributed import Client, Security
+from distributed import Future as DaskFuture
+from distributed.comm.core import CommClosedError
+
+from processor.cluster.settings import ProcessingSettings
+from processor.cluster.task import Description, Question, Task, Versions
+from processor.cluster.work import examine, versions
+from processor.errors import ClusterAway, WorkerDied
+
+T = TypeVar("T")
+
+_CONNECT_SECONDS = 5.0
+_CALL_SECONDS = 60.0
+_EXAMINERS = 4
+_UNREACHABLE = (OSError, CommClosedError, TimeoutError)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A worker of the cluster.
+
+    Attributes
+    ----------
+    address, name
+        Where it is, and what the cluster calls it; another run of it has another `identity`.
+    capacity
+        How many jobs it takes at once.
+    problem
+        Why it gets none; empty where it does.
+    """
+
+    address: str
+    name: str
+    identity: tuple[str, str]
+    capacity: int
+    problem: str = ""
+
+
+def open_client(settings: ProcessingSettings) -> Client:
+    """Connect to the scheduler.
+
+    Raises
+    ------
+    ClusterAway
+        It does not answer, or not as [processing] says.
+    """
+    try:
+        return Client(
+            settings.scheduler,
+            timeout=_CONNECT_SECONDS,
+            security=_security(settings),
+            set_as_default=False,
+        )
+    except (*_UNREACHABLE, ValueError) as error:
+        raise ClusterAway(_away(settings, type(error).__name__)) from None
+
+
+def _away(settings: ProcessingSettings, why: str) -> str:
+    return (
+        f"the Dask scheduler {settings.scheduler} does not answer ({why}): jobs wait for it;"
+        " start it, or correct [processing] scheduler"
+    )
+
+
+def _security(settings: ProcessingSettings) -> Security | None:
+    tls = settings.tls
+    if tls is None:
+        return None
+    return Security(
+        require_encryption=True,
+        tls_ca_file=str(tls.authorities),
+        tls_client_cert=str(tls.certificate),
+        tls_client_key=str(tls.private_key),
+    )
+
+
+class Connection:
+    """A connection; what ended once is not used again.
+
+    Parameters
+    ----------
+    question
+        What its workers are asked before they get jobs.
+
+    Raises
+    ------
+    ClusterAway
+        The scheduler does not answer.
+    """
+
+    def __init__(self, settings: ProcessingSettings, question: Question) -> None:
+        self._settings = settings
+        self._question = question
+        self._client = open_client(settings)
+        self._examiners = ThreadPoolExecutor(_EXAMINERS, thread_name_prefix="examine")
+        self._examined: dict[tuple[str, str], str | None] = {}
+        self._ended = threading.Event()
+        self.name = f"{question.owner}-{question.session}"
+        self.members: Mapping[str, Member] = MappingProxyType({})
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the scheduler is lost, or nobody wants it any more."""
+        return self._ended.is_set() or self._client.status != "running"
+
+    def has(self, member: Member) -> bool:
+        """Whether a worker is there still, in the same run of it."""
+        found = self.members.get(member.address)
+        return found is not None and found.identity == member.identity
+
+    def look(self) -> None:
+        """See which workers there are, and have new ones examined.
+
+        Raises
+        ------
+        ClusterAway
+            The scheduler does not answer any more.
+        """
+        self.members = MappingProxyType(
+            {address: self._member(address, told) for address, told in self._told().items()}
+        )
+
+    def _told(self) -> Mapping[str, Mapping[str, Any]]:
+        try:
+            told = workers_of(self._client)
+        except _UNREACHABLE as error:
+            raise ClusterAway(_away(self._settings, type(error).__name__)) from None
+        if self.has_ended:
+            raise ClusterAway(_away(self._settings, "connection lost"))
+        return told
+
+    def _member(self, address: str, told: Mapping[str, Any]) -> Member:
+        identity = (address, str(told["local_directory"]))
+        if identity not in self._examined:
+            self._examined[identity] = None
+            self._examiners.submit(self._examine, identity)
+        capacity = capacity_of(told, self._settings.resources)
+        problem = self._examined[identity]
+        if problem is None:
+            problem = "it is not examined yet"
+        if not capacity:
+            problem = "it was started without the resources of [processing] resources"
+        return Member(address, str(told["name"]), identity, capacity, problem)
+
+    def _examine(self, identity: tuple[str, str]) -> None:
+        problem = problem_of(self._client, identity[0], self._question)
+        self._examined[identity] = problem
+
+    def call(self, member: Member, function: Callable[..., Any], *args: object) -> Any:
+        """What a function returns that a worker calls at once, beside its jobs.
+
+        Raises
+        ------
+        WorkerDied
+            The worker is gone, or could not do it.
+        ClusterAway
+            It is the scheduler that is gone.
+        """
+        try:
+            return run_at(self._client, member.address, function, *args)
+        except Exception as error:  # noqa: BLE001 - whatever the worker raised
+            self._told()
+            kind = type(error).__name__
+            raise WorkerDied(f"the Dask worker {member.name} failed ({kind})") from None
+
+    def submit(self, member: Member, task: Task) -> "DaskFuture[bytes]":
+        """Have a worker run a task. Only that one: Dask is not to run it again elsewhere."""
+        return self._client.submit(
+            _carried(pickle.dumps(task)),
+            key=task.key,
+            workers=[member.address],
+            allow_other_workers=False,
+            resources=dict(self._settings.resources) or None,
+            retries=0,
+            pure=False,
+        )
+
+    def close(self) -> None:
+        """End it; Dask cancels what was submitted."""
+        self._ended.set()
+        self._examiners.shutdown(wait=False, cancel_futures=True)
+        self._client.close(timeout=_CONNECT_SECONDS)
+
+
+def _carried(payload: bytes) -> Callable[[], bytes]:
+    """What Dask runs. It is pickled by value: a scheduler need not have Safelight installed."""
+
+    def run() -> bytes:
+        from processor.cluster.work import work  # noqa: PLC0415 - imported at the worker
+
+        return work(payload)
+
+    return run
+
+
+def workers_of(client: Client) -> Mapping[str, Mapping[str, Any]]:
+    """The workers of a cluster by address, as the scheduler tells."""
+    scheduler: Any = client.scheduler
+    told = client.sync(scheduler.identity, n_workers=-1, callback_timeout=_CONNECT_SECONDS)
+    workers: Mapping[str, Mapping[str, Any]] = told["workers"]
+    return workers
+
+
+def capacity_of(told: Mapping[str, Any], resources: Mapping[str, float]) -> int:
+    """How many jobs a worker takes at once, by its threads and resources."""
+    has: Mapping[str, float] = told["resources"]
+    by_resource = [int(has.get(name, 0) // need) for name, need in resources.items()]
+    return min([int(told["nthreads"]), *by_resource])
+
+
+def run_at(client: Client, address: str, function: Callable[..., Any], *args: object) -> Any:
+    """What a function returns that one worker calls at once; raises what it raises."""
+    return client.run(function, *args, workers=[address], callback_timeout=_CALL_SECONDS)[address]
+
+
+def problem_of(client: Client, address: str, question: Question) -> str:
+    """Why a worker can get no jobs, and what to do; empty where it can."""
+    try:
+        told: Description = run_at(client, address, examine, question)
+    except ImportError:
+        return f"it has no Safelight; install {_named(versions())} there"
+    except Exception as error:  # noqa: BLE001 - whatever another version raises
+        return f"it cannot be examined ({type(error).__name__})"
+    return problem_with(told, versions())
+
+
+def problem_with(told: Description, ours: Versions) -> str:
+    """What is wrong with what a worker says of itself, and what to do.
+
+    >>> ours = Versions("0.2", "3.11", "2026.8.0")
+    >>> problem_with(Description(Versions("0.1", "3.11", "2026.8.0"), can_start=True), ours)
+    'it has Safelight 0.1, and here is 0.2; install the same there'
+    """
+    for name, here in vars(ours).items():
+        there = getattr(told.versions, name)
+        if there != here:
+            return f"it has {name} {there}, and here is {here}; install the same there"
+    if not told.can_start:
+        return "its nanny lets it start no process; start it with: dask worker --no-nanny"
+    return told.problem and f'{told.problem}; mount it there, or set transfer = "wire"'
+
+
+def _named(ours: Versions) -> str:
+    return f"Safelight {ours.Safelight}"
