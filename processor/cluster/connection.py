@@ -19,6 +19,9 @@ from processor.errors import ClusterAway, WorkerDied
 
 T = TypeVar("T")
 
+UNKNOWN = "it is not examined yet"
+"""What is wrong with a worker until it has said what it is."""
+
 _CONNECT_SECONDS = 5.0
 _CALL_SECONDS = 60.0
 _EXAMINERS = 4
@@ -147,7 +150,7 @@ class Connection:
         capacity = capacity_of(told, self._settings.resources)
         problem = self._examined[identity]
         if problem is None:
-            problem = "it is not examined yet"
+            problem = UNKNOWN
         if not capacity:
             problem = "it was started without the resources of [processing] resources"
         return Member(address, str(told["name"]), identity, capacity, problem)
@@ -227,10 +230,10 @@ def problem_of(client: Client, address: str, question: Question) -> str:
     """Why a worker can get no jobs, and what to do; empty where it can."""
     try:
         told: Description = run_at(client, address, examine, question)
-    except ImportError:
-        return f"it has no Safelight; install {_named(versions())} there"
     except Exception as error:  # noqa: BLE001 - whatever another version raises
-        return f"it cannot be examined ({type(error).__name__})"
+        if ModuleNotFoundError.__name__ in repr(error):  # Dask tells it as text
+            return f"it has no Safelight; install Safelight {versions().Safelight} there"
+        return f"it cannot be examined ({type(error).__name__}); its log says why"
     return problem_with(told, versions())
 
 
@@ -248,7 +251,3 @@ def problem_with(told: Description, ours: Versions) -> str:
     if not told.can_start:
         return "its nanny lets it start no process; start it with: dask worker --no-nanny"
     return told.problem and f'{told.problem}; mount it there, or set transfer = "wire"'
-
-
-def _named(ours: Versions) -> str:
-    return f"Safelight {ours.Safelight}"

@@ -12,10 +12,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from processor.cluster.connection import Connection, Member
+from processor.cluster.connection import UNKNOWN, Connection, Member
 from processor.cluster.run import Place, Run
 from processor.cluster.settings import ProcessingSettings
 from processor.cluster.task import Question
+from processor.cluster.work import versions
 from processor.errors import ClusterAway
 from processor.model import JobRequest, JobResult
 from processor.remote import RemoteWorker
@@ -148,15 +149,15 @@ class Cluster:
         problems = [f"{one.name}: {one.problem}" for one in members if one.problem]
         if len(problems) < len(members):
             self._tell("")
-        else:
+        elif all(one.problem != UNKNOWN for one in members):
             why = f" ({problems[0]})" if problems else ""
             self._tell(f"no worker of the Dask cluster can run jobs{why}: they wait; start one")
 
     def _question(self) -> Question:
         owner, session = _owner(self._data / OWNER_FILE), secrets.token_hex(4)
         if self._settings.transfer == "wire":
-            return Question(owner, session)
-        return Question(owner, session, self._data / OWNER_FILE, self._writable)
+            return Question(owner, session, versions())
+        return Question(owner, session, versions(), self._data / OWNER_FILE, self._writable)
 
     def _tell(self, trouble: str) -> None:
         if trouble != self.trouble:

@@ -79,6 +79,15 @@ class Wanted:
 
 
 @dataclass(frozen=True)
+class Versions:
+    """What must be the same on both sides, so that a job makes the same outputs."""
+
+    Safelight: str
+    Python: str
+    Dask: str
+
+
+@dataclass(frozen=True)
 class Question:
     """What a worker is asked before it gets a job.
 
@@ -88,6 +97,8 @@ class Question:
         Which Safelight asks.
     session : str
         Which connection of it; what earlier ones left at the worker is removed.
+    versions : Versions
+        Ours.
     shared : Path or None
         A file with the name of the owner in the data folder that the worker must see.
     folders : tuple of Path
@@ -96,17 +107,9 @@ class Question:
 
     owner: str
     session: str
+    versions: Versions
     shared: Path | None = field(default=None, repr=False)
     folders: tuple[Path, ...] = field(default=(), repr=False)
-
-
-@dataclass(frozen=True)
-class Versions:
-    """What must be the same on both sides, so that a job makes the same outputs."""
-
-    Safelight: str
-    Python: str
-    Dask: str
 
 
 @dataclass(frozen=True)

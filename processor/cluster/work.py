@@ -161,11 +161,12 @@ def _root(worker: Worker) -> Path:
 
 async def examine(question: Question, dask_worker: Worker) -> Description:
     """Say what this worker is, and make it ready for jobs."""
-    if _CREW not in dask_worker.plugins:
+    here = versions()
+    if here == question.versions and _CREW not in dask_worker.plugins:
         await dask_worker.plugin_add(Crew(), _CREW)
     problem = await asyncio.to_thread(_problem, question, _root(dask_worker))
     can_start = not multiprocessing.current_process().daemon
-    return Description(versions(), can_start, problem)
+    return Description(here, can_start, problem)
 
 
 def _problem(question: Question, root: Path) -> str:
