@@ -1,5 +1,7 @@
 """The Dask cluster that jobs run on, where the configuration has them run on one."""
 
+import logging
+
 from processor.deidentify import NAME as DEIDENTIFY
 from processor.remote import RemoteEngine
 from safelight.config import Config
@@ -12,6 +14,7 @@ def cluster_of(config: Config) -> RemoteEngine | None:
         return None
     from processor.cluster.engine import Cluster  # noqa: PLC0415 - an extra that few install
 
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it would tell, we tell
     storage = config.storage
     return Cluster(config.processing, storage.data, (storage.scratch,))
 

@@ -21,6 +21,7 @@ from itertools import count
 from pathlib import Path
 
 import hypothesis
+import psutil
 import pydicom
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -230,9 +231,14 @@ class DaskCluster:
                 start_new_session=True,
             )
 
-    def pid_of(self, name: str) -> int:
-        """The process number of a worker."""
-        return self._processes[name].pid
+    def at_work(self) -> dict[str, list[psutil.Process]]:
+        """The processes in which workers run jobs, by the name of the worker."""
+        found = {}
+        for name, process in self._processes.items():
+            with suppress(psutil.NoSuchProcess):
+                if jobs := list(_forked(psutil.Process(process.pid))):
+                    found[name] = jobs
+        return found
 
     def kill(self, name: str) -> None:
         """End a process as a power cut would end it; nothing where it has ended."""
@@ -253,6 +259,12 @@ class DaskCluster:
         """End all of it."""
         for name in tuple(self._processes):
             self.kill(name)
+
+
+def _forked(process: psutil.Process) -> Iterator[psutil.Process]:
+    for child in process.children():
+        if any("forkserver" in argument for argument in child.cmdline()):
+            yield from child.children()
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,9 @@
 
 import pickle
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from distributed import Future as DaskFuture
 from distributed.comm.core import CommClosedError
 
 from processor.cluster.settings import ProcessingSettings
-from processor.cluster.task import Description, Question, Task, Versions
+from processor.cluster.task import Answer, Description, Question, Task, Versions
 from processor.cluster.work import examine, versions
 from processor.errors import ClusterAway, WorkerDied
 
@@ -21,6 +22,8 @@ T = TypeVar("T")
 
 UNKNOWN = "it is not examined yet"
 """What is wrong with a worker until it has said what it is."""
+
+WENT_AWAY = "the Dask scheduler went away: the job waits"
 
 _CONNECT_SECONDS = 5.0
 _CALL_SECONDS = 60.0
@@ -108,6 +111,7 @@ class Connection:
         self._examiners = ThreadPoolExecutor(_EXAMINERS, thread_name_prefix="examine")
         self._examined: dict[tuple[str, str], str | None] = {}
         self._ended = threading.Event()
+        self._scheduler = ""
         self.name = f"{question.owner}-{question.session}"
         self.members: Mapping[str, Member] = MappingProxyType({})
 
@@ -135,12 +139,14 @@ class Connection:
 
     def _told(self) -> Mapping[str, Mapping[str, Any]]:
         try:
-            told = workers_of(self._client)
+            told = identity_of(self._client)
         except _UNREACHABLE as error:
             raise ClusterAway(_away(self._settings, type(error).__name__)) from None
-        if self.has_ended:
+        self._scheduler = self._scheduler or told["id"]
+        if self.has_ended or self._scheduler != told["id"]:  # Dask connects to a new one by itself
             raise ClusterAway(_away(self._settings, "connection lost"))
-        return told
+        workers: Mapping[str, Mapping[str, Any]] = told["workers"]
+        return workers
 
     def _member(self, address: str, told: Mapping[str, Any]) -> Member:
         identity = (address, str(told["local_directory"]))
@@ -177,16 +183,57 @@ class Connection:
             raise WorkerDied(f"the Dask worker {member.name} failed ({kind})") from None
 
     def submit(self, member: Member, task: Task) -> "DaskFuture[bytes]":
-        """Have a worker run a task. Only that one: Dask is not to run it again elsewhere."""
-        return self._client.submit(
-            _carried(pickle.dumps(task)),
-            key=task.key,
-            workers=[member.address],
-            allow_other_workers=False,
-            resources=dict(self._settings.resources) or None,
-            retries=0,
-            pure=False,
-        )
+        """Have a worker run a task. Only that one: Dask is not to run it again elsewhere.
+
+        Raises
+        ------
+        ClusterAway
+            The scheduler is gone.
+        """
+        with self._end_told():
+            return self._client.submit(
+                _carried(pickle.dumps(task)),
+                key=task.key,
+                workers=[member.address],
+                allow_other_workers=False,
+                resources=dict(self._settings.resources) or None,
+                retries=0,
+                pure=False,
+            )
+
+    def answer(self, member: Member, dask_future: "DaskFuture[bytes]") -> Answer:
+        """What a worker answered, once Dask has it or has given it up.
+
+        Raises
+        ------
+        WorkerDied
+            Dask has given it up.
+        ClusterAway
+            The scheduler is gone.
+        """
+        with self._end_told():
+            if dask_future.status == "error":
+                kind = type(dask_future.exception()).__name__
+                raise WorkerDied(f"Dask gave the job up at its worker {member.name} ({kind})")
+            if dask_future.status == "cancelled":
+                raise ClusterAway(WENT_AWAY)
+            answer: Answer = pickle.loads(dask_future.result())  # noqa: S301 - of a worker of ours
+            return answer
+
+    def release(self, dask_future: "DaskFuture[bytes]") -> None:
+        """Have Dask forget a task; its worker stops it where it runs still."""
+        with suppress(ClusterAway), self._end_told():
+            dask_future.cancel()
+
+    @contextmanager
+    def _end_told(self) -> Iterator[None]:
+        """Tell by an error of ours that the connection has ended: Dask has many for it."""
+        try:
+            yield
+        except Exception:
+            if self.has_ended:
+                raise ClusterAway(WENT_AWAY) from None
+            raise
 
     def close(self) -> None:
         """End it; Dask cancels what was submitted."""
@@ -206,12 +253,13 @@ def _carried(payload: bytes) -> Callable[[], bytes]:
     return run
 
 
-def workers_of(client: Client) -> Mapping[str, Mapping[str, Any]]:
-    """The workers of a cluster by address, as the scheduler tells."""
+def identity_of(client: Client) -> Mapping[str, Any]:
+    """What a scheduler tells of itself: its ``id``, and its ``workers`` by address."""
     scheduler: Any = client.scheduler
-    told = client.sync(scheduler.identity, n_workers=-1, callback_timeout=_CONNECT_SECONDS)
-    workers: Mapping[str, Mapping[str, Any]] = told["workers"]
-    return workers
+    told: Mapping[str, Any] = client.sync(
+        scheduler.identity, n_workers=-1, callback_timeout=_CONNECT_SECONDS
+    )
+    return told
 
 
 def capacity_of(told: Mapping[str, Any], resources: Mapping[str, float]) -> int:

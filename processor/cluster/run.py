@@ -1,6 +1,5 @@
 """One job at a worker of the cluster: sent, waited for, published here."""
 
-import pickle
 import secrets
 import threading
 import time
@@ -11,11 +10,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from distributed import Future as DaskFuture
-
-from processor.cluster.connection import Connection, Member
+from processor.cluster.connection import WENT_AWAY, Connection, Member
 from processor.cluster.settings import ProcessingSettings
-from processor.cluster.task import PREFIX, Answer, Parcel, Task
+from processor.cluster.task import PREFIX, Parcel, Task
 from processor.cluster.transfer import Shared, Transfer, Wire
 from processor.errors import (
     ClusterAway,
@@ -112,9 +109,9 @@ class Run:
         dask_future.add_done_callback(lambda _: self._changed.set())
         try:
             self._wait(place)
-            answer = _answer(dask_future, place)
+            answer = place.connection.answer(place.member, dask_future)
         finally:
-            dask_future.cancel()
+            place.connection.release(dask_future)
         if isinstance(answer.error, OutputUnavailable) and task.place:
             raise StorageError(f"{answer.error} at the Dask worker {place.member.name}")
         if answer.error is not None:
@@ -127,7 +124,7 @@ class Run:
         seen_at = time.monotonic()
         while not self._changed.wait(_LOOK_SECONDS):
             if place.connection.has_ended:
-                raise ClusterAway("the Dask scheduler went away: the job waits")
+                raise ClusterAway(WENT_AWAY)
             if place.connection.has(place.member):
                 seen_at = time.monotonic()
             elif time.monotonic() - seen_at > _LOST_SECONDS:
@@ -137,14 +134,3 @@ class Run:
     def _require_wanted(self) -> None:
         if self.future.cancelled():
             raise CancelledError
-
-
-def _answer(dask_future: "DaskFuture[bytes]", place: Place) -> Answer:
-    """What the worker answered, once Dask has it or has given it up."""
-    if dask_future.status == "cancelled":
-        raise ClusterAway("the Dask scheduler went away: the job waits")
-    if dask_future.status == "error":
-        kind = type(dask_future.exception()).__name__
-        raise WorkerDied(f"Dask gave the job up at its worker {place.member.name} ({kind})")
-    answer: Answer = pickle.loads(dask_future.result())  # noqa: S301 - of a worker we examined
-    return answer

@@ -13,7 +13,6 @@ import sys
 import zipfile
 from importlib.metadata import version
 
-import psutil
 import pytest
 
 from processor.errors import ClusterAway, WorkerDied, WorkerTimeout
@@ -47,18 +46,6 @@ def held(job, tmp_path):
     path = tmp_path / "held.dcm"
     os.mkfifo(path)
     return job([path], "qc")
-
-
-def processes_of(dask, name):
-    """What runs jobs at a worker."""
-    children = psutil.Process(dask.pid_of(name)).children()
-    servers = [one for one in children if "forkserver" in " ".join(one.cmdline())]
-    return [each for server in servers for each in server.children()]
-
-
-def at_work(dask):
-    """The names of the workers that have a process for a job."""
-    return [name for name in NAMES if not dask.has_ended(name) and processes_of(dask, name)]
 
 
 def digests(request, result):
@@ -100,9 +87,9 @@ def test_the_outputs_are_those_of_the_local_engine_whichever_way_they_travel(
 def test_cancelling_a_running_job_frees_its_worker(workers, cluster, held, job, stack, wait_until):
     engine = cluster(workers)
     future = engine.submit(held)
-    wait_until(lambda: at_work(workers), "a worker to be at work")
+    wait_until(workers.at_work, "a worker to be at work")
     assert future.cancel()
-    wait_until(lambda: not at_work(workers), "the worker to be free")
+    wait_until(lambda: not workers.at_work(), "the worker to be free")
     wait_until(lambda: not any(one.busy for one in engine.workers), "its place to be free")
 
 
@@ -110,7 +97,7 @@ def test_a_job_over_its_time_limit_is_killed_at_its_worker(workers, cluster, hel
     engine = cluster(workers, time_limit_seconds=1)
     with pytest.raises(WorkerTimeout, match="killed after 1 s"):
         engine.submit(held).result(60)
-    wait_until(lambda: not at_work(workers), "the worker to be free")
+    wait_until(lambda: not workers.at_work(), "the worker to be free")
 
 
 def test_a_worker_killed_in_the_middle_of_a_job_costs_that_job_and_others_go_on(
@@ -118,13 +105,13 @@ def test_a_worker_killed_in_the_middle_of_a_job_costs_that_job_and_others_go_on(
 ):
     engine = cluster(workers)
     future = engine.submit(held)
-    wait_until(lambda: at_work(workers), "a worker to be at work")
-    (lost,) = at_work(workers)
+    wait_until(workers.at_work, "a worker to be at work")
+    (lost,) = workers.at_work()
     workers.kill(lost)
     with pytest.raises(WorkerDied, match=f"the Dask worker {lost} was lost"):
         future.result(60)
     assert engine.slots == 2
-    assert at_work(workers) == []  # Dask has not given it to another
+    assert workers.at_work() == {}  # Dask has not given it to another
     assert engine.submit(job(stack(2), "qc")).result(60).steps[0].state == "done"
 
 
@@ -133,10 +120,9 @@ def test_a_process_of_a_job_that_crashes_costs_that_job_and_no_worker(
 ):
     engine = cluster(workers)
     future = engine.submit(held)
-    wait_until(lambda: at_work(workers), "a worker to be at work")
-    (name,) = at_work(workers)
-    for process in processes_of(workers, name):
-        process.send_signal(signal.SIGSEGV)
+    wait_until(workers.at_work, "a worker to be at work")
+    for processes in workers.at_work().values():
+        processes[0].send_signal(signal.SIGSEGV)
     with pytest.raises(WorkerDied, match="SIGSEGV"):
         future.result(60)
     assert engine.slots == 3
@@ -147,7 +133,7 @@ def test_a_scheduler_that_goes_away_is_no_fault_of_its_jobs_and_is_found_when_it
 ):
     engine = cluster(workers)
     future = engine.submit(held)
-    wait_until(lambda: at_work(workers), "a worker to be at work")
+    wait_until(workers.at_work, "a worker to be at work")
     workers.kill("scheduler")
     with pytest.raises(ClusterAway):
         future.result(60)
@@ -213,10 +199,10 @@ def test_a_worker_that_does_not_see_the_data_folder_gets_no_job(
 def test_stopping_frees_the_workers_and_cancels_what_runs(workers, cluster, held, wait_until):
     engine = cluster(workers)
     future = engine.submit(held)
-    wait_until(lambda: at_work(workers), "a worker to be at work")
+    wait_until(workers.at_work, "a worker to be at work")
     engine.stop()
     assert future.cancelled()
-    wait_until(lambda: not at_work(workers), "the worker to be free")
+    wait_until(lambda: not workers.at_work(), "the worker to be free")
 
 
 def test_a_worker_takes_as_many_jobs_as_its_resources_allow(
