@@ -170,6 +170,10 @@ bench-viewer: $(VENV)/.test peers  ## Open and scroll a CT of 400 slices, beside
 bench-pages: $(VENV)/.test  ## Ask for pages over a ledger of 100,000 studies (3 minutes): [ARGS=]
 	$(call step,python -m benchmarks.pages $(ARGS))
 
+.PHONY: bench-dask
+bench-dask: $(VENV)/.test  ## Run empty jobs here and on a Dask cluster, from long queues (8 minutes): [ARGS=]
+	$(call step,python -m benchmarks.dask $(ARGS))
+
 .PHONY: bench-verify
 bench-verify: $(VENV)/.test $(VENV)/.bench  ## Verify what converters write, into docs/conversion.md (minutes): [ARGS=]
 	$(call step,python -m benchmarks.verify $(ARGS))
