@@ -26,6 +26,7 @@ MIGRATIONS = frozenset(
         "m009_senders",
         "m010_studies",
         "m011_list_rules",
+        "m013_queue",
     }
 )
 """The names of those in `ledger.schema`: what this version can read."""

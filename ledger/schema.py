@@ -360,6 +360,21 @@ def m003_jobs_and_retention(db: Database) -> None:
     db.execute("ALTER TABLE series ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0")
 
 
+@migrations()
+def m013_queue(db: Database) -> None:
+    """The queue is read in its order, however long it is."""
+    order = "priority DESC, not_before, id"
+    db.execute(f"CREATE INDEX jobs_queued ON jobs({order}) WHERE state = 'queued'")
+    db.execute(
+        "CREATE INDEX jobs_queued_by_first ON jobs"
+        f"(json_extract(steps, '$[0][0]'), {order}) WHERE state = 'queued'"
+    )
+    db.execute(
+        "CREATE INDEX jobs_in_windows ON jobs(window)"
+        " WHERE window != '' AND state IN ('queued', 'running')"
+    )
+
+
 def _allow_cancelled_jobs(db: Database) -> None:
     """Change the CHECK of a column, which ALTER TABLE cannot.
 
