@@ -157,7 +157,8 @@ class Jobs:
         """
         with self._session.atomic():
             at = now()
-            rows = [row for first in only or [None] for row in self._due(at, limit, first, without)]
+            kinds: Collection[str | None] = only or (None,)
+            rows = [row for first in kinds for row in self._due(at, limit, first, without)]
             rows.sort(key=lambda row: (-row["priority"], row["not_before"], row["id"]))
             ids = [row["id"] for row in rows[:limit]]
             for job_id in ids:

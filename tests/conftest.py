@@ -205,10 +205,16 @@ class DaskCluster:
         _wait_for_port(self.port, self.folder / "scheduler.log", self._processes["scheduler"])
 
     def start_worker(
-        self, name: str, *options: str, command: Sequence[str] = (sys.executable,), **env: str
+        self,
+        name: str,
+        *options: str,
+        command: Sequence[str] = (sys.executable,),
+        nanny: bool = False,
+        **env: str,
     ) -> None:
         """Start a worker with one thread; it ends with its scheduler."""
-        arguments = [self.address, "--name", name, "--nthreads", "1", "--no-nanny"]
+        arguments = [self.address, "--name", name, "--nthreads", "1"]
+        arguments += [] if nanny else ["--no-nanny"]
         arguments += ["--no-dashboard", "--host", "127.0.0.1", "--death-timeout", "60"]
         arguments += ["--local-directory", str(self.folder / "local"), *options]
         self._start(name, arguments, command, env)

@@ -251,7 +251,7 @@ PHRASES = (
     msgid("copy %(place)s there first."),
     # The Dask cluster.
     msgid(
-        "the Dask scheduler %(address)s does not answer (%(why)s): jobs wait for it; start it, or"
+        "the Dask scheduler %(address)s does not answer (%(why)s), and jobs wait; start it, or"
         " correct [processing] scheduler"
     ),
     msgid("no worker of the Dask cluster can run jobs: they wait; start one"),

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, Self
 
 from distributed import Client, Security
 from distributed import Future as DaskFuture
@@ -18,8 +18,6 @@ from processor.cluster.task import Answer, Description, Question, Task, Versions
 from processor.cluster.work import examine, versions
 from processor.errors import ClusterAway, WorkerDied
 
-T = TypeVar("T")
-
 UNKNOWN = "it is not examined yet"
 """What is wrong with a worker until it has said what it is."""
 
@@ -28,7 +26,8 @@ WENT_AWAY = "the Dask scheduler went away: the job waits"
 _CONNECT_SECONDS = 5.0
 _CALL_SECONDS = 60.0
 _EXAMINERS = 4
-_UNREACHABLE = (OSError, CommClosedError, TimeoutError)
+UNREACHABLE = (OSError, CommClosedError, TimeoutError)
+"""What Dask raises where a scheduler does not answer."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,20 @@ class Member:
     capacity: int
     problem: str = ""
 
+    @classmethod
+    def of(
+        cls, address: str, told: Mapping[str, Any], settings: ProcessingSettings, problem: str
+    ) -> Self:
+        """A worker as the scheduler tells of it."""
+        capacity = capacity_of(told, settings.resources)
+        if not capacity:
+            problem = (
+                "it was started without the resources of [processing] resources;"
+                " start it with: dask worker --resources"
+            )
+        identity = (address, str(told["local_directory"]))
+        return cls(address, str(told["name"]), identity, capacity, problem)
+
 
 def open_client(settings: ProcessingSettings) -> Client:
     """Connect to the scheduler.
@@ -67,13 +80,14 @@ def open_client(settings: ProcessingSettings) -> Client:
             security=_security(settings),
             set_as_default=False,
         )
-    except (*_UNREACHABLE, ValueError) as error:
-        raise ClusterAway(_away(settings, type(error).__name__)) from None
+    except (*UNREACHABLE, ValueError) as error:
+        raise ClusterAway(away(settings, type(error).__name__)) from None
 
 
-def _away(settings: ProcessingSettings, why: str) -> str:
+def away(settings: ProcessingSettings, why: str) -> str:
+    """That the scheduler is away, and what to do."""
     return (
-        f"the Dask scheduler {settings.scheduler} does not answer ({why}): jobs wait for it;"
+        f"the Dask scheduler {settings.scheduler} does not answer ({why}), and jobs wait;"
         " start it, or correct [processing] scheduler"
     )
 
@@ -140,11 +154,11 @@ class Connection:
     def _told(self) -> Mapping[str, Mapping[str, Any]]:
         try:
             told = identity_of(self._client)
-        except _UNREACHABLE as error:
-            raise ClusterAway(_away(self._settings, type(error).__name__)) from None
+        except UNREACHABLE as error:
+            raise ClusterAway(away(self._settings, type(error).__name__)) from None
         self._scheduler = self._scheduler or told["id"]
         if self.has_ended or self._scheduler != told["id"]:  # Dask connects to a new one by itself
-            raise ClusterAway(_away(self._settings, "connection lost"))
+            raise ClusterAway(away(self._settings, "connection lost"))
         workers: Mapping[str, Mapping[str, Any]] = told["workers"]
         return workers
 
@@ -153,13 +167,8 @@ class Connection:
         if identity not in self._examined:
             self._examined[identity] = None
             self._examiners.submit(self._examine, identity)
-        capacity = capacity_of(told, self._settings.resources)
         problem = self._examined[identity]
-        if problem is None:
-            problem = UNKNOWN
-        if not capacity:
-            problem = "it was started without the resources of [processing] resources"
-        return Member(address, str(told["name"]), identity, capacity, problem)
+        return Member.of(address, told, self._settings, UNKNOWN if problem is None else problem)
 
     def _examine(self, identity: tuple[str, str]) -> None:
         problem = problem_of(self._client, identity[0], self._question)

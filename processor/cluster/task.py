@@ -94,7 +94,7 @@ class Question:
     Attributes
     ----------
     owner : str
-        Which Safelight asks.
+        Which Safelight asks; empty where one only looks, and nothing of it is to be removed.
     session : str
         Which connection of it; what earlier ones left at the worker is removed.
     versions : Versions

@@ -177,10 +177,11 @@ def _problem(question: Question, root: Path) -> str:
                 return "its data folder is another one than ours"
             lost = [one for one in question.folders if not os.access(one, os.R_OK | os.W_OK)]
             return f"it may not write into {lost[0].name} of the data folder" if lost else ""
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for left in root.glob(f"{question.owner}-*"):
-            if not left.name.endswith(question.session):
-                shutil.rmtree(left, ignore_errors=True)
+        if question.owner:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for left in root.glob(f"{question.owner}-*"):
+                if not left.name.endswith(question.session):
+                    shutil.rmtree(left, ignore_errors=True)
     except OSError as error:
         return f"it does not see the data folder ({type(error).__name__})"
     return ""

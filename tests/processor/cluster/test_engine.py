@@ -14,7 +14,9 @@ import zipfile
 from importlib.metadata import version
 
 import pytest
+import trustme
 
+from processor.cluster.settings import ClusterTls
 from processor.errors import ClusterAway, WorkerDied, WorkerTimeout
 from processor.job import run_job
 from processor.publish import published_result
@@ -215,5 +217,28 @@ def test_a_worker_takes_as_many_jobs_as_its_resources_allow(
     result = engine.submit(job(stack(2), "qc")).result(60)
     assert result.steps[0].state == "done"
     assert {one.name: one.problem for one in engine.workers}["none"] == (
-        "it was started without the resources of [processing] resources"
+        "it was started without the resources of [processing] resources;"
+        " start it with: dask worker --resources"
     )
+
+
+def test_over_tls_jobs_run_and_nobody_gets_in_without_a_certificate(
+    dask_clusters, cluster, job, stack, tmp_path, wait_until
+):
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    issued = authority.issue_cert("127.0.0.1")
+    issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / "own.pem")
+    files = {name: tmp_path / f"{name}.pem" for name in ("ca", "own")}
+    options = ("--tls-ca-file", str(files["ca"]), "--tls-cert", str(files["own"]))
+    dask = dask_clusters(*options, "--tls-key", str(files["own"]), scheme="tls")
+    dask.start_worker("w1", "--protocol", "tls")
+    tls = ClusterTls(files["ca"], files["own"], files["own"])
+    engine = cluster(dask, slots=1, transfer="wire", tls=tls)
+    assert engine.submit(job(stack(2), "qc")).result(60).steps[0].state == "done"
+    other = trustme.CA().issue_cert("127.0.0.1")
+    other.private_key_and_cert_chain_pem.write_to_path(tmp_path / "other.pem")
+    stranger = ClusterTls(files["ca"], tmp_path / "other.pem", tmp_path / "other.pem")
+    refused = cluster(dask, slots=0, tls=stranger)
+    wait_until(lambda: refused.trouble, "the scheduler to refuse")
+    assert "does not answer" in refused.trouble
