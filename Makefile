@@ -195,9 +195,9 @@ systemd-test: $(VENV)/.test  ## Boot a Debian with the service, break it in ever
 	$(call step,pytest --timeout 900 tests/systemd/test_booted.py $(ARGS))
 
 .PHONY: install
-install:  ## Install as a service, as root: [PREFIX=/opt/safelight] [DESTDIR=] [PYTHON=]
+install:  ## Install as a service, as root: [PREFIX=/opt/safelight] [DESTDIR=] [PYTHON=] [EXTRAS=dask]
 	$(require_python)
-	PYTHON=$$python exec systemd/install.sh
+	PYTHON=$$python EXTRAS=$(EXTRAS) exec systemd/install.sh
 
 .PHONY: uninstall
 uninstall:  ## Remove the service; configuration and data stay.

@@ -185,13 +185,15 @@ def dcmtk_storescp(tmp_path: Path) -> Iterator[Callable[..., Storescp]]:
 class DaskCluster:
     """A Dask scheduler and its workers, as a site runs them; every one is a process of its own.
 
-    `options` are those of both commands, such as the files of TLS.
+    `options` are those of both commands, such as the files of TLS; `settings` are environment
+    variables of the scheduler.
     """
 
     folder: Path
     port: int
     options: tuple[str, ...] = ()
     scheme: str = "tcp"
+    settings: Mapping[str, str] = field(default_factory=dict)
     _processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -201,7 +203,8 @@ class DaskCluster:
 
     def start_scheduler(self) -> None:
         """Start it, on the same port each time, and wait until it listens."""
-        self._start("scheduler", ["--host", self.address, "--no-dashboard"])
+        arguments = ["--host", self.address, "--no-dashboard"]
+        self._start("scheduler", arguments, environment=self.settings)
         _wait_for_port(self.port, self.folder / "scheduler.log", self._processes["scheduler"])
 
     def start_worker(
@@ -246,6 +249,10 @@ class DaskCluster:
                     found[name] = jobs
         return found
 
+    def signal(self, name: str, number: int) -> None:
+        """Send a signal to a process."""
+        self._processes[name].send_signal(number)
+
     def kill(self, name: str) -> None:
         """End a process as a power cut would end it; nothing where it has ended."""
         process = self._processes.pop(name, None)
@@ -280,9 +287,9 @@ def dask_clusters(
     """Factory of Dask clusters, whose scheduler is started: ``dask_clusters(*options)``."""
     with ExitStack() as running:
 
-        def start(*options: str, scheme: str = "tcp") -> DaskCluster:
+        def start(*options: str, scheme: str = "tcp", **settings: str) -> DaskCluster:
             folder = tmp_path_factory.mktemp("dask")
-            cluster = DaskCluster(folder, free_port(), options, scheme)
+            cluster = DaskCluster(folder, free_port(), options, scheme, settings)
             running.callback(cluster.stop)
             cluster.start_scheduler()
             return cluster

@@ -4,6 +4,7 @@ The coordinator's own loop runs them, over a real ledger, in this process.
 """
 
 import argparse
+import os
 import sys
 import tempfile
 import threading
@@ -19,6 +20,7 @@ import psutil
 from benchmarks.dask.site import dask_cluster, fill_queue
 from benchmarks.programs import CHECKOUT
 from ledger.writer import LedgerWriter
+from processor.model import JobRequest
 from safelight.cluster import cluster_of
 from safelight.config import Config, load_config
 from safelight.pipeline import Pipeline
@@ -49,9 +51,10 @@ def main() -> None:
     """Parse the command line, run, print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.dask", description=__doc__)
     parser.add_argument("--engines", nargs="+", default=ENGINES, choices=ENGINES)
-    parser.add_argument("--queues", nargs="+", type=int, default=QUEUES)
+    parser.add_argument("--queues", nargs="*", type=int, default=QUEUES)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=30, help="how long each is measured")
+    parser.add_argument("--megabytes", type=int, default=500, help="of a series that is sent")
     arguments = parser.parse_args()
     on = f"{psutil.cpu_count()} cores, load {psutil.getloadavg()[0]:.1f}"
     _say(f"{on}, {arguments.workers} workers, Dask {version('distributed')}\n")
@@ -60,6 +63,49 @@ def main() -> None:
         for engine in arguments.engines:
             taken = turn(engine, queue, arguments.workers, arguments.seconds)
             _say(_line(engine, queue, taken, arguments.workers))
+    if arguments.megabytes and "wire" in arguments.engines:
+        taken = sent(arguments.megabytes)
+        rate = f"{arguments.megabytes / taken.seconds:.0f} MB a second"
+        per_gigabyte = taken.cpu_seconds * 1024 / arguments.megabytes
+        _say(f"\nsent: {arguments.megabytes} MB, {rate}, {per_gigabyte:.1f} coordinator CPU s a GB")
+
+
+def sent(megabytes: int) -> Taken:
+    """Run one job whose series is so large, of bytes that no compression makes less of."""
+    with tempfile.TemporaryDirectory(dir=CHECKOUT, prefix=".bench-") as name:
+        folder = Path(name)
+        with _site("wire", folder, 1) as config:
+            series = folder / "series.dcm"
+            with series.open("wb") as file:
+                for _ in range(megabytes):
+                    file.write(os.urandom(1 << 20))
+            cluster = cluster_of(config)
+            assert cluster is not None  # noqa: S101 - the engine of this site
+            cluster.start()
+            try:
+                while not cluster.slots:
+                    time.sleep(0.1)
+                began, cpu = time.monotonic(), time.process_time()
+                cluster.submit(_request(config, series)).result()
+                return Taken(1, time.monotonic() - began, time.process_time() - cpu)
+            finally:
+                cluster.stop()
+
+
+def _request(config: Config, series: Path) -> JobRequest:
+    return JobRequest(
+        key="0" * 64,
+        study_uid="1.2",
+        series_uid="1.2.3",
+        revision=1,
+        digest="",
+        rule="All",
+        steps=(),
+        files=(series,),
+        facts={},
+        scratch=config.storage.scratch,
+        results=config.storage.results,
+    )
 
 
 def _say(line: str) -> None:

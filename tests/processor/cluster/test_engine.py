@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 from importlib.metadata import version
 
@@ -242,3 +243,38 @@ def test_over_tls_jobs_run_and_nobody_gets_in_without_a_certificate(
     refused = cluster(dask, slots=0, tls=stranger)
     wait_until(lambda: refused.trouble, "the scheduler to refuse")
     assert "does not answer" in refused.trouble
+
+
+def test_a_worker_that_hangs_is_lost_once_the_scheduler_misses_it(
+    dask_clusters, cluster, held, wait_until
+):
+    dask = dask_clusters(DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="1s")
+    dask.start_worker("w1")
+    engine = cluster(dask, slots=1)
+    future = engine.submit(held)
+    wait_until(dask.at_work, "the worker to be at work")
+    dask.signal("w1", signal.SIGSTOP)
+    with pytest.raises(WorkerDied, match="the Dask worker w1 was lost"):
+        future.result(60)
+    dask.signal("w1", signal.SIGCONT)
+    dask.wait_for_end("w1")  # it finds that nobody waits for it, and takes its job with it
+
+
+def test_a_scheduler_that_hangs_is_away_and_does_not_hold_up_a_stop(
+    dask_clusters, cluster, held, wait_until
+):
+    dask = dask_clusters()
+    dask.start_worker("w1")
+    engine = cluster(dask, slots=1)
+    future = engine.submit(held)
+    wait_until(dask.at_work, "the worker to be at work")
+    dask.signal("scheduler", signal.SIGSTOP)
+    try:
+        with pytest.raises(ClusterAway):
+            future.result(60)
+        assert engine.slots == 0
+        began = time.monotonic()
+        engine.stop()
+        assert time.monotonic() - began < 20
+    finally:
+        dask.signal("scheduler", signal.SIGCONT)
