@@ -36,6 +36,7 @@ TRIES = 3
 _RETRY_SECONDS = 5.0
 _LONGEST_FORWARD_RETRY_SECONDS = 3600.0
 _OUTPUT_SECONDS, _OUTPUT_SECONDS_MAX = 5.0, 300.0
+_CLUSTER_SECONDS = 1.0  # by then it is known whether it is away
 _RENEW_SECONDS = LEASE_SECONDS / 3
 
 
@@ -214,7 +215,7 @@ class Scheduling:
         if error is None:
             self._finish(job, running.future.result())
         elif isinstance(error, ClusterAway):
-            self._ledger.jobs.put_back(job, _described(error), 0.0)
+            self._ledger.jobs.put_back(job, _described(error), _CLUSTER_SECONDS)
         elif isinstance(error, OutputUnavailable):
             self._wait_for_output(job, error)
         elif isinstance(error, RetriableError) and job.tries < self._most_tries(job):

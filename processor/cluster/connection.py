@@ -2,6 +2,7 @@
 
 import pickle
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -26,6 +27,7 @@ WENT_AWAY = "the Dask scheduler went away: the job waits"
 _CONNECT_SECONDS = 5.0
 _CALL_SECONDS = 60.0
 _EXAMINERS = 4
+_AGAIN_SECONDS = 30.0
 UNREACHABLE = (OSError, CommClosedError, TimeoutError)
 """What Dask raises where a scheduler does not answer."""
 
@@ -80,6 +82,11 @@ def open_client(settings: ProcessingSettings) -> Client:
             security=_security(settings),
             set_as_default=False,
         )
+    except (FileNotFoundError, PermissionError) as error:
+        raise ClusterAway(
+            f"a file of [processing.tls] cannot be read ({type(error).__name__}), and jobs wait;"
+            " correct it, or whose it is"
+        ) from None
     except (*UNREACHABLE, ValueError) as error:
         raise ClusterAway(away(settings, type(error).__name__)) from None
 
@@ -104,6 +111,14 @@ def _security(settings: ProcessingSettings) -> Security | None:
     )
 
 
+@dataclass(frozen=True)
+class _Examined:
+    """What was found of a worker, and when it was last asked."""
+
+    problem: str
+    at: float
+
+
 class Connection:
     """A connection; what ended once is not used again.
 
@@ -123,7 +138,7 @@ class Connection:
         self._question = question
         self._client = open_client(settings)
         self._examiners = ThreadPoolExecutor(_EXAMINERS, thread_name_prefix="examine")
-        self._examined: dict[tuple[str, str], str | None] = {}
+        self._examined: dict[tuple[str, str], _Examined] = {}
         self._ended = threading.Event()
         self._scheduler = ""
         self.name = f"{question.owner}-{question.session}"
@@ -147,9 +162,10 @@ class Connection:
         ClusterAway
             The scheduler does not answer any more.
         """
-        self.members = MappingProxyType(
-            {address: self._member(address, told) for address, told in self._told().items()}
-        )
+        members = [self._member(address, told) for address, told in self._told().items()]
+        self.members = MappingProxyType({one.address: one for one in members})
+        for gone in self._examined.keys() - {one.identity for one in members}:
+            self._examined.pop(gone, None)
 
     def _told(self) -> Mapping[str, Mapping[str, Any]]:
         try:
@@ -164,15 +180,16 @@ class Connection:
 
     def _member(self, address: str, told: Mapping[str, Any]) -> Member:
         identity = (address, str(told["local_directory"]))
-        if identity not in self._examined:
-            self._examined[identity] = None
+        known = self._examined.get(identity, _Examined(UNKNOWN, float("-inf")))
+        now = time.monotonic()
+        if known.problem and now - known.at > _AGAIN_SECONDS:
+            known = self._examined[identity] = _Examined(known.problem, now)
             self._examiners.submit(self._examine, identity)
-        problem = self._examined[identity]
-        return Member.of(address, told, self._settings, UNKNOWN if problem is None else problem)
+        return Member.of(address, told, self._settings, known.problem)
 
     def _examine(self, identity: tuple[str, str]) -> None:
         problem = problem_of(self._client, identity[0], self._question)
-        self._examined[identity] = problem
+        self._examined[identity] = _Examined(problem, time.monotonic())
 
     def call(self, member: Member, function: Callable[..., Any], *args: object) -> Any:
         """What a function returns that a worker calls at once, beside its jobs.

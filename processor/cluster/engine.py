@@ -65,7 +65,11 @@ class Cluster:
     @property
     def slots(self) -> int:
         """How many jobs can run at once now."""
-        return min(_JOBS_MOST, sum(one.capacity for one in self._members() if not one.problem))
+        connection = self._connection
+        if connection is None or connection.has_ended:
+            return 0
+        fit = (one for one in connection.members.values() if not one.problem)
+        return min(_JOBS_MOST, sum(one.capacity for one in fit))
 
     @property
     def workers(self) -> tuple[RemoteWorker, ...]:
@@ -139,6 +143,9 @@ class Cluster:
             except ClusterAway as error:
                 self._leave()
                 self._tell(str(error))
+            except Exception as error:  # noqa: BLE001 - else nobody looked any more, and jobs waited
+                self._leave()
+                self._tell(f"the Dask cluster cannot be used ({type(error).__name__}): jobs wait")
             self._stopping.wait(_LOOK_SECONDS)
 
     def _look(self) -> None:

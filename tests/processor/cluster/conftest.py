@@ -14,10 +14,8 @@ def cluster(tmp_path, wait_until):
     def connect(dask, slots=3, transfer="shared", data=tmp_path, **settings):
         for folder in ("scratch", "results"):
             (data / folder).mkdir(parents=True, exist_ok=True)
-        settings = ProcessingSettings(
-            engine="dask", scheduler=dask.address, transfer=transfer, **settings
-        )
-        engine = Cluster(settings, data, (data / "scratch",))
+        given = {"engine": "dask", "scheduler": dask.address, "transfer": transfer, **settings}
+        engine = Cluster(ProcessingSettings(**given), data, (data / "scratch",))
         made.append(engine)
         engine.start()
         wait_until(lambda: engine.slots == slots, f"{slots} workers")

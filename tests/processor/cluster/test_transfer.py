@@ -16,12 +16,14 @@ from processor.cluster import connection as connection_module
 from processor.cluster import pieces, work
 from processor.cluster.connection import Connection
 from processor.cluster.pieces import CHUNK, parcels_of, write_pieces
+from processor.cluster.settings import ClusterTls
 from processor.cluster.task import Piece
 from processor.cluster.transfer import Wire
-from processor.errors import StorageError
+from processor.errors import OptionError, StorageError
 from processor.job import make_job, run_job
 from processor.publish import published_result
 from processor.settings import PoolSettings, ProcessorSettings
+from rules.model import Step
 
 _MEGABYTE = 1 << 20
 
@@ -126,6 +128,25 @@ def test_a_name_that_leads_out_of_its_folder_is_not_written(tmp_path):
     with pytest.raises(StorageError, match="outside its folder"):
         write_pieces(tmp_path / "into", [Piece("../out", 0, b"1")])
     assert not (tmp_path / "out").exists()
+
+
+def test_what_a_job_is_about_is_in_no_log_of_dask(worker, wire, job, stack):
+    request = job(stack(2, PatientName="CANARY^NAME"), "qc")
+    request = dataclasses.replace(request, destination="CANARY/1", rule="CANARY")
+    wire.submit(request).result(60)
+    with pytest.raises(OptionError):
+        wire.submit(dataclasses.replace(request, steps=(Step("CANARY", {}),))).result(60)
+    logs = list(worker.folder.glob("*.log"))
+    assert len(logs) == 2
+    assert not any("CANARY" in log.read_text() for log in logs)
+
+
+def test_files_of_tls_that_cannot_be_read_are_said_so(worker, cluster, tmp_path, wait_until):
+    missing = tmp_path / "missing.pem"
+    settings = {"scheduler": worker.address.replace("tcp", "tls")}
+    engine = cluster(worker, slots=0, tls=ClusterTls(missing, missing, missing), **settings)
+    wait_until(lambda: engine.trouble, "trouble")
+    assert engine.trouble.startswith("a file of [processing.tls] cannot be read (FileNotFound")
 
 
 def test_a_study_is_never_in_memory_here(wire, job, stack, tmp_path):
