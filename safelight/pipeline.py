@@ -137,10 +137,10 @@ class Pipeline:
                 self._deciding.study_closed(study.StudyInstanceUID)
             self._reload_rules_if_asked()
             self._obey_requests()
+            self._scheduling.collect()  # first: what has ended makes room for what begins
             self._scheduling.start(may_begin=self._disk.may_process())
-            self._scheduling.collect()
-            self._retrieving.start(may_begin=self._disk.may_retrieve())
             self._retrieving.collect()
+            self._retrieving.start(may_begin=self._disk.may_retrieve())
             self._retention.step(self._deciding.rules)
             alive(f"{self._counts}, {self._scheduling.done} jobs done")
 

@@ -3,13 +3,16 @@
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, InvalidStateError
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from distributed import Future as DaskFuture
+
+from processor.cluster import work
 from processor.cluster.connection import WENT_AWAY, Connection, Member
 from processor.cluster.settings import ProcessingSettings
 from processor.cluster.task import PREFIX, Parcel, Task
@@ -75,32 +78,35 @@ class Run:
         """Try until the outputs have a folder: a worker that is sent bytes cannot see ours."""
         taken: tuple[str, ...] = ()
         while True:
-            with self.place() as place:
-                transfer = self._transfer(place, taken)
+            with self.place() as place, self._transfer(place, taken) as transfer:
+                made, parcels = self._made(place, transfer.sent())
+                self._require_wanted()
                 try:
-                    made, parcels = self._made(place, transfer.sent())
-                    self._require_wanted()
-                    try:
-                        return transfer.published(made, parcels)
-                    except DestinationTaken:
-                        folder = made.result.folder.as_posix()
-                        if self.settings.transfer == "shared" or folder in taken:
-                            raise
-                        taken = (*taken, folder)
-                finally:
-                    with suppress(ClusterAway, WorkerDied, CancelledError):
-                        transfer.discard()
+                    return transfer.published(made, parcels)
+                except DestinationTaken:
+                    folder = made.result.folder.as_posix()
+                    if self.settings.transfer == "shared" or folder in taken:
+                        raise
+                    taken = (*taken, folder)
 
-    def _transfer(self, place: Place, taken: Sequence[str]) -> Transfer:
+    @contextmanager
+    def _transfer(self, place: Place, taken: Sequence[str]) -> Iterator[Transfer]:
+        """How it gets there and back; what was sent is removed afterwards."""
         key = f"{PREFIX}{secrets.token_hex(8)}"
         limits = self.settings.limits
         if self.settings.transfer == "shared":
-            return Shared(key, self.request, limits)
+            yield Shared(key, self.request, limits)
+            return
         folder = f"{place.connection.name}/{key}"
         call = partial(self._call, place)
-        return Wire(key, self.request, limits, folder, call, self.at_once, taken)
+        try:
+            yield Wire(key, self.request, limits, folder, call, self.at_once, taken)
+        finally:
+            with suppress(ClusterAway, WorkerDied):
+                place.connection.call(place.member, work.discard, folder)
 
     def _call(self, place: Place, function: Callable[..., Any], *args: object) -> Any:
+        self._require_wanted()
         return place.connection.call(place.member, function, *args)
 
     def _made(self, place: Place, task: Task) -> tuple[Made, tuple[Parcel, ...]]:
@@ -108,7 +114,7 @@ class Run:
         dask_future = place.connection.submit(place.member, task)
         dask_future.add_done_callback(lambda _: self._changed.set())
         try:
-            self._wait(place)
+            self._wait(place, dask_future)
             answer = place.connection.answer(place.member, dask_future)
         finally:
             place.connection.release(dask_future)
@@ -119,10 +125,12 @@ class Run:
         assert answer.made is not None  # noqa: S101 - it has one of the two
         return answer.made, answer.parcels
 
-    def _wait(self, place: Place) -> None:
+    def _wait(self, place: Place, dask_future: "DaskFuture[bytes]") -> None:
         """Wait until the worker has answered, is lost, or nobody wants the job any more."""
         seen_at = time.monotonic()
-        while not self._changed.wait(_LOOK_SECONDS):
+        while not (dask_future.done() or self.future.cancelled()):
+            self._changed.wait(_LOOK_SECONDS)
+            self._changed.clear()
             if place.connection.has_ended:
                 raise ClusterAway(WENT_AWAY)
             if place.connection.has(place.member):

@@ -32,9 +32,6 @@ class Transfer(Protocol):
     def published(self, made: Made, parcels: Sequence[Parcel]) -> JobResult:
         """Take what the worker made, check it and publish it."""
 
-    def discard(self) -> None:
-        """Remove what is left of it at the worker."""
-
 
 @dataclass(frozen=True)
 class Shared:
@@ -55,9 +52,6 @@ class Shared:
             found = {path: digest_of(made.folder / path) for path in _digests(made)}
             _require_equal(_digests(made), found)
         return publish_made(made)
-
-    def discard(self) -> None:
-        """Nothing is: the scratch folder is kept tidy by the daemon."""
 
 
 @dataclass(frozen=True)
@@ -142,10 +136,6 @@ class Wire:
         if any(digests[one.name].hexdigest() != one.sha256 for one in parcels):
             raise StorageError("a file was altered on its way from a Dask worker")
         return {name.removeprefix(prefix): one.hexdigest() for name, one in digests.items()}
-
-    def discard(self) -> None:
-        """Remove what was sent and made."""
-        self.call(work.discard, self.place)
 
 
 def _settings_sent(settings: ProcessorSettings) -> tuple[ProcessorSettings, dict[str, Path]]:

@@ -113,6 +113,31 @@ def test_bytes_altered_on_the_way_are_not_taken(wire, job, stack, monkeypatch, w
     assert list(request.scratch.iterdir()) == []
 
 
+def test_a_job_that_is_cancelled_while_it_is_sent_leaves_nothing_at_the_worker(
+    worker, wire, job, stack, monkeypatch, wait_until
+):
+    call, called, futures = Connection.call, [], []
+
+    def cancelling(connection, member, function, *arguments):
+        called.append(function)
+        if function is work.received:
+            futures[0].cancel()
+        return call(connection, member, function, *arguments)
+
+    begin = threading.Semaphore(0)
+    monkeypatch.setattr(Connection, "call", cancelling)
+    monkeypatch.setattr(Wire, "sent", lambda self: (begin.acquire(), sent(self))[1])
+    futures.append(wire.submit(job(stack(2), "qc")))
+    begin.release()
+    wait_until(lambda: work.discard in called and not wire.workers[0].busy, "the end of it")
+    assert futures[0].cancelled()
+    assert called == [work.put, work.received, work.discard]
+    assert list(worker.folder.rglob("*.dcm")) == []
+
+
+sent = Wire.sent
+
+
 def altered(sent):
     return [dataclasses.replace(one, content=one.content[::-1]) for one in sent]
 
