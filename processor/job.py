@@ -124,7 +124,7 @@ def make_job(request: JobRequest) -> Made:
 
     Whoever asked publishes or removes it. Raises what `run_job` raises.
     """
-    with quiet_reading(), _machine_told_apart():
+    with quiet_reading(), machine_told_apart():
         return _make(request)
 
 
@@ -143,14 +143,14 @@ def publish_made(made: Made) -> JobResult:
     if made.folder is None:
         return made.result
     try:
-        with _machine_told_apart():
+        with machine_told_apart():
             return _publish_once(made.folder, made.request, made.result, made.versions)
     finally:
         shutil.rmtree(made.folder, ignore_errors=True)
 
 
 @contextmanager
-def _machine_told_apart() -> Iterator[None]:
+def machine_told_apart() -> Iterator[None]:
     """Tell what the machine fails at by our own errors."""
     try:
         yield

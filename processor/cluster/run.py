@@ -24,7 +24,7 @@ from processor.errors import (
     StorageError,
     WorkerDied,
 )
-from processor.job import Made
+from processor.job import Made, machine_told_apart
 from processor.model import JobRequest, JobResult
 
 _LOOK_SECONDS = 1.0
@@ -79,10 +79,13 @@ class Run:
         taken: tuple[str, ...] = ()
         while True:
             with self.place() as place, self._transfer(place, taken) as transfer:
-                made, parcels = self._made(place, transfer.sent())
+                with machine_told_apart():
+                    task = transfer.sent()
+                made, parcels = self._made(place, task)
                 self._require_wanted()
                 try:
-                    return transfer.published(made, parcels)
+                    with machine_told_apart():
+                        return transfer.published(made, parcels)
                 except DestinationTaken:
                     folder = made.result.folder.as_posix()
                     if self.settings.transfer == "shared" or folder in taken:

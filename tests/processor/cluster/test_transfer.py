@@ -166,6 +166,14 @@ def test_what_a_job_is_about_is_in_no_log_of_dask(worker, wire, job, stack):
     assert not any("CANARY" in log.read_text() for log in logs)
 
 
+def test_a_disk_that_fails_here_is_told_from_a_job_that_does(wire, job, stack, tmp_path):
+    no_folder = tmp_path / "no-folder"
+    no_folder.write_text("")
+    request = dataclasses.replace(job(stack(2), "qc"), scratch=no_folder)
+    with pytest.raises(StorageError, match="ENOTDIR while publishing"):
+        wire.submit(request).result(60)
+
+
 def test_files_of_tls_that_cannot_be_read_are_said_so(worker, cluster, tmp_path, wait_until):
     missing = tmp_path / "missing.pem"
     settings = {"scheduler": worker.address.replace("tcp", "tls")}
