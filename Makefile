@@ -170,6 +170,10 @@ bench-viewer: $(VENV)/.test peers  ## Open and scroll a CT of 400 slices, beside
 bench-pages: $(VENV)/.test  ## Ask for pages over a ledger of 100,000 studies (3 minutes): [ARGS=]
 	$(call step,python -m benchmarks.pages $(ARGS))
 
+.PHONY: bench-dask
+bench-dask: $(VENV)/.test  ## Run empty jobs here and on a Dask cluster, from long queues (8 minutes): [ARGS=]
+	$(call step,python -m benchmarks.dask $(ARGS))
+
 .PHONY: bench-verify
 bench-verify: $(VENV)/.test $(VENV)/.bench  ## Verify what converters write, into docs/conversion.md (minutes): [ARGS=]
 	$(call step,python -m benchmarks.verify $(ARGS))
@@ -191,9 +195,9 @@ systemd-test: $(VENV)/.test  ## Boot a Debian with the service, break it in ever
 	$(call step,pytest --timeout 900 tests/systemd/test_booted.py $(ARGS))
 
 .PHONY: install
-install:  ## Install as a service, as root: [PREFIX=/opt/safelight] [DESTDIR=] [PYTHON=]
+install:  ## Install as a service, as root: [PREFIX=/opt/safelight] [DESTDIR=] [PYTHON=] [EXTRAS=dask]
 	$(require_python)
-	PYTHON=$$python exec systemd/install.sh
+	PYTHON=$$python EXTRAS=$(EXTRAS) exec systemd/install.sh
 
 .PHONY: uninstall
 uninstall:  ## Remove the service; configuration and data stay.

@@ -14,7 +14,7 @@ when its series is decided anew, such as dropped, and the decision does not ask 
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -44,6 +44,10 @@ _AFRESH = "state = 'queued', tries = 0, not_before = queued_at, ended_at = NULL"
 _NOT_PAUSED = """NOT EXISTS (
     SELECT 1 FROM pauses WHERE (until IS NULL OR until > ?1) AND (processor = '' OR processor IN
     (SELECT json_extract(value, '$[0]') FROM json_each(jobs.steps))))"""
+
+_BEGINS_WITH = "json_extract(steps, '$[0][0]') = ?4"
+_BEGINS_WITHOUT = """coalesce(json_extract(steps, '$[0][0]'), '') NOT IN
+    (SELECT value FROM json_each(?4))"""
 
 
 def queue_jobs(session: Session, series: ClosedSeries, jobs: Sequence[NewJob]) -> None:
@@ -149,23 +153,25 @@ class Jobs:
                 "UPDATE jobs SET state = 'queued', lease_until = NULL WHERE state = 'running'"
             ).rowcount
 
-    def claim(self, limit: int) -> tuple[ClaimedJob, ...]:
+    def claim(
+        self, limit: int, *, only: Collection[str] = (), without: Collection[str] = ()
+    ) -> tuple[ClaimedJob, ...]:
         """Take up to `limit` jobs whose time has come, those of a higher priority first.
 
         They are running from now on, until their lease runs out: then they may be claimed again.
+
+        Parameters
+        ----------
+        only, without
+            Processors: the first of a job's must be one of these, where there are any, and must
+            not be one of those.
         """
         with self._session.atomic():
-            at, windows = now(), json.dumps(self._open_windows())
-            ids = [
-                row["id"]
-                for row in self._session.query(
-                    "SELECT id FROM jobs WHERE (state = 'queued' AND not_before <= ?1"
-                    f" OR state = 'running' AND lease_until <= ?1) AND {_NOT_PAUSED}"
-                    " AND window IN (SELECT value FROM json_each(?3))"
-                    " ORDER BY priority DESC, not_before, id LIMIT ?2",
-                    [at, limit, windows],
-                )
-            ]
+            at = now()
+            kinds: Collection[str | None] = only or (None,)
+            rows = [row for first in kinds for row in self._due(at, limit, first, without)]
+            rows.sort(key=lambda row: (-row["priority"], row["not_before"], row["id"]))
+            ids = [row["id"] for row in rows[:limit]]
             for job_id in ids:
                 self._session.execute(
                     "UPDATE jobs SET state = 'running', tries = tries + 1, started_at = ?,"
@@ -174,14 +180,44 @@ class Jobs:
                 )
             return tuple(job for job_id in ids for job in self._claimed_jobs("id = ?", [job_id]))
 
+    def _due(
+        self, at: str, limit: int, first: str | None, without: Collection[str]
+    ) -> Iterator[Row]:
+        """The jobs to begin next, as indexes have them in order: a queue may be very long."""
+        if self._is_all_paused(at):
+            return
+        index = "jobs_queued_by_first" if first else "jobs_queued"
+        begins = _BEGINS_WITH if first else _BEGINS_WITHOUT
+        for due in (
+            "jobs INDEXED BY jobs_by_state WHERE state = 'running' AND lease_until <= ?1",
+            f"jobs INDEXED BY {index} WHERE state = 'queued' AND not_before <= ?1",
+        ):
+            yield from self._session.query(
+                f"SELECT id, priority, not_before FROM {due} AND {begins} AND {_NOT_PAUSED}"
+                " AND window IN (SELECT value FROM json_each(?3))"
+                " ORDER BY priority DESC, not_before, id LIMIT ?2",
+                [at, limit, json.dumps(self._open_windows()), first or json.dumps(list(without))],
+            )
+
+    def _is_all_paused(self, at: str) -> bool:
+        return bool(
+            list(
+                self._session.query(
+                    "SELECT 1 FROM pauses WHERE processor = '' AND (until IS NULL OR until > ?)",
+                    [at],
+                )
+            )
+        )
+
     def _open_windows(self) -> list[str]:
-        """The windows of jobs in which a job may begin now."""
+        """The windows of jobs in which a job may begin now; of most jobs that is any time."""
         here = datetime.now().astimezone()
         rows = self._session.query(
-            "SELECT DISTINCT window FROM jobs WHERE state IN ('queued', 'running')"
+            "SELECT DISTINCT window FROM jobs INDEXED BY jobs_in_windows"
+            " WHERE window != '' AND state IN ('queued', 'running')"
         )
         windows = [row["window"] for row in rows]
-        return [text for text in windows if not text or Window.parse(text).holds(here)]
+        return ["", *(text for text in windows if Window.parse(text).holds(here))]
 
     def renew(self, jobs: Iterable[ClaimedJob]) -> None:
         """Extend the leases of jobs that are running still."""

@@ -20,7 +20,7 @@ _APPLIED: tuple[str, ...] = (
 
 
 class Migrations:
-    """The migrations in their order; a decorator adds one under the name of its function."""
+    """The migrations in the order of their names; a decorator adds one, named as its function."""
 
     def __init__(self) -> None:
         self._all: dict[str, Migration] = {}
@@ -42,7 +42,7 @@ class Migrations:
     def pending(self, connection: Connection) -> tuple[str, ...]:
         """What was not applied yet, in order."""
         applied = applied_to(connection)
-        return tuple(name for name in self._all if name not in applied)
+        return tuple(name for name in sorted(self._all) if name not in applied)
 
     def apply(self, connection: Connection) -> None:
         """Apply what is pending: all of it, or nothing where one fails."""

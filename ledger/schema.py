@@ -359,6 +359,21 @@ _NOTIFICATIONS: Sequence[str] = (
 
 
 @migrations()
+def m013_queue(db: Connection) -> None:
+    """The queue is read in its order, however long it is."""
+    order = "priority DESC, not_before, id"
+    db.execute(f"CREATE INDEX jobs_queued ON jobs({order}) WHERE state = 'queued'")
+    db.execute(
+        "CREATE INDEX jobs_queued_by_first ON jobs"
+        f"(json_extract(steps, '$[0][0]'), {order}) WHERE state = 'queued'"
+    )
+    db.execute(
+        "CREATE INDEX jobs_in_windows ON jobs(window)"
+        " WHERE window != '' AND state IN ('queued', 'running')"
+    )
+
+
+@migrations()
 def m014_deleted_and_sent_again(db: Connection) -> None:
     """What rules deleted stays accounted for when it is sent again."""
     db.execute(

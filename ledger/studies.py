@@ -8,11 +8,12 @@ from processor.cells import Cell
 from processor.reported import Remark, ReportedSeries
 
 # Studies of one accession number count as one: their results share a folder.
-_SIBLINGS = """SELECT series.id FROM series JOIN studies ON studies.id = study_id,
-    (SELECT studies.* FROM series JOIN studies ON studies.id = study_id
-     WHERE series.id = ?) AS own
-    WHERE studies.id = own.id
-    OR (own.AccessionNumber != '' AND studies.AccessionNumber = own.AccessionNumber)"""
+_SIBLINGS = """SELECT id FROM series WHERE study_id IN (
+    WITH own AS (SELECT studies.id, AccessionNumber FROM series
+     JOIN studies ON studies.id = study_id WHERE series.id = ?)
+    SELECT id FROM own
+    UNION SELECT studies.id FROM studies JOIN own USING (AccessionNumber)
+     WHERE AccessionNumber != '')"""
 
 _STUDY = ("PatientID", "PatientName", "AccessionNumber", "StudyDate", "StudyDescription")
 _SERIES = ("SeriesNumber", "SeriesDescription", "Modality")
@@ -41,13 +42,14 @@ class Studies:
         """Folders of the current results of a series' study; none while a job is unfinished."""
         waiting = self._session.one(
             "SELECT count(*) AS n FROM jobs"
-            f" WHERE series_id IN ({_SIBLINGS}) AND state IN ('queued', 'running')",
+            # The plus has the index of the series used, and not that of a long queue.
+            f" WHERE series_id IN ({_SIBLINGS}) AND +state IN ('queued', 'running')",
             [series_id],
         )
         if waiting["n"]:
             return ()
         rows = self._session.query(
-            f"SELECT folder FROM jobs WHERE series_id IN ({_SIBLINGS}) AND state = 'done'"
+            f"SELECT folder FROM jobs WHERE series_id IN ({_SIBLINGS}) AND +state = 'done'"
             " AND deletion_id IS NULL ORDER BY id",
             [series_id],
         )

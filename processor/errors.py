@@ -21,6 +21,7 @@
         ├── NotForwarded            a receiver did not take all instances, and may later
         ├── StorageError            input/output error
         │   └── OutputUnavailable   disk full, read-only or not there
+        ├── ClusterAway             the scheduler of the Dask cluster is not there
         ├── WorkerDied              a worker process ended without an answer
         ├── WorkerTimeout           (TimeoutError) the time limit passed, the worker was killed
         └── WorkerOutOfMemory       (MemoryError) the memory limit was reached
@@ -113,6 +114,10 @@ class StorageError(RetriableError):
 
 class OutputUnavailable(StorageError):
     """Outputs cannot be written: the disk is full, read-only or gone. No job is to blame."""
+
+
+class ClusterAway(RetriableError):
+    """The Dask cluster is not there. No job is to blame, and none is tried for it."""
 
 
 class WorkerDied(RetriableError):

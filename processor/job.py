@@ -3,12 +3,13 @@
 import errno
 import hashlib
 import json
-import os
+import secrets
 import shutil
 import time
 import traceback
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from pydicom.dataset import Dataset
@@ -76,6 +77,28 @@ def _step_key(step: Step) -> list[object]:
     return [step.processor, version, dict(step.options), *condition]
 
 
+@dataclass(frozen=True)
+class Made:
+    """A job whose steps have run, before its outputs are published.
+
+    Attributes
+    ----------
+    request : JobRequest
+        Under the names of what it publishes.
+    result : JobResult
+        What became of it, with the folder that it takes.
+    versions : mapping
+        The processors that ran, and their versions.
+    folder : Path or None
+        Where its outputs are; None where an earlier run has published them.
+    """
+
+    request: JobRequest
+    result: JobResult
+    versions: Mapping[str, str]
+    folder: Path | None
+
+
 def run_job(request: JobRequest) -> JobResult:
     """Run a job's steps in one pass over the series and publish their outputs together.
 
@@ -93,26 +116,62 @@ def run_job(request: JobRequest) -> JobResult:
     OptionError
         A step names no processor or has a wrong option.
     """
-    with quiet_reading():
-        try:
-            return _run(request)
-        except OSError as error:
-            kind = OutputUnavailable if error.errno in _NO_PUBLISHING else StorageError
-            raise kind(_storage_message(error, "publishing")) from None
-        except MemoryError:
-            raise WorkerOutOfMemory("the memory limit was reached") from None
+    return publish_made(make_job(request))
 
 
-def _run(request: JobRequest) -> JobResult:
+def make_job(request: JobRequest) -> Made:
+    """Run a job's steps, and leave their outputs in a folder of `request.scratch`.
+
+    Whoever asked publishes or removes it. Raises what `run_job` raises.
+    """
+    with quiet_reading(), machine_told_apart():
+        return _make(request)
+
+
+def publish_made(made: Made) -> JobResult:
+    """Publish what a job has made, unless another run of it has done so: then that counts.
+
+    The folder of its outputs is gone afterwards, whatever happened.
+
+    Raises
+    ------
+    DestinationTaken
+        Another job has its folder.
+    OutputUnavailable, RetriableError
+        As `run_job`.
+    """
+    if made.folder is None:
+        return made.result
+    try:
+        with machine_told_apart():
+            return _publish_once(made.folder, made.request, made.result, made.versions)
+    finally:
+        shutil.rmtree(made.folder, ignore_errors=True)
+
+
+@contextmanager
+def machine_told_apart() -> Iterator[None]:
+    """Tell what the machine fails at by our own errors."""
+    try:
+        yield
+    except OSError as error:
+        kind = OutputUnavailable if error.errno in _NO_PUBLISHING else StorageError
+        raise kind(_storage_message(error, "publishing")) from None
+    except MemoryError:
+        raise WorkerOutOfMemory("the memory limit was reached") from None
+
+
+def _make(request: JobRequest) -> Made:
     started = time.monotonic()
     for step in request.steps:
         check_step(step)
     source = SeriesSource(request.files)
     shown, header = disguised(request, _first_header(source))
     folder = free_folder(request.results, _folders(shown, header), shown.key)
+    versions = {step.processor: PROCESSORS[step.processor].version for step in request.steps}
     recorded = published_result(request.results, folder, shown.key)
     if recorded:
-        return recorded
+        return Made(shown, recorded, versions, None)
     temporary = _fresh(request.scratch, request.key)
     progress = Progress(request.scratch / f"{request.key}.progress")
     try:
@@ -126,19 +185,24 @@ def _run(request: JobRequest) -> JobResult:
             progress=lambda _: None,
         )
         results = _run_steps(context, request.steps, progress)
-        seconds = time.monotonic() - started
-        result = JobResult(shown.key, folder, results, round(seconds, 3))
-        versions = {step.processor: PROCESSORS[step.processor].version for step in request.steps}
-        return _publish_once(temporary, shown, result, versions)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     finally:
         progress.close()
-        shutil.rmtree(temporary, ignore_errors=True)
+    seconds = time.monotonic() - started
+    result = JobResult(shown.key, folder, results, round(seconds, 3))
+    return Made(shown, result, versions, temporary)
 
 
 def _publish_once(
     temporary: Path, request: JobRequest, result: JobResult, versions: Mapping[str, str]
 ) -> JobResult:
     """Publish a result, unless another run of the same job has done so meanwhile: then that."""
+    free_folder(request.results, [result.folder.as_posix()], request.key)
+    recorded = published_result(request.results, result.folder, request.key)
+    if recorded:
+        return recorded
     try:
         publish(temporary, request, result, versions)
     except OSError as error:
@@ -166,14 +230,14 @@ def _first_header(source: SeriesSource) -> Dataset:
 
 
 def _fresh(scratch: Path, key: str) -> Path:
-    """An empty folder of this process; what killed workers left of the job is removed.
+    """An empty folder of this run; what killed workers left of the job is removed.
 
-    A worker that an ended daemon left behind may live for a moment yet: it must not find
-    another's half-written outputs under the name of its own.
+    A worker that an ended daemon left behind, or that is cut off, may live for a moment yet: it
+    must not find another's half-written outputs under the name of its own.
     """
     for remains in scratch.glob(f"{key}-*"):
         shutil.rmtree(remains, ignore_errors=True)
-    folder = scratch / f"{key}-{os.getpid()}"
+    folder = scratch / f"{key}-{secrets.token_hex(8)}"
     folder.mkdir(parents=True)
     return folder
 

@@ -51,6 +51,11 @@ class WorkerPool:
         self._threads = ThreadPoolExecutor(settings.workers, thread_name_prefix="worker")
         self._unsettled: set[Future[Any]] = set()
 
+    @property
+    def slots(self) -> int:
+        """How many calls can run at once."""
+        return self._settings.workers
+
     def submit(self, request: JobRequest) -> Future[JobResult]:
         """Run a job in a worker."""
         return self.submit_call(run_job, request)

@@ -6,9 +6,11 @@ Every stage declares its own settings; this module only fills them. Unknown keys
 import dataclasses
 import difflib
 import re
+import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, get_args, get_type_hints
@@ -19,10 +21,10 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from listener.settings import GroupingSettings, ReceiverSettings, TlsSettings
+from processor.cluster.settings import ClusterTls, ProcessingSettings
 from processor.settings import (
     DEFAULT_THRESHOLDS,
     DeidentifySettings,
-    PoolSettings,
     ProcessorSettings,
     QcSettings,
     QcThresholds,
@@ -217,7 +219,7 @@ class Config:
     rules: RulesSettings = field(default_factory=RulesSettings)
     retrieve: RetrieveSettings = field(default_factory=RetrieveSettings)
     forward: ForwardSettings = field(default_factory=ForwardSettings)
-    processing: PoolSettings = field(default_factory=PoolSettings)
+    processing: ProcessingSettings = field(default_factory=ProcessingSettings)
     output: OutputSettings = field(default_factory=OutputSettings)
     deidentify: DeidentifySettings = field(default_factory=DeidentifySettings)
     qc: Mapping[str, QcThresholds] = field(default_factory=lambda: dict(DEFAULT_THRESHOLDS))
@@ -307,6 +309,7 @@ def load_config(
     _check_windows(config)
     _check_names(config.nodes)
     _check_notify(config)
+    _check_engine(config)
     return _anchored(config, folder)
 
 
@@ -415,6 +418,15 @@ def _check_notify(config: Config) -> None:
         raise ConfigError(f"configuration: {error}") from error
 
 
+def _check_engine(config: Config) -> None:
+    """Check that what the engine needs is installed: it is imported only where it is used."""
+    if config.processing.engine == "dask" and find_spec("distributed") is None:
+        raise ConfigError(
+            "configuration: [processing] engine: dask is not installed; install it with:"
+            f" {sys.executable} -m pip install 'safelight[dask]'"
+        )
+
+
 def _described(error: ErrorDetails) -> str:
     """One of pydantic's errors, by table and key."""
     names = [str(part) for part in error["loc"] if not isinstance(part, int)]
@@ -449,6 +461,9 @@ def _anchored(config: Config, folder: Path) -> Config:
     )
     fetch = dataclasses.replace(config.retrieve, rules=_under(folder, config.retrieve.rules))
     dicom = dataclasses.replace(config.dicom, tls=_anchored_tls(config.dicom.tls, folder))
+    processing = dataclasses.replace(
+        config.processing, tls=_anchored_cluster_tls(config.processing.tls, folder)
+    )
     web = dataclasses.replace(
         config.web,
         certificate=_under(folder, config.web.certificate),
@@ -471,6 +486,7 @@ def _anchored(config: Config, folder: Path) -> Config:
         rules=rules,
         output=output,
         deidentify=deidentify,
+        processing=processing,
         retrieve=fetch,
         notify=tuple(anchored_notify(one, folder) for one in config.notify),
         smtp=anchored_smtp(config.smtp, folder),
@@ -506,6 +522,12 @@ def _anchored_audit(audit: AuditSettings, folder: Path) -> AuditSettings:
         private_key=_under(folder, audit.syslog.private_key),
     )
     return dataclasses.replace(audit, syslog=syslog)
+
+
+def _anchored_cluster_tls(tls: ClusterTls | None, folder: Path) -> ClusterTls | None:
+    if tls is None:
+        return None
+    return ClusterTls(folder / tls.authorities, folder / tls.certificate, folder / tls.private_key)
 
 
 def _under(folder: Path, path: Path | None) -> Path | None:

@@ -16,8 +16,10 @@ from ledger.tallies import Waiting
 from listener.commitment import CommitmentStore
 from listener.retrievals import Retrieval, Retrievals
 from processor.job import progress_of
+from processor.remote import RemoteEngine
 from safelight.auditing import Auditing
 from safelight.child import Reporter
+from safelight.cluster import cluster_of
 from safelight.commitments import Commitments
 from safelight.config import Config
 from safelight.config_changes import note_configuration
@@ -46,9 +48,12 @@ def run_coordinator(pulse: Pulse, config: Config, report: Reporter, stop: thread
     reload = threading.Event()
     signal.signal(signal.SIGHUP, lambda *_: reload.set())
     telemetry = Telemetry.of(config)
-    pipeline = partial(_run_pipeline, config, telemetry, report, stop, reload)
+    cluster = cluster_of(config)
+    pipeline = partial(_run_pipeline, config, telemetry, cluster, report, stop=stop, reload=reload)
     counted = (telemetry.counts.registry, NodeMetrics(pulse, telemetry.lag))
-    context = replace(web_context(config), metrics=(*counted, ProcessCollector(registry=None)))
+    context = replace(
+        web_context(config, cluster), metrics=(*counted, ProcessCollector(registry=None))
+    )
     asyncio.run(_coordinate(config, context, pipeline))
 
 
@@ -70,7 +75,9 @@ async def _coordinate(
 def _run_pipeline(
     config: Config,
     telemetry: Telemetry,
+    cluster: RemoteEngine | None,
     report: Reporter,
+    *,
     stop: threading.Event,
     reload: threading.Event,
 ) -> None:
@@ -81,7 +88,7 @@ def _run_pipeline(
     note_configuration(config, opened.configurations)
     with (
         opened as ledger,
-        Pipeline(config, ledger, reload, telemetry) as pipeline,
+        Pipeline(config, ledger, reload, cluster, telemetry) as pipeline,
         ThreadPoolExecutor(2, "beside") as beside,
     ):
         commitments = Commitments(config, pipeline.spool, lambda: pipeline.is_caught_up)
@@ -100,7 +107,7 @@ def _run_pipeline(
             stop.set()
 
 
-def web_context(config: Config) -> WebContext:
+def web_context(config: Config, cluster: RemoteEngine | None = None) -> WebContext:
     """The node, as its page knows it, without what only the running daemon counts."""
     storage = config.storage
     commitments = CommitmentStore(storage.spool)
@@ -116,7 +123,8 @@ def web_context(config: Config) -> WebContext:
         settings=config.web,
         network=network_of(config),
         about=about(config),
-        condition=NodeCondition(config),
+        condition=NodeCondition(config, cluster),
+        cluster=lambda: cluster.workers if cluster else (),
         log=lambda: latest_lines(storage.log, _LOG_LINES),
         queues=lambda: {"commitments": Waiting(*commitments.backlog())},
         audit=config.audit,

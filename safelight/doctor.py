@@ -14,6 +14,7 @@ from safelight import doctor_machine as machine
 from safelight import doctor_network as network
 from safelight import doctor_program as program
 from safelight.doctor_audit import audit
+from safelight.doctor_cluster import cluster
 from safelight.doctor_findings import Finding, Group, Level
 from safelight.doctor_moving import moved
 from safelight.doctor_notify import notifications
@@ -33,6 +34,7 @@ _CHECKS: Mapping[Group, Callable[[Site], Iterator[Finding]]] = MappingProxyType(
         "clock": machine.clock,
         "ledger": program.ledger,
         "certificates": program.certificates,
+        "cluster": cluster,
         "senders": network.senders,
         "audit": audit,
     }

@@ -18,6 +18,7 @@ Group = Literal[
     "clock",
     "ledger",
     "certificates",
+    "cluster",
     "senders",
     "audit",
     "pacs",

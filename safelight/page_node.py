@@ -14,6 +14,7 @@ import tomlkit
 from ledger.reader import LedgerReader
 from ledger.rows import Growth, PauseRow
 from listener.settings import AcceptRule
+from processor.remote import RemoteEngine
 from query.settings import PacsSettings
 from safelight.audit_delivery import is_audit_late
 from safelight.backup_state import backup_problem
@@ -41,8 +42,9 @@ class NodeCondition:
     What came in the last 24 hours, and what is kept, is summed up once a minute: that is costly.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, cluster: RemoteEngine | None = None) -> None:
         self._config = config
+        self._cluster = cluster
         self._growth: Growth = NO_GROWTH
         self._spool_bytes = 0
         self._next_sum = 0.0
@@ -54,6 +56,8 @@ class NodeCondition:
             self._spool_bytes = reader.kept_bytes()
             self._next_sum = time.monotonic() + _GROWTH_SECONDS
         held = [_paused(row) for row in reader.pauses()]
+        if self._cluster is not None and self._cluster.trouble:
+            held.append(self._cluster.trouble)
         condition = Condition(
             held=tuple(held),
             has_backup_failed=backup_problem(self._config) != "",

@@ -14,6 +14,7 @@ from typing import Self
 from ledger.writer import LedgerWriter
 from listener.spool import Spool, SpoolSettings
 from listener.watcher import Findings, Known, Watcher
+from processor.remote import RemoteEngine
 from safelight.audit_deeds import audit_trail
 from safelight.backups import Backups
 from safelight.config import Config
@@ -67,6 +68,8 @@ class Pipeline:
         The ledger, owned by the thread that calls `run`.
     reload
         Set by whoever wants the rules to be read again.
+    cluster
+        Where jobs run that need not run here; not started yet.
     telemetry
         What others are told of the loop; without it, nobody is.
     """
@@ -76,6 +79,7 @@ class Pipeline:
         config: Config,
         ledger: LedgerWriter,
         reload: threading.Event,
+        cluster: RemoteEngine | None = None,
         telemetry: Telemetry | None = None,
     ) -> None:
         self._config = config
@@ -101,6 +105,7 @@ class Pipeline:
         self._scheduling = Scheduling(
             *(config, ledger, self.spool, self._deciding, self._watcher.wake),
             counts=self._telemetry.counts,
+            cluster=cluster,
         )
         self._retrieving = Retrieving(
             config, ledger.retrieves, self._watcher.wake, self._deciding.retrieved
@@ -166,10 +171,10 @@ class Pipeline:
                 self._deciding.study_closed(study.StudyInstanceUID)
             self._reload_rules_if_asked()
             self._obey_requests()
+            self._scheduling.collect()  # first: what has ended makes room for what begins
             self._scheduling.start(may_begin=self._disk.may_process())
-            self._scheduling.collect()
-            self._retrieving.start(may_begin=self._disk.may_retrieve())
             self._retrieving.collect()
+            self._retrieving.start(may_begin=self._disk.may_retrieve())
             self._retention.step(self._deciding.rules)
             self._backups.step()
             self._notifying.step()

@@ -18,11 +18,13 @@ from ledger.records import ClaimedJob
 from ledger.writer import LedgerWriter
 from listener.log_ids import logged_as
 from listener.spool import SeriesKey, Spool
-from processor.errors import OutputUnavailable, ProcessorError, RetriableError
+from processor.errors import ClusterAway, OutputUnavailable, ProcessorError, RetriableError
 from processor.job import discard_remains
 from processor.model import JobRequest, JobResult
 from processor.pool import WorkerPool
+from processor.remote import Engine, RemoteEngine
 from processor.study import StudyResults, write_study
+from safelight.cluster import kept_here
 from safelight.config import Config
 from safelight.counting import Counts
 from safelight.deciding import Deciding
@@ -36,7 +38,17 @@ TRIES = 3
 _RETRY_SECONDS = 5.0
 _LONGEST_FORWARD_RETRY_SECONDS = 3600.0
 _OUTPUT_SECONDS, _OUTPUT_SECONDS_MAX = 5.0, 300.0
+_CLUSTER_SECONDS = 1.0  # by then it is known whether it is away
 _RENEW_SECONDS = LEASE_SECONDS / 3
+
+
+@dataclass(frozen=True)
+class _Lane:
+    """An engine, and which jobs it gets: `only` and `without` are those of `Jobs.claim`."""
+
+    engine: Engine
+    only: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,7 @@ class _Running:
 
     future: Future[JobResult] | Future[Path]
     job: ClaimedJob
+    lane: _Lane
     is_workbook: bool = False
 
 
@@ -63,6 +76,8 @@ class Scheduling:
         Called, from another thread, when a job has ended.
     counts
         Where it is counted how jobs end.
+    cluster
+        Where jobs run that need not run here.
     """
 
     def __init__(
@@ -74,6 +89,7 @@ class Scheduling:
         wake: Callable[[], None],
         *,
         counts: Counts,
+        cluster: RemoteEngine | None = None,
     ) -> None:
         self._config = config
         self._counts = counts
@@ -83,6 +99,10 @@ class Scheduling:
         self._wake = wake
         self._forwarding = Forwarding.of(config)
         self._pool = WorkerPool(config.processing)
+        self._cluster = cluster
+        here = kept_here(config)
+        self._here = _Lane(self._pool, only=here if cluster else ())
+        self._lanes = [self._here, *([_Lane(cluster, without=here)] if cluster else [])]
         self._running: dict[Future[JobResult] | Future[Path], _Running] = {}
         self._ended: SimpleQueue[Future[JobResult] | Future[Path]] = SimpleQueue()
         self._next_renewal = 0.0
@@ -91,6 +111,8 @@ class Scheduling:
     def resume(self) -> int:
         """Queue again what an earlier run left running; return how many jobs that were."""
         self._tidy()
+        if self._cluster is not None:
+            self._cluster.start()
         return self._ledger.jobs.take_over(TRIES, {FORWARD: self._config.forward.tries})
 
     def stop(self) -> None:
@@ -98,7 +120,8 @@ class Scheduling:
         self.collect()
         interrupted = [one.job for one in self._running.values() if not one.is_workbook]
         self._running.clear()
-        self._pool.stop()
+        for lane in self._lanes:
+            lane.engine.stop()
         self._ledger.jobs.release(interrupted)
 
     def start(self, *, may_begin: bool) -> None:
@@ -108,9 +131,14 @@ class Scheduling:
             self._ledger.jobs.renew([one.job for one in self._running.values()])
             self._tidy()
             self._next_renewal = time.monotonic() + _RENEW_SECONDS
-        free = self._config.processing.workers - len(self._running) if may_begin else 0
-        for job in self._ledger.jobs.claim(free) if free > 0 else ():
-            self._track(_Running(self._pool.submit(self._request(job)), job))
+        for lane in self._lanes if may_begin else ():
+            self._fill(lane)
+
+    def _fill(self, lane: _Lane) -> None:
+        free = lane.engine.slots - sum(one.lane is lane for one in self._running.values())
+        if free > 0:
+            for job in self._ledger.jobs.claim(free, only=lane.only, without=lane.without):
+                self._track(_Running(lane.engine.submit(self._request(job)), job, lane))
 
     def obey(self, request: Request) -> None:
         """Do what a person asked for."""
@@ -194,6 +222,8 @@ class Scheduling:
             return
         if error is None:
             self._finish(job, running.future.result())
+        elif isinstance(error, ClusterAway):
+            self._ledger.jobs.put_back(job, _described(error), _CLUSTER_SECONDS)
         elif isinstance(error, OutputUnavailable):
             self._wait_for_output(job, error)
         elif isinstance(error, RetriableError) and job.tries < self._most_tries(job):
@@ -252,7 +282,7 @@ class Scheduling:
                 studies.header(job.series.id),
             )
             future = self._pool.submit_call(write_study, study, self._config.output.mr_clean)
-            self._track(_Running(future, job, is_workbook=True))
+            self._track(_Running(future, job, self._here, is_workbook=True))
 
     def _end_workbook(self, running: _Running) -> None:
         error = running.future.exception()

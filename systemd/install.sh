@@ -55,7 +55,8 @@ build_environment() {
     rm -rf "$new"
     mkdir -p "$(dirname "$new")"
     {
-        "$PYTHON" -m venv --prompt safelight "$new" && "$new/bin/python" -m pip install "$work/sources"
+        "$PYTHON" -m venv --prompt safelight "$new" &&
+            "$new/bin/python" -m pip install "$work/sources${EXTRAS:+[$EXTRAS]}"
     } >"$work/log" 2>&1 || {
         cat "$work/log" >&2
         fail "the virtual environment could not be made; see above"

@@ -16,11 +16,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
 import hypothesis
+import psutil
 import pydicom
 import pytest
 import trustme
@@ -190,6 +191,122 @@ def dcmtk_storescp(tmp_path: Path) -> Iterator[Callable[..., Storescp]]:
             command += ["-od", str(folder / "received"), str(port)]
             stop = _run(running, command, folder, port)
             return Storescp(ae_title, "127.0.0.1", port, folder / "received", stop)
+
+        yield start
+
+
+@dataclass
+class DaskCluster:
+    """A Dask scheduler and its workers, as a site runs them; every one is a process of its own.
+
+    `options` are those of both commands, such as the files of TLS; `settings` are environment
+    variables of the scheduler.
+    """
+
+    folder: Path
+    port: int
+    options: tuple[str, ...] = ()
+    scheme: str = "tcp"
+    settings: Mapping[str, str] = field(default_factory=dict)
+    _processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        """What workers and clients connect to."""
+        return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    def start_scheduler(self) -> None:
+        """Start it, on the same port each time, and wait until it listens."""
+        arguments = ["--host", self.address, "--no-dashboard"]
+        self._start("scheduler", arguments, environment=self.settings)
+        _wait_for_port(self.port, self.folder / "scheduler.log", self._processes["scheduler"])
+
+    def start_worker(
+        self,
+        name: str,
+        *options: str,
+        command: Sequence[str] = (sys.executable,),
+        nanny: bool = False,
+        **env: str,
+    ) -> None:
+        """Start a worker with one thread; it ends with its scheduler."""
+        arguments = [self.address, "--name", name, "--nthreads", "1"]
+        arguments += [] if nanny else ["--no-nanny"]
+        arguments += ["--no-dashboard", "--host", "127.0.0.1", "--death-timeout", "60"]
+        arguments += ["--local-directory", str(self.folder / "local"), *options]
+        self._start(name, arguments, command, env)
+
+    def _start(
+        self,
+        name: str,
+        arguments: list[str],
+        command: Sequence[str] = (sys.executable,),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        what = "scheduler" if name == "scheduler" else "worker"
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                [*command, "-m", "dask", what, *arguments, *self.options],
+                cwd=self.folder,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(environment or {})},
+                start_new_session=True,
+            )
+
+    def at_work(self) -> dict[str, list[psutil.Process]]:
+        """The processes in which workers run jobs, by the name of the worker."""
+        found = {}
+        for name, process in self._processes.items():
+            with suppress(psutil.NoSuchProcess):
+                if jobs := list(_forked(psutil.Process(process.pid))):
+                    found[name] = jobs
+        return found
+
+    def signal(self, name: str, number: int) -> None:
+        """Send a signal to a process."""
+        self._processes[name].send_signal(number)
+
+    def kill(self, name: str) -> None:
+        """End a process as a power cut would end it; nothing where it has ended."""
+        process = self._processes.pop(name, None)
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def wait_for_end(self, name: str) -> None:
+        """Wait until a process has ended by itself."""
+        self._processes.pop(name).wait(READY_SECONDS)
+
+    def has_ended(self, name: str) -> bool:
+        """Whether a process has ended."""
+        return name not in self._processes or self._processes[name].poll() is not None
+
+    def stop(self) -> None:
+        """End all of it."""
+        for name in tuple(self._processes):
+            self.kill(name)
+
+
+def _forked(process: psutil.Process) -> Iterator[psutil.Process]:
+    for child in process.children():
+        if any("forkserver" in argument for argument in child.cmdline()):
+            yield from child.children()
+
+
+@pytest.fixture(scope="module")
+def dask_clusters(
+    tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]
+) -> Iterator[Callable[..., DaskCluster]]:
+    """Factory of Dask clusters, whose scheduler is started: ``dask_clusters(*options)``."""
+    with ExitStack() as running:
+
+        def start(*options: str, scheme: str = "tcp", **settings: str) -> DaskCluster:
+            folder = tmp_path_factory.mktemp("dask")
+            cluster = DaskCluster(folder, free_port(), options, scheme, settings)
+            running.callback(cluster.stop)
+            cluster.start_scheduler()
+            return cluster
 
         yield start
 

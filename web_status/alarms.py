@@ -59,7 +59,8 @@ def _of_the_node(condition: Condition, *, is_full: bool) -> Iterator[Alarm]:
             words,
             msgid(
                 "What was paused by a person goes on when one says so, under System or with"
-                " `safelight resume`. What waits for the disk goes on by itself once there is room."
+                " `safelight resume`. What waits for the disk goes on by itself once there is room,"
+                " what waits for a Dask cluster once it is back; `safelight doctor` examines both."
             ),
             "/system#queue",
             msgid("see the queue"),

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from ledger.reader import LedgerReader
 from ledger.tallies import Waiting
 from listener.retrievals import Retrieval
+from processor.remote import RemoteWorker
 from web_status.asking import Actions
 from web_status.network import Network
 from web_status.node import About, Condition, Kept
@@ -66,6 +67,8 @@ class WebContext:
         Says how long the disk lasts and what is held up; called in the ledger's thread.
     log
         The latest lines of the daemon's log, the newest last; it reads files.
+    cluster
+        The workers on other machines, where jobs run on them.
     kept
         What the page itself remembers.
     metrics
@@ -95,6 +98,7 @@ class WebContext:
     about: About = field(default_factory=About)
     condition: Callable[[LedgerReader], Condition] = _nothing_to_say
     log: Callable[[], Sequence[str]] = tuple
+    cluster: Callable[[], tuple[RemoteWorker, ...]] = tuple
     kept: Kept = field(default_factory=Kept)
     metrics: Sequence[Collector] = ()
     queues: Callable[[], Mapping[str, Waiting]] = dict

@@ -251,6 +251,18 @@ PHRASES = (
         " %(kept)s"
     ),
     msgid("copy %(place)s there first."),
+    # The Dask cluster.
+    msgid(
+        "the Dask scheduler %(address)s does not answer (%(why)s), and jobs wait; start it, or"
+        " correct [processing] scheduler"
+    ),
+    msgid("no worker of the Dask cluster can run jobs: they wait; start one"),
+    msgid("no worker of the Dask cluster can run jobs (%(why)s): they wait; start one"),
+    msgid("the Dask scheduler went away: the job waits"),
+    msgid("the Dask worker %(name)s was lost"),
+    msgid("it has no Safelight; install Safelight %(version)s there"),
+    msgid("it has %(name)s %(there)s, and here is %(here)s; install the same there"),
+    msgid("it is not examined yet"),
     # What a retrieve would do.
     msgid("fetched"),
     msgid("here already"),

@@ -321,13 +321,20 @@ def _system_view(
     balance = {"check": kept.check, "is_checking": kept.is_checking}
     fragments = (
         state,
-        Fragment("queue", "_queue.html", {"queue": queue, "workers": context.about.workers}),
+        Fragment("queue", "_queue.html", _at_work(queue, context)),
         Fragment("balance", "_balance.html", balance),
         Fragment("in-force", "_in_force.html", {"rules": rules}),
         Fragment("log", "_log.html", {"lines": context.log()}),
         Fragment("about", "_about.html", {"about": context.about, "changes": changes}),
     )
     return View(msgid("System"), fragments)
+
+
+def _at_work(queue: Queue, context: WebContext) -> dict[str, object]:
+    """The queue, and who works at it: those of this machine, and those of a cluster."""
+    cluster = context.cluster()
+    elsewhere = sum(one.capacity for one in cluster if not one.problem)
+    return {"queue": queue, "workers": context.about.workers + elsewhere, "cluster": cluster}
 
 
 def _series_view(reader: LedgerReader, topic: Topic, state: Fragment, progress: Progress) -> View:

@@ -93,7 +93,23 @@ _TABLES: Mapping[str, Mapping[str, str]] = {
 
 
 def fill(path: Path, studies: int) -> None:
-    """Make the ledger; its indexes are made after its rows."""
+    """Make the ledger."""
+    rows = {table: studies * (SERIES_PER_STUDY if table != "studies" else 1) for table in _TABLES}
+    fill_tables(path, _TABLES, rows)
+
+
+def fill_tables(
+    path: Path, tables: Mapping[str, Mapping[str, str]], rows: Mapping[str, int]
+) -> None:
+    """Make a ledger; its indexes are made after its rows.
+
+    Parameters
+    ----------
+    tables
+        Table to what its columns have in row n.
+    rows
+        How many rows each of them has.
+    """
     open_for_writing(path).close()
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("PRAGMA synchronous = OFF")
@@ -103,11 +119,10 @@ def fill(path: Path, studies: int) -> None:
     db.execute("BEGIN")
     for name, _ in indexes:
         db.execute(f"DROP INDEX {name}")
-    for table, columns in _TABLES.items():
-        rows = studies if table == "studies" else studies * SERIES_PER_STUDY
+    for table, columns in tables.items():
         names, values = ", ".join(columns), ", ".join(columns.values())
         insert = f"INSERT INTO {table} ({names}) {_NUMBERS} SELECT {values} FROM numbers"  # noqa: S608
-        db.execute(insert, [rows])
+        db.execute(insert, [rows[table]])
     for _, statement in indexes:
         db.execute(statement)
     db.execute("COMMIT")

@@ -133,6 +133,34 @@ def test_jobs_of_a_higher_priority_are_claimed_first(queue, ledger):
     assert keys(ledger.jobs.claim(2)) == ["low"]
 
 
+def test_jobs_are_claimed_by_what_they_begin_with(queue, ledger):
+    queue(first=("qc", 1), there=("forward", 0), also=("deidentify", 2))
+    here = ("forward", "deidentify")
+    assert keys(ledger.jobs.claim(5, without=here)) == ["first"]
+    assert keys(ledger.jobs.claim(1, only=here)) == ["also"]
+    assert keys(ledger.jobs.claim(5, only=here)) == ["there"]
+
+
+def test_claiming_from_a_long_queue_reads_only_what_is_claimed(queue, ledger, monkeypatch):
+    queue(**{f"k{number}": ("qc", number % 3) for number in range(300)})
+    read = []
+    original = type(ledger.jobs._session).query
+
+    def query(session, statement, values=()):
+        if statement.startswith("SELECT id, priority"):
+            plan = list(original(session, f"EXPLAIN QUERY PLAN {statement}", values))
+            read.extend(row["detail"] for row in plan)
+        return original(session, statement, values)
+
+    monkeypatch.setattr(type(ledger.jobs._session), "query", query)
+    assert len(ledger.jobs.claim(2)) == 2
+    assert len(ledger.jobs.claim(2, only=("qc",))) == 2
+    queued = [detail for detail in read if "jobs_queued" in detail]
+    assert len(queued) == 2
+    # What runs is few, and is sorted; what waits is read in the order of its index.
+    assert sum("TEMP B-TREE" in detail for detail in read) == 2
+
+
 def test_a_job_whose_lease_ran_out_is_claimed_again_and_one_that_was_renewed_is_not(
     queue, ledger, monkeypatch
 ):

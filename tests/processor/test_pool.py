@@ -1,7 +1,7 @@
 """The worker pool with real processes: jobs, crashes, hangs, memory, shutdown.
 
 The calls that misbehave come from the standard library, so that a spawned worker can import them.
-Not covered: Dask, which is not used yet.
+Not covered: Dask, which is tests/processor/cluster.
 """
 
 import os

@@ -13,6 +13,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from ledger.reader import LedgerReader
 from ledger.writer import LedgerWriter
+from safelight.cluster import cluster_of
 from safelight.config import load_config
 from safelight.pipeline import Pipeline
 
@@ -77,7 +78,7 @@ def run(config):
         stop, deadline = threading.Event(), time.monotonic() + SECONDS
         with (
             LedgerWriter(config.storage.ledger) as ledger,
-            Pipeline(config, ledger, threading.Event()) as pipeline,
+            Pipeline(config, ledger, threading.Event(), cluster_of(config)) as pipeline,
         ):
             reader = LedgerReader(config.storage.ledger)
 

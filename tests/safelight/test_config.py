@@ -2,10 +2,13 @@
 
 import dataclasses
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from safelight import config as config_module
 from safelight.config import Config, load_config
 from safelight.errors import ConfigError
 
@@ -136,6 +139,18 @@ def test_the_environment_changes_the_first_pacs_of_the_file(load):
         ("[dicom]\nproxy_from = ['lb']", "[dicom] proxy_from: expected networks such as"),
         ("[[nodes]]\nname = 'b'", "[nodes] url: missing; a node has url and token, or data"),
         ("[[nodes]]\nname = 'b'\ndata = 'b'\n" * 2, "[nodes] name: 'b' is given to two nodes"),
+        (
+            "[processing]\nengine = 'dask'",
+            "[processing] scheduler: expected its address, such as tcp",
+        ),
+        (
+            "[processing]\nengine = 'dask'\nscheduler = 'tls://h:8786'",
+            "[processing] scheduler: tls:// needs the files of [processing.tls]",
+        ),
+        (
+            "[processing]\nengine = 'slurm'",
+            "[processing] engine: input should be 'local' or 'dask'",
+        ),
         ("[dicom", "is not TOML"),
     ],
 )
@@ -193,3 +208,27 @@ def test_masks_are_read_and_checked(load):
         load(mask + "[[0, 0, 640, 0]]")
     with pytest.raises(ConfigError, match=r"\[deidentify\] uid_root: expected a UID"):
         load('[deidentify]\nuid_root = "site"')
+
+
+def test_a_cluster_is_configured_with_files_beside_the_configuration(load):
+    config = load(
+        '[processing]\nengine = "dask"\nscheduler = "tls://h:8786"\nresources = { MEMORY = 4 }\n'
+        '[processing.tls]\nauthorities = "ca.pem"\ncertificate = "a.pem"\nprivate_key = "a.key"\n'
+    )
+    assert config.processing.tls.private_key.is_absolute()
+    assert config.processing.resources == {"MEMORY": 4}
+    assert config.processing.transfer == "shared"
+
+
+def test_without_dask_it_is_said_what_to_install(load, monkeypatch):
+    monkeypatch.setattr(config_module, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=r"pip install 'safelight\[dask\]'"):
+        load('[processing]\nengine = "dask"\nscheduler = "tcp://h:8786"\n')
+
+
+def test_nothing_of_dask_is_imported_where_jobs_run_here():
+    check = (
+        "import sys, safelight.coordinator, safelight.config as c, safelight.cluster as k;"
+        "assert k.cluster_of(c.Config()) is None; assert 'distributed' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", check], check=True)

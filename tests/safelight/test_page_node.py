@@ -10,6 +10,8 @@ import pytest
 from ledger.reader import LedgerReader
 from ledger.writer import LedgerWriter
 from listener.settings import AcceptRule
+from processor.cluster.engine import Cluster
+from processor.cluster.settings import ProcessingSettings
 from query.settings import PacsSettings
 from safelight.config import Config, StorageSettings
 from safelight.log_files import keep_log, latest_lines
@@ -62,6 +64,23 @@ def test_a_full_disk_and_pauses_are_told(config):
     reader.close()
     assert condition.held[0] == "RETRIEVES AND JOBS WAIT until there is room"
     assert condition.held[1] == "convert is paused"
+
+
+def test_a_cluster_that_is_away_is_told(config, wait_until):
+    LedgerWriter(config.storage.ledger).close()
+    reader = LedgerReader(config.storage.ledger)
+    settings = ProcessingSettings(engine="dask", scheduler="tcp://127.0.0.1:1")
+    cluster = Cluster(settings, config.storage.data, ())
+    condition = NodeCondition(config, cluster)
+    assert condition(reader).held == ()
+    cluster.start()
+    try:
+        wait_until(lambda: cluster.trouble, "trouble")
+        (held,) = condition(reader).held
+        assert held.startswith("the Dask scheduler tcp://127.0.0.1:1 does not answer")
+    finally:
+        cluster.stop()
+        reader.close()
 
 
 @pytest.fixture

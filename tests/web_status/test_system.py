@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from processor.remote import RemoteWorker
 from web_status.node import Condition
 
 
@@ -42,6 +43,21 @@ def test_what_workers_are_at_is_listed(page, chronicle, ada):
     chronicle.claim()
     queue = told(page, "queue", ada)
     assert "1 of 2 workers at work. Running Job Series Since 1 Everything" in queue
+
+
+def test_workers_of_a_cluster_are_listed_with_the_reason_why_one_gets_none(
+    context, users, log_in, serve_node
+):
+    problem = "it has Safelight 0.0.9, and here is 0.1.0; install the same there"
+    workers = (
+        RemoteWorker("node1", "tcp://10.0.0.1:4001", 8, 3, ""),
+        RemoteWorker("node2", "tcp://10.0.0.2:4002", 8, 0, problem),
+    )
+    page = serve_node(dataclasses.replace(context, cluster=lambda: workers))
+    queue = told(page, "queue", log_in(page, "ada"))
+    assert "0 of 10 workers at work." in queue
+    assert "node1 tcp://10.0.0.1:4001 3 of 8" in queue
+    assert f"node2 tcp://10.0.0.2:4002 gets none: {problem}" in queue
 
 
 def test_processing_is_paused_and_resumed(page, context, ada):

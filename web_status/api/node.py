@@ -183,6 +183,19 @@ class RuleLoad(Answer):
     problem: str | None
 
 
+class Worker(Answer):
+    """A worker of the Dask cluster."""
+
+    name: str
+    address: str
+    capacity: int
+    """How many jobs it takes at once."""
+    busy: int
+    """How many it has."""
+    problem: str
+    """Why it gets none; empty where it does."""
+
+
 class About(Answer):
     """Versions, the configuration in force without its secrets, and the rules in force."""
 
@@ -194,6 +207,8 @@ class About(Answer):
     rules: RuleLoad | None
     failed_rules: RuleLoad | None
     """A later attempt to load others that failed."""
+    cluster: tuple[Worker, ...]
+    """The workers of the Dask cluster, where jobs run on one."""
 
 
 async def get_session(request: web.Request) -> Session:
@@ -293,7 +308,8 @@ async def get_log(request: web.Request) -> Log:
 
 async def get_about(request: web.Request) -> About:
     """Versions, configuration and rules in force."""
-    about = request.app[CONTEXT].about
+    context = request.app[CONTEXT]
+    about = context.about
     rules = await ask_or(request, lambda reader: RulesState(*reader.rules_in_force()), RulesState())
     return About.model_validate(
         {
@@ -302,6 +318,7 @@ async def get_about(request: web.Request) -> About:
             "workers": about.workers,
             "rules": rules.in_force,
             "failed_rules": rules.failed,
+            "cluster": context.cluster(),
         },
     )
 
