@@ -59,7 +59,7 @@ def test_command_line_finds_no_error_in_it(capsys):
 LISTS = {"pacs": PacsSettings, "notify": NotifySettings, "nodes": NodeSettings}
 # Of these an example is shown: their default is none.
 LEFT_OUT = {"accept", "tls", "data", "templates", "mr_clean", "rules"}
-LEFT_OUT |= {"hosts", "certificate", "private_key"}
+LEFT_OUT |= {"hosts", "certificate", "private_key", "scheduler"}
 
 
 def test_every_default_it_shows_is_the_default(load):
