@@ -12,6 +12,9 @@ _QUEUES: Mapping[str, str] = MappingProxyType(
         "forwards": "jobs WHERE state = 'queued' AND substr(steps, 1, 10) = '[[\"forward'",
     }
 )
+_NOTIFICATIONS = """
+SELECT count(*) AS length, min(at) AS oldest_at FROM notifications WHERE state = 'waiting'
+"""
 _RETRIEVES = """
 SELECT coalesce(sum(waiting), 0) AS length, min(asked_at) AS oldest_at FROM (
     SELECT asked_at, (SELECT count(*) FROM retrieve_items
@@ -55,7 +58,7 @@ class Tallies:
     series
         State to count: ``arriving``; closed and ``undecided``; else what the rules said.
     queues
-        Those of jobs, forwards and accession numbers to retrieve.
+        Those of jobs, forwards, accession numbers to retrieve and notifications.
     """
 
     jobs: Mapping[str, int]
@@ -76,7 +79,7 @@ def tallies_of(connection: sqlite3.Connection) -> Tallies:
         name: f"SELECT count(*) AS length, min(queued_at) AS oldest_at FROM {where}"
         for name, where in _QUEUES.items()
     }
-    queues["retrieves"] = _RETRIEVES
+    queues |= {"retrieves": _RETRIEVES, "notifications": _NOTIFICATIONS}
     return Tallies(
         {**dict.fromkeys(_JOB_STATES, 0), **by("jobs", "state")},
         _items_by_state(connection),

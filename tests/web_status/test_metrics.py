@@ -68,6 +68,7 @@ def test_queues_have_lengths_and_ages_each_by_itself(serve_node, context, tell_e
         "commitments": 2,
         "forwards": 0,
         "jobs": 0,
+        "notifications": 0,
         "retrieves": 2,
     }
     ages = of(found, "safelight_queue_oldest_seconds")
