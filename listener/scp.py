@@ -33,6 +33,7 @@ _REFUSAL_SECONDS = 0.2
 _JOIN_SECONDS = 3.0
 _GRACE_SECONDS = 1.0  # for an A-ASSOCIATE-RQ that is on its way when we stop
 _DEAF_HEARTBEATS = 30
+_MAPPED = "::ffff:"  # before an IPv4 address where the port takes both kinds (RFC 4291 2.5.5.2)
 
 
 @dataclass(eq=False)
@@ -179,7 +180,7 @@ class Receiver:
                 self._stopping.wait(_REFUSAL_SECONDS)
                 continue
             door.deaf_for = 0
-            self._admit(peer, address, door.tls)
+            self._admit(peer, address.removeprefix(_MAPPED), door.tls)
 
     def _admit(self, peer: socket.socket, address: str, tls: ssl.SSLContext | None) -> None:
         """Give a connection a thread, where its address and we have room for one more."""

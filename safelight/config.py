@@ -307,7 +307,7 @@ def load_config(
     _fill_qc(table)
     config = _validate(table)
     _check_windows(config)
-    _check_names(config.nodes)
+    _check_names(config)
     _check_notify(config)
     _check_engine(config)
     return _anchored(config, folder)
@@ -403,12 +403,15 @@ def _check_windows(config: Config) -> None:
             raise ConfigError(f"configuration: [pacs] window: {error}") from error
 
 
-def _check_names(nodes: Sequence[NodeSettings]) -> None:
-    """Check that nodes can be told apart."""
-    names = [node.name for node in nodes]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError(f"configuration: [nodes] name: {name!r} is given to two nodes")
+def _check_names(config: Config) -> None:
+    """Check that those of each kind can be told apart."""
+    named: Mapping[str, Sequence[PacsSettings | NodeSettings]]
+    named = {"pacs": config.pacs, "nodes": config.nodes}
+    for table, given in named.items():
+        names = [one.name for one in given]
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigError(f"configuration: [{table}] name: {name!r} is given twice")
 
 
 def _check_notify(config: Config) -> None:

@@ -92,8 +92,8 @@ def receiving(spool, free_port):
     running = []
 
     def start(**settings):
-        settings = {"accept": (LOOPBACK,), "drain_seconds": 1.0, **settings}
-        receiver = Receiver(ReceiverSettings(host="127.0.0.1", port=free_port(), **settings), spool)
+        settings = {"accept": (LOOPBACK,), "drain_seconds": 1.0, "host": "127.0.0.1", **settings}
+        receiver = Receiver(ReceiverSettings(port=free_port(), **settings), spool)
         receiver.start()
         running.append(receiver)
         return receiver

@@ -50,6 +50,21 @@ def test_dcmtk_echo_is_answered(receiving, program):
     assert subprocess.run(command, check=False).returncode == 0
 
 
+def test_a_port_of_both_kinds_knows_an_ipv4_sender_by_its_ipv4_address(
+    receiving, storescu, journal_of
+):
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    receiver = receiving(host="::", accept=(AcceptRule("DCMTK", ("127.0.0.0/8",)),))
+    storescu(
+        get_testdata_file("CT_small.dcm"), port=receiver.port, called="SAFELIGHT", calling="DCMTK"
+    )
+    (released,) = journal_of("released")
+    assert released.stored == 1
+    (accepted,) = journal_of("accepted")
+    assert accepted.address == "127.0.0.1"
+
+
 SYNTAXES = {
     "CT_small.dcm": ExplicitVRLittleEndian,
     "MR_small_implicit.dcm": ImplicitVRLittleEndian,

@@ -138,7 +138,11 @@ def test_the_environment_changes_the_first_pacs_of_the_file(load):
         ("[web]\nlisten = '0.0.0.0:8080'", "[web] hosts"),
         ("[dicom]\nproxy_from = ['lb']", "[dicom] proxy_from: expected networks such as"),
         ("[[nodes]]\nname = 'b'", "[nodes] url: missing; a node has url and token, or data"),
-        ("[[nodes]]\nname = 'b'\ndata = 'b'\n" * 2, "[nodes] name: 'b' is given to two nodes"),
+        ("[[nodes]]\nname = 'b'\ndata = 'b'\n" * 2, "[nodes] name: 'b' is given twice"),
+        (
+            "[[pacs]]\nname = 'a'\nae_title = 'A'\nhost = 'a'\nport = 104\n" * 2,
+            "[pacs] name: 'a' is given twice",
+        ),
         (
             "[processing]\nengine = 'dask'",
             "[processing] scheduler: expected its address, such as tcp",
