@@ -80,13 +80,15 @@ def test_a_backup_has_what_cannot_be_made_again_and_says_what_it_has(config, led
     (data / "deidentify.key").write_text("key")
     (data / "users.json").write_text("{}")
     (data / "audit.log").write_text("line\n")
+    (data / "audit-000000000007.log").write_text("seven lines\n")
     (data / "rules").mkdir()
     (data / "rules" / "rules.toml").write_text("# made on the page")
     backup = make_backup(config, tmp_path / "backup.tar")
     files = content(backup)
     manifest = json.loads(files.pop("manifest.json"))
     assert sorted(files) == [
-        *("audit.log", "configuration/rules/rules.toml", "configuration/safelight.toml"),
+        *("audit-000000000007.log", "audit.log"),
+        *("configuration/rules/rules.toml", "configuration/safelight.toml"),
         *("deidentify.key", "ledger.sqlite", "rules/rules.toml", "users.json"),
     ]
     assert {one["name"]: one["bytes"] for one in manifest["files"]} == {
