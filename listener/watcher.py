@@ -276,7 +276,7 @@ class Watcher:
         arrivals: list[Arrival] = []
         kept: dict[str, SeriesKey] = {}
         set_aside = 0
-        for path in self._new_files(batch):
+        for path in sorted(self._new_files(batch), key=_landed_at):
             try:
                 arrivals.append(self._read(path, kept))
             except UnreadableInstance as error:
@@ -325,6 +325,14 @@ class Watcher:
             self._grouper.open(key, OpenSeries(now, set(), modality, calling_ae, earlier))
         uid, association_id = header.identity.SOPInstanceUID, header.origin.association_id
         self._grouper.arrived(key, uid, association_id, now)
+
+
+def _landed_at(path: Path) -> int:
+    """When a file was written: of two instances with one UID, the first one counts."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:  # reading it will tell why
+        return 0
 
 
 def _instance_files(folder: str) -> set[str]:

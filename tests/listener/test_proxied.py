@@ -185,7 +185,9 @@ def test_a_balancer_that_says_nothing_is_cut(receiving, connect):
     raise AssertionError("it was not cut")
 
 
-def test_checks_by_a_balancer_are_logged_once_and_then_counted(receiving, connect, caplog, spool):
+def test_checks_by_a_balancer_are_logged_once_and_then_counted(
+    receiving, connect, caplog, spool, wait_until
+):
     caplog.set_level(logging.INFO)
     receiver = receiving(proxy_from=(BALANCER,))
     asked = pdu.release_request()  # what docs/several-nodes.md has HAProxy send
@@ -197,10 +199,14 @@ def test_checks_by_a_balancer_are_logged_once_and_then_counted(receiving, connec
             pass
     for _ in range(5):
         connect(receiver).close()
+
+    def said():
+        return [line for line in caplog.messages if BALANCER in line]
+
+    wait_until(lambda: len(said()) == 2, "one line of each kind")
     receiver.stop()
-    lines = [line for line in caplog.messages if BALANCER in line]
-    assert len(lines) == 2, lines  # one of each kind
-    assert all("ended before an association" in line for line in lines)
+    assert len(said()) == 2
+    assert all("ended before an association" in line for line in said())
     events = [line for path in spool.journal.iterdir() for line in path.read_text().split("\n")]
     assert all('"event": "started"' in line for line in events if line)
 

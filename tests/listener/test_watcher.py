@@ -5,6 +5,7 @@ NFS and CIFS, where no events come, are covered by polling on a local filesystem
 
 import errno
 import hashlib
+import os
 import time
 
 import pytest
@@ -272,6 +273,19 @@ def test_the_second_of_two_instances_of_one_uid_in_two_series_is_set_aside(
     assert kept.exists()
     (reason,) = spool.quarantine.glob("*.json")
     assert "kept before in another series" in reason.read_text()
+
+
+@pytest.mark.parametrize("second_series", ["1.2.3.0", "1.2.3.9"])
+def test_of_two_that_are_found_together_the_one_that_was_written_first_counts(
+    watching, look_until, land, make_instance, second_series
+):
+    uid = "1.2.3.4.5"
+    _, first = land(make_instance(SOPInstanceUID=uid))
+    _, second = land(make_instance(SOPInstanceUID=uid, SeriesInstanceUID=second_series))
+    written = first.stat().st_mtime_ns
+    os.utime(second, ns=(written + 1, written + 1))
+    look_until(watching(), lambda arrivals, _: len(arrivals) == 1)
+    assert (first.exists(), second.exists()) == (True, False)
 
 
 def test_a_series_closes_on_the_list_that_a_retrieval_left_in_the_spool(

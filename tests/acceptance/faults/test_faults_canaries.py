@@ -147,7 +147,10 @@ def _send_series(node):
     second_version = canaried(**same, SeriesInstanceUID=_series_uid(whole))
     in_a_wrong_series = canaried(**same)
     peer = node.associated()
-    for instance in (*sent, second_version, in_a_wrong_series):
+    for instance in sent:
+        assert peer.store(instance).status == 0x0000
+    wait_until(lambda: node.series_of(_series_uid(whole)), "the first version to be recorded")
+    for instance in (second_version, in_a_wrong_series):
         assert peer.store(instance).status == 0x0000
     peer.release()
     return [_series_uid(instance) for instance in sent]
