@@ -21,6 +21,7 @@
         ├── NotForwarded            a receiver did not take all instances, and may later
         ├── StorageError            input/output error
         │   └── OutputUnavailable   disk full, read-only or not there
+        ├── FolderLost              another job published where this one would, while it ran
         ├── ClusterAway             the scheduler of the Dask cluster is not there
         ├── WorkerDied              a worker process ended without an answer
         ├── WorkerTimeout           (TimeoutError) the time limit passed, the worker was killed
@@ -56,6 +57,10 @@ class MrConfigError(PermanentError, ValueError):
 
 class DestinationTaken(PermanentError):
     """Other jobs have the folder that a rule wants, or one above it; nothing is published."""
+
+
+class FolderLost(RetriableError):
+    """Another job published where this one would, while it ran; run again, it has another name."""
 
 
 class NotConvertible(PermanentError):

@@ -17,6 +17,8 @@ from pydicom.dataset import Dataset
 from processor.deidentify import NAME as DEIDENTIFY
 from processor.disguise import disguised
 from processor.errors import (
+    DestinationTaken,
+    FolderLost,
     ForwardRefused,
     OutputUnavailable,
     RetriableError,
@@ -43,6 +45,7 @@ from rules.parse import parse_when
 _NO_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # what reading never brings
 _NO_PUBLISHING = (*_NO_OUTPUT, errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE)
 _TAKEN = (errno.EEXIST, errno.ENOTEMPTY)
+_LOST = "another job published where this one would, while it ran; it takes another name"
 
 
 def job_key(
@@ -135,8 +138,8 @@ def publish_made(made: Made) -> JobResult:
 
     Raises
     ------
-    DestinationTaken
-        Another job has its folder.
+    FolderLost
+        Another job has its folder meanwhile.
     OutputUnavailable, RetriableError
         As `run_job`.
     """
@@ -199,7 +202,10 @@ def _publish_once(
     temporary: Path, request: JobRequest, result: JobResult, versions: Mapping[str, str]
 ) -> JobResult:
     """Publish a result, unless another run of the same job has done so meanwhile: then that."""
-    free_folder(request.results, [result.folder.as_posix()], request.key)
+    try:
+        free_folder(request.results, [result.folder.as_posix()], request.key)
+    except DestinationTaken:
+        raise FolderLost(_LOST) from None
     recorded = published_result(request.results, result.folder, request.key)
     if recorded:
         return recorded
@@ -207,8 +213,10 @@ def _publish_once(
         publish(temporary, request, result, versions)
     except OSError as error:
         recorded = published_result(request.results, result.folder, request.key)
-        if error.errno not in _TAKEN or recorded is None:
+        if error.errno not in _TAKEN:
             raise
+        if recorded is None:
+            raise FolderLost(_LOST) from None
         return recorded
     return result
 

@@ -19,7 +19,7 @@ from processor.cluster.task import PREFIX, Parcel, Task
 from processor.cluster.transfer import Shared, Transfer, Wire
 from processor.errors import (
     ClusterAway,
-    DestinationTaken,
+    FolderLost,
     OutputUnavailable,
     StorageError,
     WorkerDied,
@@ -86,7 +86,7 @@ class Run:
                 try:
                     with machine_told_apart():
                         return transfer.published(made, parcels)
-                except DestinationTaken:
+                except FolderLost:
                     folder = made.result.folder.as_posix()
                     if self.settings.transfer == "shared" or folder in taken:
                         raise

@@ -17,12 +17,20 @@ import pytest
 from processor import job as job_module
 from processor.errors import (
     DestinationTaken,
+    FolderLost,
     OptionError,
     OutputUnavailable,
     StorageError,
     WorkerOutOfMemory,
 )
-from processor.job import discard_remains, job_key, progress_of, run_job
+from processor.job import (
+    discard_remains,
+    job_key,
+    make_job,
+    progress_of,
+    publish_made,
+    run_job,
+)
 from processor.model import StepResult
 from processor.progress import Progress
 from processor.publish import output_of, publish
@@ -229,6 +237,19 @@ def test_outputs_go_where_the_rule_wants_them_and_never_onto_another_jobs(job, s
     within = at(request, "P1/20240102/007_Brain/deeper")
     with pytest.raises(DestinationTaken):
         run_job(within)
+
+
+def test_a_job_whose_folder_was_taken_while_it_ran_takes_another_name_when_it_is_tried_again(
+    job, stack
+):
+    request = at(job(stack(2), "qc"), "P1/20240102/007_Brain")
+    other = at(request, "P1/20240102/007_Brain", digest="e")
+    made = make_job(other)
+    run_job(request)
+    with pytest.raises(FolderLost):
+        publish_made(made)
+    assert list(request.scratch.iterdir()) == []
+    assert run_job(other).folder == Path(f"P1/20240102/007_Brain-{other.key[:8]}")
 
 
 class Astray:
