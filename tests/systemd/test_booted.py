@@ -306,8 +306,7 @@ def test_without_the_socket_a_restart_refuses_associations(machine, senders):
     with senders.feeding():
         machine.systemctl("restart", "safelight.service")
         senders.wait_for_more(20)
-    assert senders.failures[failed:] != []
-    assert all("Connection refused" in log for log in senders.failures[failed:])
+    assert any("Connection refused" in log for log in senders.failures[failed:])
     machine.systemctl("stop", "safelight.service")
     machine.systemctl("start", *UNITS)
     machine.wait_for_ready()
