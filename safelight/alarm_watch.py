@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 
 from ledger.reader import LedgerReader
+from processor.remote import RemoteEngine
 from safelight.config import Config
 from safelight.page_node import NodeCondition, network_of
 from web_status.alarms import Alarm, alarms_of
@@ -23,13 +24,20 @@ class AlarmWatch:
     ----------
     config
         The configuration in force.
+    cluster
+        Where jobs run that need not run here; its trouble is an alarm, too.
     clock
         A monotonic clock, in seconds.
     """
 
-    def __init__(self, config: Config, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        config: Config,
+        cluster: RemoteEngine | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._config = config
-        self._condition = NodeCondition(config)
+        self._condition = NodeCondition(config, cluster)
         self._clock = clock
         self._seen: dict[str, tuple[float, Alarm]] = {}
 

@@ -119,7 +119,7 @@ class Pipeline:
             trail=audit_trail(config),
         )
         self._backups = Backups(config)
-        self._notifying = Notifying(config, ledger.notifications)
+        self._notifying = Notifying(config, ledger.notifications, cluster)
         self._requests = Requests(config.storage.requests)
         self._counts = _Counts()
         self._waiting: int | None = None

@@ -9,6 +9,7 @@ import email
 import time
 from dataclasses import replace
 from email import policy
+from types import SimpleNamespace
 
 import pytest
 
@@ -157,7 +158,7 @@ def test_a_rule_that_tells_somebody_unknown_is_refused(land, run, to, told):
 def test_an_alarm_that_is_gone_for_a_moment_lasts(config, run, monkeypatch):
     monkeypatch.setattr(alarm_watch, "_SETTLE_SECONDS", 60.0)
     requests, clock = Requests(config.storage.requests), [0.0]
-    watch = AlarmWatch(config, lambda: clock[0])
+    watch = AlarmWatch(config, clock=lambda: clock[0])
     requests.leave(Request("pause", processor="qc"))
     run(lambda reader: bool(reader.pauses()))
     assert "held qc is paused" in watch.look()
@@ -167,3 +168,10 @@ def test_an_alarm_that_is_gone_for_a_moment_lasts(config, run, monkeypatch):
     assert "held qc is paused" in watch.look()
     clock[0] = 61.0
     assert "held qc is paused" not in watch.look()
+
+
+def test_a_cluster_that_is_away_is_an_alarm_that_is_told(config, run):
+    run(lambda _: True)
+    away = SimpleNamespace(trouble="the Dask scheduler does not answer: start it")
+    assert f"held {away.trouble}" in AlarmWatch(config, away).look()
+    assert AlarmWatch(config).look() == {}
