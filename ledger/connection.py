@@ -10,10 +10,28 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ledger.errors import LedgerLocked, NewerSchema, NoLedger, OlderSchema, UnreadableLedger
-from ledger.migrating import applied_to
-from ledger.schema import migrations
 
 BUSY_SECONDS = 10.0
+
+MIGRATIONS = frozenset(
+    {
+        "m001_initial",
+        "m002_receivers",
+        "m003_jobs_and_retention",
+        "m004_indexes",
+        "m005_rules",
+        "m006_completeness",
+        "m007_retrieves",
+        "m008_retrieve_states",
+        "m009_senders",
+        "m010_studies",
+        "m011_list_rules",
+        "m012_notifications",
+        "m013_queue",
+        "m014_deleted_and_sent_again",
+    }
+)
+"""The names of those in `ledger.schema`: what this version can read."""
 
 
 def open_for_reading(path: Path, *, any_schema: bool = False) -> sqlite3.Connection:
@@ -70,7 +88,7 @@ def told_apart(path: Path) -> Iterator[None]:
 
 def require_known_schema(connection: sqlite3.Connection) -> None:
     """Raise `NewerSchema` where the ledger has a migration that this version does not know."""
-    if newer := applied_to(connection) - migrations.names:
+    if newer := applied_to(connection) - MIGRATIONS:
         raise NewerSchema(
             "the ledger was written by a newer Safelight"
             f" (migration {max(newer)}): install that version again, or restore a copy of the"
@@ -78,8 +96,19 @@ def require_known_schema(connection: sqlite3.Connection) -> None:
         )
 
 
+def applied_to(connection: sqlite3.Connection) -> frozenset[str]:
+    """The migrations that a ledger has, of this version or of another."""
+    (exists,) = connection.execute(
+        "SELECT count(*) FROM sqlite_master WHERE name = '_sqlite_migrations'"
+    ).fetchone()
+    if not exists:
+        return frozenset()
+    rows = connection.execute("SELECT name FROM _sqlite_migrations").fetchall()
+    return frozenset(name for (name,) in rows)
+
+
 def _require_upgraded(connection: sqlite3.Connection) -> None:
-    if migrations.pending(connection):
+    if MIGRATIONS - applied_to(connection):
         raise OlderSchema(
             "the ledger is of an earlier Safelight: the daemon upgrades it when it starts"
         )

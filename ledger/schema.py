@@ -6,11 +6,10 @@ Timestamps are ISO 8601 in UTC. Columns that are DICOM elements keep the keyword
 """
 
 from collections.abc import Sequence
-from sqlite3 import Connection
 
-from ledger.migrating import Migrations
+from sqlite_utils import Database, Migrations
 
-migrations = Migrations()
+migrations = Migrations("safelight")
 
 _INITIAL: Sequence[str] = (
     """CREATE TABLE studies (
@@ -155,21 +154,68 @@ _INITIAL: Sequence[str] = (
 
 
 @migrations()
-def m001_initial(db: Connection) -> None:
+def m001_initial(db: Database) -> None:
     """Studies, series, instances, associations, decisions, jobs, outputs."""
     for statement in _INITIAL:
         db.execute(statement)
 
 
 @migrations()
-def m002_receivers(db: Connection) -> None:
+def m002_receivers(db: Database) -> None:
     """Several receiver processes; an instance is found by its UID alone."""
     db.execute("ALTER TABLE associations ADD COLUMN receiver TEXT NOT NULL DEFAULT ''")
     db.execute("CREATE INDEX instances_by_uid ON instances(SOPInstanceUID)")
 
 
 @migrations()
-def m004_indexes(db: Connection) -> None:
+def m003_jobs_and_retention(db: Database) -> None:
+    """Leases, priorities, pauses; the stages of a filling disk; what rules deleted."""
+    _allow_cancelled_jobs(db)
+    db.execute("ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE jobs ADD COLUMN lease_until TEXT")
+    db.execute(
+        """CREATE TABLE pauses (
+            processor TEXT NOT NULL,  -- empty for everything
+            cause TEXT NOT NULL CHECK (cause IN ('person', 'output')),
+            reason TEXT NOT NULL,
+            at TEXT NOT NULL,
+            until TEXT,  -- none until a person resumes it
+            strikes INTEGER NOT NULL DEFAULT 0,  -- how often it was extended
+            PRIMARY KEY (processor, cause)
+        )"""
+    )
+    db.execute("CREATE INDEX jobs_by_end ON jobs(ended_at)")
+    db.execute(
+        """CREATE TABLE disk_stages (
+            id INTEGER PRIMARY KEY,
+            at TEXT NOT NULL,
+            stage TEXT NOT NULL,
+            free_bytes INTEGER NOT NULL
+        )"""
+    )
+    db.execute(
+        """CREATE TABLE deletions (
+            id INTEGER PRIMARY KEY,
+            series_id INTEGER NOT NULL REFERENCES series(id),
+            what TEXT NOT NULL CHECK (what IN ('instances', 'results')),
+            count INTEGER NOT NULL,  -- of files
+            bytes INTEGER NOT NULL,
+            rule TEXT NOT NULL,  -- that says how long it is kept
+            at TEXT NOT NULL,
+            ended_at TEXT  -- none until the files are gone
+        )"""
+    )
+    db.execute("CREATE INDEX deletions_by_series ON deletions(series_id)")
+    db.execute("CREATE INDEX deletions_by_time ON deletions(at)")
+    db.execute("CREATE INDEX deletions_unfinished ON deletions(id) WHERE ended_at IS NULL")
+    db.execute("ALTER TABLE instances ADD COLUMN deletion_id INTEGER REFERENCES deletions(id)")
+    db.execute("ALTER TABLE jobs ADD COLUMN deletion_id INTEGER REFERENCES deletions(id)")
+    db.execute("CREATE INDEX jobs_deleted ON jobs(deletion_id) WHERE deletion_id IS NOT NULL")
+    db.execute("ALTER TABLE series ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0")
+
+
+@migrations()
+def m004_indexes(db: Database) -> None:
     """What the page asks for again and again is found, and in its order, by an index."""
     db.execute("CREATE INDEX series_by_size ON series(instances, bytes)")
     db.execute("CREATE INDEX series_held ON series(id) WHERE outcome = 'hold'")
@@ -183,19 +229,7 @@ def m004_indexes(db: Connection) -> None:
 
 
 @migrations()
-def m006_completeness(db: Connection) -> None:
-    """What a PACS said of a series, what its headers say, and when a study is whole."""
-    db.execute("ALTER TABLE series ADD COLUMN expected INTEGER")
-    db.execute("ALTER TABLE series ADD COLUMN missing INTEGER")
-    db.execute("ALTER TABLE series ADD COLUMN header_findings INTEGER NOT NULL DEFAULT 0")
-    db.execute("ALTER TABLE studies ADD COLUMN is_arriving INTEGER NOT NULL DEFAULT 0")
-    db.execute("ALTER TABLE studies ADD COLUMN complete_grade TEXT")
-    db.execute("ALTER TABLE studies ADD COLUMN complete_evidence TEXT")
-    db.execute("CREATE INDEX studies_arriving ON studies(is_arriving) WHERE is_arriving")
-
-
-@migrations()
-def m005_rules(db: Connection) -> None:
+def m005_rules(db: Database) -> None:
     """Destinations and windows; decisions that wait for something; which rules were loaded."""
     db.execute("ALTER TABLE jobs ADD COLUMN destination TEXT NOT NULL DEFAULT ''")
     db.execute("ALTER TABLE jobs ADD COLUMN window TEXT NOT NULL DEFAULT ''")
@@ -215,7 +249,19 @@ def m005_rules(db: Connection) -> None:
 
 
 @migrations()
-def m007_retrieves(db: Connection) -> None:
+def m006_completeness(db: Database) -> None:
+    """What a PACS said of a series, what its headers say, and when a study is whole."""
+    db.execute("ALTER TABLE series ADD COLUMN expected INTEGER")
+    db.execute("ALTER TABLE series ADD COLUMN missing INTEGER")
+    db.execute("ALTER TABLE series ADD COLUMN header_findings INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE studies ADD COLUMN is_arriving INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE studies ADD COLUMN complete_grade TEXT")
+    db.execute("ALTER TABLE studies ADD COLUMN complete_evidence TEXT")
+    db.execute("CREATE INDEX studies_arriving ON studies(is_arriving) WHERE is_arriving")
+
+
+@migrations()
+def m007_retrieves(db: Database) -> None:
     """Lists of accession numbers to retrieve, and what came of each."""
     for statement in _RETRIEVES:
         db.execute(statement)
@@ -275,13 +321,13 @@ _RETRIEVES: Sequence[str] = (
 
 
 @migrations()
-def m008_retrieve_states(db: Connection) -> None:
+def m008_retrieve_states(db: Database) -> None:
     """How many accession numbers of a list are in each state, for the page."""
     db.execute("CREATE INDEX retrieve_items_by_state ON retrieve_items(list_id, state)")
 
 
 @migrations()
-def m009_senders(db: Connection) -> None:
+def m009_senders(db: Database) -> None:
     """What each sender did lately, and the sums that are watched over time."""
     db.execute("CREATE INDEX associations_by_sender ON associations(calling_ae, began_at)")
     db.execute(
@@ -293,7 +339,7 @@ def m009_senders(db: Connection) -> None:
 
 
 @migrations()
-def m010_studies(db: Connection) -> None:
+def m010_studies(db: Database) -> None:
     """The list of studies; how far open associations are; how long jobs of a rule took."""
     db.execute("ALTER TABLE associations ADD COLUMN latest_at TEXT")
     db.execute("CREATE INDEX series_of_study ON series(study_id, Modality, grade, state, outcome)")
@@ -305,7 +351,7 @@ def m010_studies(db: Connection) -> None:
 
 
 @migrations()
-def m011_list_rules(db: Connection) -> None:
+def m011_list_rules(db: Database) -> None:
     """The rule that a retrieve list brings along, found by the accession number of a study."""
     db.execute("ALTER TABLE retrieve_lists ADD COLUMN rule TEXT NOT NULL DEFAULT ''")
     db.execute(
@@ -314,7 +360,7 @@ def m011_list_rules(db: Connection) -> None:
 
 
 @migrations()
-def m012_notifications(db: Connection) -> None:
+def m012_notifications(db: Database) -> None:
     """Whom rules and alarms tell, and what was told; which configurations were in force."""
     db.execute("ALTER TABLE jobs ADD COLUMN notify TEXT NOT NULL DEFAULT ''")
     for statement in _NOTIFICATIONS:
@@ -359,7 +405,7 @@ _NOTIFICATIONS: Sequence[str] = (
 
 
 @migrations()
-def m013_queue(db: Connection) -> None:
+def m013_queue(db: Database) -> None:
     """The queue is read in its order, however long it is."""
     order = "priority DESC, not_before, id"
     db.execute(f"CREATE INDEX jobs_queued ON jobs({order}) WHERE state = 'queued'")
@@ -374,7 +420,7 @@ def m013_queue(db: Connection) -> None:
 
 
 @migrations()
-def m014_deleted_and_sent_again(db: Connection) -> None:
+def m014_deleted_and_sent_again(db: Database) -> None:
     """What rules deleted stays accounted for when it is sent again."""
     db.execute(
         """CREATE TABLE sent_again (
@@ -389,54 +435,7 @@ def m014_deleted_and_sent_again(db: Connection) -> None:
 _JOB_STATES = "'queued', 'running', 'done', 'dead', 'superseded'"
 
 
-@migrations()
-def m003_jobs_and_retention(db: Connection) -> None:
-    """Leases, priorities, pauses; the stages of a filling disk; what rules deleted."""
-    _allow_cancelled_jobs(db)
-    db.execute("ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0")
-    db.execute("ALTER TABLE jobs ADD COLUMN lease_until TEXT")
-    db.execute(
-        """CREATE TABLE pauses (
-            processor TEXT NOT NULL,  -- empty for everything
-            cause TEXT NOT NULL CHECK (cause IN ('person', 'output')),
-            reason TEXT NOT NULL,
-            at TEXT NOT NULL,
-            until TEXT,  -- none until a person resumes it
-            strikes INTEGER NOT NULL DEFAULT 0,  -- how often it was extended
-            PRIMARY KEY (processor, cause)
-        )"""
-    )
-    db.execute("CREATE INDEX jobs_by_end ON jobs(ended_at)")
-    db.execute(
-        """CREATE TABLE disk_stages (
-            id INTEGER PRIMARY KEY,
-            at TEXT NOT NULL,
-            stage TEXT NOT NULL,
-            free_bytes INTEGER NOT NULL
-        )"""
-    )
-    db.execute(
-        """CREATE TABLE deletions (
-            id INTEGER PRIMARY KEY,
-            series_id INTEGER NOT NULL REFERENCES series(id),
-            what TEXT NOT NULL CHECK (what IN ('instances', 'results')),
-            count INTEGER NOT NULL,  -- of files
-            bytes INTEGER NOT NULL,
-            rule TEXT NOT NULL,  -- that says how long it is kept
-            at TEXT NOT NULL,
-            ended_at TEXT  -- none until the files are gone
-        )"""
-    )
-    db.execute("CREATE INDEX deletions_by_series ON deletions(series_id)")
-    db.execute("CREATE INDEX deletions_by_time ON deletions(at)")
-    db.execute("CREATE INDEX deletions_unfinished ON deletions(id) WHERE ended_at IS NULL")
-    db.execute("ALTER TABLE instances ADD COLUMN deletion_id INTEGER REFERENCES deletions(id)")
-    db.execute("ALTER TABLE jobs ADD COLUMN deletion_id INTEGER REFERENCES deletions(id)")
-    db.execute("CREATE INDEX jobs_deleted ON jobs(deletion_id) WHERE deletion_id IS NOT NULL")
-    db.execute("ALTER TABLE series ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0")
-
-
-def _allow_cancelled_jobs(db: Connection) -> None:
+def _allow_cancelled_jobs(db: Database) -> None:
     """Change the CHECK of a column, which ALTER TABLE cannot.
 
     This is the procedure of https://sqlite.org/lang_altertable.html#otheralter for changes that

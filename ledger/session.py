@@ -7,9 +7,10 @@ from pathlib import Path
 from sqlite3 import Cursor
 from typing import Any
 
+from sqlite_utils import Database
+
 from ledger.connection import BUSY_SECONDS, require_known_schema, told_apart
 from ledger.errors import NotInLedger, UnreadableLedger
-from ledger.migrating import atomic
 from ledger.upgrading import upgrade
 from listener.journal import now
 
@@ -21,7 +22,7 @@ def open_for_writing(
     *,
     busy_seconds: float = BUSY_SECONDS,
     upgrading: Callable[[], None] = lambda: None,
-) -> sqlite3.Connection:
+) -> Database:
     """Open the ledger, make it if it is absent, and bring its schema up to date.
 
     A commit is durable when it returns (WAL with ``synchronous = FULL``). The pages of the file
@@ -51,16 +52,17 @@ def open_for_writing(
     connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
     try:
         with told_apart(path):
+            db = Database(connection)
             require_known_schema(connection)
             _require_sound(connection, path)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
-            upgrade(connection, path, upgrading)
+            upgrade(db, path, upgrading)
     except BaseException:
         connection.close()
         raise
-    return connection
+    return db
 
 
 class Session:
@@ -73,29 +75,27 @@ class Session:
         busy_seconds: float = BUSY_SECONDS,
         upgrading: Callable[[], None] = lambda: None,
     ) -> None:
-        self._connection = open_for_writing(path, busy_seconds=busy_seconds, upgrading=upgrading)
+        self._db = open_for_writing(path, busy_seconds=busy_seconds, upgrading=upgrading)
 
     def close(self) -> None:
         """Close the ledger."""
-        self._connection.close()
+        self._db.close()
 
-    def atomic(self) -> AbstractContextManager[None]:
+    def atomic(self) -> AbstractContextManager[Database]:
         """One transaction: all of it is recorded, durably, or none."""
-        return atomic(self._connection)
+        return self._db.atomic()
 
     def query(self, statement: str, values: Sequence[object] = ()) -> Iterator[Row]:
         """The rows of a query."""
-        cursor = self.execute(statement, values)
-        names = [column[0] for column in cursor.description]
-        return (dict(zip(names, row, strict=True)) for row in cursor)
+        return self._db.query(statement, list(values))
 
     def execute(self, statement: str, values: Sequence[object] = ()) -> Cursor:
         """Execute one statement."""
-        return self._connection.execute(statement, values)
+        return self._db.execute(statement, list(values))
 
     def execute_many(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
         """Execute one statement for each of many rows."""
-        self._connection.executemany(statement, rows)
+        self._db.conn.executemany(statement, rows)
 
     def one(self, statement: str, values: Sequence[object] = ()) -> Row:
         """The first row of a query.

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from sqlite_utils import Database
+
+from ledger.connection import applied_to
 from ledger.copying import copy_ledger
 from ledger.errors import UnreadableLedger
-from ledger.migrating import applied_to
 from ledger.schema import migrations
 
 logger = logging.getLogger(__name__)
@@ -16,7 +18,7 @@ logger = logging.getLogger(__name__)
 _STEPS = 10_000_000  # of SQLite's machine, some tenths of a second, between two calls
 
 
-def upgrade(connection: sqlite3.Connection, path: Path, upgrading: Callable[[], None]) -> None:
+def upgrade(db: Database, path: Path, upgrading: Callable[[], None]) -> None:
     """Apply the migrations that are pending, all or none of them, and check what they made.
 
     Raises
@@ -26,15 +28,16 @@ def upgrade(connection: sqlite3.Connection, path: Path, upgrading: Callable[[], 
     UnreadableLedger
         It is not what its migrations make, as one may be that was written between two versions.
     """
-    pending = migrations.pending(connection)
+    pending, connection = migrations.pending(db), db.conn
     if pending:
         if applied_to(connection):
-            copy = path.with_name(f"{path.stem}-before-{pending[0]}{path.suffix}")
+            copy = path.with_name(f"{path.stem}-before-{pending[0].name}{path.suffix}")
             logger.warning("the ledger is upgraded; as it is now it is kept as %s", copy.name)
             copy_ledger(connection, copy, _telling(upgrading))
         connection.set_progress_handler(upgrading, _STEPS)
         try:
-            migrations.apply(connection)
+            with db.atomic():  # around the transactions of each
+                migrations.apply(db)
         finally:
             connection.set_progress_handler(None, 0)
     _require_complete(connection, path)
@@ -51,9 +54,9 @@ def _telling(upgrading: Callable[[], None]) -> Callable[[], bool]:
 
 
 def _require_complete(connection: sqlite3.Connection, path: Path) -> None:
-    with closing(sqlite3.connect(":memory:")) as fresh:
+    with closing(Database(memory=True)) as fresh:
         migrations.apply(fresh)
-        missing = columns_of(fresh) - columns_of(connection)
+        missing = columns_of(fresh.conn) - columns_of(connection)
     if missing:
         raise UnreadableLedger(
             f"{path.name} is no ledger of this version: it has no {min(missing)}"

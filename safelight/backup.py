@@ -23,10 +23,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from ledger.connection import open_for_reading
+from ledger.connection import applied_to, open_for_reading
 from ledger.copying import copy_ledger, go_on
 from ledger.errors import LedgerError
-from ledger.migrating import applied_to
 from listener.durable import give_to_owner_of_folder, sync_folder
 from safelight.backup_state import SUFFIX
 from safelight.config import Config

@@ -14,10 +14,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from ledger.connection import MIGRATIONS
 from ledger.errors import NoLedger
 from ledger.reader import LedgerReader
 from ledger.rows import Overview
-from ledger.schema import migrations
 from ledger.tallies import Tallies, Waiting
 from web_status.access import METRICS
 from web_status.alarm_kinds import ALARM_KINDS
@@ -73,7 +73,7 @@ def _text(context: WebContext, metrics: list[Metric]) -> bytes:
 def _of_the_node(context: WebContext, *, is_readable: bool) -> Iterator[Metric]:
     words = "The version, and that of the ledger's tables."
     info = GaugeMetricFamily("safelight_info", words, labels=["version", "schema"])
-    info.add_metric([context.version, max(migrations.names)], 1)
+    info.add_metric([context.version, max(MIGRATIONS)], 1)
     yield info
     yield _gauge("safelight_ledger_readable", "1 while the ledger can be read.", int(is_readable))
     yield _gauge("safelight_workers", "Jobs that may run at the same time.", context.about.workers)

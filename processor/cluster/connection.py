@@ -28,8 +28,8 @@ _CONNECT_SECONDS = 5.0
 _CALL_SECONDS = 60.0
 _EXAMINERS = 4
 _AGAIN_SECONDS = 30.0
-UNREACHABLE = (OSError, CommClosedError, TimeoutError)
-"""What Dask raises where a scheduler does not answer."""
+UNREACHABLE = (OSError, CommClosedError, TimeoutError, MemoryError)
+"""What Dask raises where no scheduler answers; it takes what another server says for lengths."""
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ import sqlite3
 
 import pytest
 
+from ledger.connection import MIGRATIONS
 from ledger.errors import LedgerLocked, NewerSchema, NoLedger, NotInLedger, UnreadableLedger
 from ledger.reader import LedgerReader
-from ledger.schema import migrations
 from ledger.session import open_for_writing
 from ledger.writer import LedgerWriter
 
@@ -22,7 +22,7 @@ def test_opening_again_applies_no_migration_twice(path):
     LedgerWriter(path).close()
     LedgerWriter(path).close()
     rows = sqlite3.connect(path).execute("SELECT name FROM _sqlite_migrations").fetchall()
-    assert sorted(rows) == sorted((name,) for name in migrations.names)
+    assert sorted(rows) == sorted((name,) for name in MIGRATIONS)
 
 
 def test_a_ledger_of_a_newer_version_is_refused_and_left_as_it_is(path):

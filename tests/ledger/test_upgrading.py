@@ -10,9 +10,10 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+from sqlite_utils import Migrations
 
 from ledger import upgrading
-from ledger.connection import open_for_reading
+from ledger.connection import MIGRATIONS, open_for_reading
 from ledger.errors import CopyFailed, NotInLedger, OlderSchema, UnreadableLedger
 from ledger.reader import LedgerReader
 from ledger.schema import migrations
@@ -21,8 +22,21 @@ from ledger.verify import verify
 from ledger.writer import LedgerWriter
 
 FIXTURES = Path(__file__).with_name("fixtures")
-VERSIONS = sorted(migrations.names)
+VERSIONS = sorted(MIGRATIONS)
 OLDEST = VERSIONS[0]
+
+
+@pytest.fixture
+def add(monkeypatch):
+    """Function that adds a migration for the length of a test."""
+
+    def last(name, migration):
+        more = Migrations("more")
+        more(name=name)(migration)
+        every = [*migrations._migrations, *more._migrations]
+        monkeypatch.setattr(migrations, "_migrations", every)
+
+    return last
 
 
 def laid_down(version, path):
@@ -79,7 +93,7 @@ def test_a_ledger_of_every_version_is_upgraded_and_keeps_its_rows(version, path,
         after = counted(db)
         assert {name: after[name] for name in before} == {
             **before,
-            "_sqlite_migrations": len(migrations.names),
+            "_sqlite_migrations": len(MIGRATIONS),
         }
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
         db.execute("UPDATE jobs SET state = 'cancelled'")  # which the first version did not allow
@@ -157,7 +171,7 @@ def test_whoever_waits_is_told_that_it_goes_on(path, monkeypatch):
     assert len(told) > 100
 
 
-def test_a_reader_finds_no_schema_between_two_versions(path, monkeypatch):
+def test_a_reader_finds_no_schema_between_two_versions(path, add):
     laid_down(OLDEST, path)
     seen = []
 
@@ -171,7 +185,7 @@ def test_a_reader_finds_no_schema_between_two_versions(path, monkeypatch):
 
     with closing(sqlite3.connect(path)) as db:
         before = columns_of(db)
-    monkeypatch.setitem(migrations._all, "m999_looks", look)
+    add("m999_looks", look)
     LedgerWriter(path).close()
     assert seen == [before]
 
@@ -202,12 +216,12 @@ def test_an_upgrade_that_is_killed_is_made_at_the_next_start(path):
         assert reader.overview().instances == 4
 
 
-def test_one_that_fails_leaves_the_ledger_as_it_was(path, monkeypatch):
+def test_one_that_fails_leaves_the_ledger_as_it_was(path, add):
     def fail(connection):
         connection.execute("SELECT no_such_function()")
 
     before = laid_down(OLDEST, path)
-    monkeypatch.setitem(migrations._all, "m999_fails", fail)
+    add("m999_fails", fail)
     with pytest.raises(sqlite3.OperationalError, match="no_such_function"):
         LedgerWriter(path)
     with closing(sqlite3.connect(path)) as db:

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ledger.schema import migrations
+from ledger.connection import MIGRATIONS
 from ledger.tallies import Waiting
 from web_status.alarm_kinds import ALARM_KINDS
 from web_status.node import Condition, DiskFill
@@ -35,7 +35,7 @@ def of(found, name):
 def test_without_a_ledger_the_node_is_told(page):
     found = samples(page)
     (info,) = (key for key in found if key[0] == "safelight_info")
-    assert {*info[1:]} == {"0.1.0", max(migrations.names)}
+    assert {*info[1:]} == {"0.1.0", max(MIGRATIONS)}
     assert found["safelight_ledger_readable",] == 0
     free, size = of(found, "safelight_disk_free_bytes"), of(found, "safelight_disk_size_bytes")
     assert 0 < free["data"] < size["data"]

@@ -3,6 +3,10 @@
 Each worker's reasons for getting no jobs: tests/processor/cluster/test_engine.py.
 """
 
+import socket
+import threading
+from contextlib import suppress
+
 from safelight.doctor_cluster import cluster
 
 DASK = '[processing]\nengine = "dask"\nscheduler = "{}"\n{}\n'
@@ -19,6 +23,21 @@ def test_a_scheduler_that_does_not_answer_is_a_problem_with_a_remedy(site, free_
     assert finding.level == "problem"
     assert finding.what.startswith(f"the Dask scheduler {address} does not answer")
     assert finding.remedy == "start it, or correct [processing] scheduler"
+
+
+def test_another_server_at_its_address_is_a_problem_with_a_remedy(site):
+    def answer():
+        with suppress(OSError):
+            while True:
+                peer, _ = other.accept()
+                peer.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        threading.Thread(target=answer, daemon=True).start()
+        address = f"tcp://127.0.0.1:{other.getsockname()[1]}"
+        (finding,) = cluster(site(DASK.format(address, "")))
+    assert finding.level == "problem"
+    assert finding.what.startswith(f"the Dask scheduler {address} does not answer")
 
 
 def test_workers_are_told_with_what_they_take_and_why_one_gets_nothing(
