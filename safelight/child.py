@@ -116,5 +116,7 @@ def begin_log(settings: LoggingSettings) -> None:
     silence_dicom_libraries()
     # It warns when a folder is made twice in its sight, which the rescan makes harmless.
     warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\..*")
+    # It warns of headers of uploads that cannot be parsed, and quotes them: with names of files.
+    warnings.filterwarnings("ignore", module=r"aiohttp\.multipart")
     configure_logging(settings)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)

@@ -61,6 +61,14 @@ def test_no_file_is_told(give, context):
     assert nothing_is_left(context)
 
 
+def test_a_part_whose_header_cannot_be_parsed_is_no_file(page, context, olga):
+    part = b'--b\r\nContent-Disposition: form-data; name=";\xb0?"\r\n\r\n{}\r\n--b--\r\n'
+    kind = "multipart/form-data; boundary=b"
+    answer = page.get("/uploads", "POST", part, Content_Type=kind, **olga)
+    assert answer.status in (400, 403, 409, 422)
+    assert nothing_is_left(context)
+
+
 def test_more_than_is_allowed_is_refused_as_it_comes(serve_page, users, log_in, context):
     page = serve_page(upload_bytes_max=1000)
     headers = log_in(page, "olga")
