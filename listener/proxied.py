@@ -10,6 +10,7 @@ import socket
 from struct import Struct
 
 from listener.errors import ConnectionLost, ProtocolViolation
+from listener.sockets import plain_address
 
 _SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"  # of version 2; as long as the shortest line can be cut
 _FIRST = b"PROXY "  # of version 1
@@ -66,7 +67,7 @@ def _from_block(balancer: socket.socket) -> str | None:
         return None
     if command != _PROXY or not size or length < 2 * size + 4:
         raise ProtocolViolation("a PROXY header names no TCP connection")
-    return str(ipaddress.ip_address(block[:size]))
+    return plain_address(str(ipaddress.ip_address(block[:size])))
 
 
 def _from_line(balancer: socket.socket, line: bytes) -> str | None:
@@ -80,7 +81,7 @@ def _from_line(balancer: socket.socket, line: bytes) -> str | None:
         return None
     try:
         _, _, source, _, _, _ = words
-        return str(ipaddress.ip_address(source))
+        return plain_address(source)
     except ValueError:
         raise ProtocolViolation("a PROXY header names no TCP connection") from None
 

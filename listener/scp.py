@@ -21,7 +21,13 @@ from listener.proxied import source_behind
 from listener.roster import Roster
 from listener.services import Node
 from listener.settings import ReceiverSettings
-from listener.sockets import close_gently, give_up_sending_after, listen, return_after
+from listener.sockets import (
+    close_gently,
+    give_up_sending_after,
+    listen,
+    plain_address,
+    return_after,
+)
 from listener.spool import Spool
 from listener.tls import server_context
 
@@ -33,7 +39,6 @@ _REFUSAL_SECONDS = 0.2
 _JOIN_SECONDS = 3.0
 _GRACE_SECONDS = 1.0  # for an A-ASSOCIATE-RQ that is on its way when we stop
 _DEAF_HEARTBEATS = 30
-_MAPPED = "::ffff:"  # before an IPv4 address where the port takes both kinds (RFC 4291 2.5.5.2)
 
 
 @dataclass(eq=False)
@@ -180,7 +185,7 @@ class Receiver:
                 self._stopping.wait(_REFUSAL_SECONDS)
                 continue
             door.deaf_for = 0
-            self._admit(peer, address.removeprefix(_MAPPED), door.tls)
+            self._admit(peer, plain_address(address), door.tls)
 
     def _admit(self, peer: socket.socket, address: str, tls: ssl.SSLContext | None) -> None:
         """Give a connection a thread, where its address and we have room for one more."""

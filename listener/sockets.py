@@ -1,6 +1,7 @@
 """What the receiver asks of TCP sockets."""
 
 import contextlib
+import ipaddress
 import socket
 import struct
 import time
@@ -29,6 +30,15 @@ def listen(host: str, port: int) -> socket.socket:
         listening.close()
         raise PortTaken(error.errno, f"port {port}: {error.strerror}") from error
     return listening
+
+
+def plain_address(address: str) -> str:
+    """An address as rules and people have it: IPv4 where an IPv6 one stands for it.
+
+    So it does where a port takes both kinds (RFC 4291 2.5.5.2). Raises ValueError where it is none.
+    """
+    parsed = ipaddress.ip_address(address)
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
 
 
 def return_after(peer: socket.socket, seconds: float) -> None:

@@ -2,7 +2,7 @@
 
     ledger.sqlite      as it was at one moment
     deidentify.key     the site key of pseudonyms
-    users.json, audit.log
+    users.json, audit.log, audit-NUMBER.log
     rules/             rules and drafts that were made on the page
     configuration/     the settings in force without their secrets, and the files that they name
     manifest.json      versions, and size and SHA-256 of each of these

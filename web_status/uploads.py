@@ -8,11 +8,12 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from email.message import Message
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
-from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp import BodyPartReader, MultipartReader, hdrs, web
 
 from listener.journal import now
 from web_status.access import MULTIPART, TOKEN_FIELD, in_time, person_of, record
@@ -130,11 +131,21 @@ async def _receive(reader: MultipartReader, intake: _Intake, context: WebContext
             return
         if not isinstance(part, BodyPartReader):
             raise web.HTTPBadRequest
-        if part.filename and part.name != TOKEN_FIELD:
-            await _receive_file(part, intake, context)
+        name = _file_name(part)
+        if name and part.name != TOKEN_FIELD:
+            await _receive_file(part, name, intake, context)
 
 
-async def _receive_file(part: BodyPartReader, intake: _Intake, context: WebContext) -> None:
+def _file_name(part: BodyPartReader) -> str:
+    """What a file is called; aiohttp cannot tell where its name has two semicolons."""
+    told = Message()
+    told[hdrs.CONTENT_DISPOSITION] = part.headers.get(hdrs.CONTENT_DISPOSITION, "")
+    return part.filename or str(told.get_filename(""))
+
+
+async def _receive_file(
+    part: BodyPartReader, name: str, intake: _Intake, context: WebContext
+) -> None:
     if len(intake.given) >= FILES_MAX:
         raise web.HTTPRequestEntityTooLarge(FILES_MAX, FILES_MAX + 1)
     path = intake.folder / f"{len(intake.given):06d}"
@@ -152,7 +163,7 @@ async def _receive_file(part: BodyPartReader, intake: _Intake, context: WebConte
             await asyncio.to_thread(file.write, chunk)
     finally:
         await asyncio.to_thread(file.close)
-    intake.given.append(Given(path, (part.filename or "")[:_NAME_MAX]))
+    intake.given.append(Given(path, name[:_NAME_MAX]))
 
 
 async def _require_room(intake: _Intake, context: WebContext) -> None:

@@ -79,7 +79,16 @@ def answer(peer):
     return first[0] if first else None
 
 
-@pytest.mark.parametrize("header", [line(), block(), block(more=b"\x03\0\4abcd")])
+@pytest.mark.parametrize(
+    "header",
+    [
+        line(),
+        block(),
+        block(more=b"\x03\0\4abcd"),
+        line("::ffff:127.0.0.7"),
+        block("::ffff:127.0.0.7"),
+    ],
+)
 def test_a_sender_behind_a_balancer_is_let_in_and_written_down_by_its_own_address(
     receiving, connect, journal_of, header
 ):

@@ -61,11 +61,11 @@ def test_no_file_is_told(give, context):
     assert nothing_is_left(context)
 
 
-def test_a_part_whose_header_cannot_be_parsed_is_no_file(give, context):
-    answer = give(("files", "DOE;JANE;1.dcm", b"x"))  # as aiohttp has it
-    assert answer.status == 409
-    assert "no file was chosen. Nothing was done." in answer.text
-    assert nothing_is_left(context)
+def test_a_file_whose_name_has_semicolons_is_taken_with_the_others(context, give, wait_until):
+    names = ["a.dcm", "DOE;JANE;1.dcm", "Dö;e;2.dcm"]
+    assert give(*(("files", name, b"x") for name in names)).status == 303
+    wait_until(lambda: context.actions.deeds, 20)
+    assert context.actions.deeds == [("take in", [(name, b"x") for name in names])]
 
 
 def test_more_than_is_allowed_is_refused_as_it_comes(serve_page, users, log_in, context):
