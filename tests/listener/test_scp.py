@@ -261,7 +261,7 @@ def test_who_connected_just_before_the_stop_still_gets_an_association(receiving,
         def stop_meanwhile(event):  # before the A-ASSOCIATE-RQ is sent
             wait_until(lambda: receiver._connections, "the connection to be taken")
             pool.submit(receiver.stop)
-            assert receiver._stopping.wait(10)
+            assert receiver._stopping.wait(60)
 
         handlers = [(evt.EVT_CONN_OPEN, stop_meanwhile)]
         association = ae.associate(
@@ -330,7 +330,7 @@ def test_the_acknowledgement_follows_fsync_link_and_fsync_of_the_folder(
         storescu(get_testdata_file("CT_small.dcm"), port=port, called="SAFELIGHT")
     finally:
         process.stdin.close()
-        process.wait(20)
+        process.wait(60)
         process.stdout.close()
     calls = [line.split(None, 1)[1] for line in trace.read_text().splitlines()]
     file_synced = index_of(calls, "fsync(", "/incoming/")

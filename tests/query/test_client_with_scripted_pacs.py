@@ -192,7 +192,7 @@ def test_an_answer_over_the_limit_cancels_the_rest(scripted_pacs, answer):
 
     found = find_studies(pacs, BY_PATIENT, **US)
 
-    assert cancelled.wait(5)
+    assert cancelled.wait(60)
     assert found.truncated
     assert len(found.studies) == 7
 
@@ -221,7 +221,7 @@ def test_a_pacs_that_ignores_the_cancel_is_cut_off(scripted_pacs, answer):
     found = find_studies(pacs, BY_PATIENT, **US)
 
     assert (len(found.studies), found.truncated) == (3, True)
-    assert ended.wait(30)
+    assert ended.wait(60)
 
 
 def test_more_series_than_the_limit_are_an_error_not_a_short_list(find_answers):
@@ -394,7 +394,7 @@ def test_a_peer_that_drips_a_byte_at_a_time_is_a_timeout(listening_socket, setti
     with pytest.raises(PacsTimeout):
         echo(pacs, **US)
 
-    thread.join(5)
+    thread.join(60)
     assert not thread.is_alive()
 
 
@@ -441,7 +441,7 @@ def test_a_pacs_that_falls_silent_mid_find_is_a_timeout(scripted_pacs, answer):
     started = time.monotonic()
     with pytest.raises(PacsTimeout, match=r"did not answer the C-FIND within 0.5 s"):
         find_studies(pacs, BY_PATIENT, **US)
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 55
 
     released.set()
 
@@ -601,7 +601,7 @@ def test_an_exception_in_the_progress_callback_aborts_the_association(moving_pac
     with pytest.raises(KeyboardInterrupt):
         move(pacs, on_progress=stop)
 
-    assert aborted.wait(5)
+    assert aborted.wait(60)
 
 
 def test_a_pacs_that_falls_silent_mid_move_is_a_timeout(moving_pacs):

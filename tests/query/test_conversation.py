@@ -43,7 +43,7 @@ def test_nothing_of_pynetdicom_runs_on_our_side_and_the_peer_is_released(scripte
 
     assert ours == []
     assert len(answers) == 1
-    assert released.wait(5)
+    assert released.wait(60)
 
 
 def test_a_service_without_an_accepted_context_is_not_asked_for(scripted_pacs):
@@ -71,4 +71,4 @@ def test_an_instance_that_nobody_asked_for_ends_the_association(scripted_pacs, m
         conversing(pacs, [build_context(StudyRootMove)], **US) as conversation,
     ):
         next(conversation.ask(question(C_MOVE_RQ, "C-MOVE", StudyRootMove)))
-    assert aborted.wait(5)
+    assert aborted.wait(60)

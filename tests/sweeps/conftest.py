@@ -61,12 +61,12 @@ class Running:
     def kill(self):
         """End it as a power cut would end it."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def stop(self):
         """End it in order."""
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(60)
 
     def incoming(self):
         """Names of the unfinished files."""
@@ -100,5 +100,5 @@ def lone_receiver(tmp_path, free_port):
 
     yield start
     nursery.stdin.close()  # its end is also its receiver's
-    nursery.wait(30)
+    nursery.wait(60)
     nursery.stdout.close()

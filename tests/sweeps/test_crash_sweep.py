@@ -121,7 +121,7 @@ def kill_and_resend(lone_receiver, strace, scenario, call, number, spool):
     receiver = lone_receiver(spool)
     with strace(receiver, "-e", f"inject={call}:signal=SIGKILL:when={number}"):
         acknowledged = offer(receiver.port, scenario)
-        receiver.process.wait(10)  # else this boundary was not reached
+        receiver.process.wait(60)  # else this boundary was not reached
     require_acknowledged(spool, acknowledged)
     require_whole(spool, scenario)
 
@@ -232,4 +232,4 @@ def kill_some(daemon, draw, wait_until):
         victims += daemon.listening(daemon.web)
     for victim in victims:
         victim.kill()
-    psutil.wait_procs(victims, timeout=10)
+    psutil.wait_procs(victims, timeout=60)

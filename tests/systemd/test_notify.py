@@ -59,7 +59,7 @@ def test_systemd_that_does_not_read_does_not_stop_the_daemon(systemd):
     with ThreadPoolExecutor() as pool:
         sending = pool.submit(notifier.send, WATCHDOG=1)
         try:
-            sending.result(timeout=1)
+            sending.result(timeout=60)
         finally:
             for _ in range(queued):
                 listener.recv(4096)

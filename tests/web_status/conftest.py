@@ -153,7 +153,7 @@ class Asked:
         return Echo(now(), has_answered=pacs == "main", words="7 ms")
 
     def check(self) -> Check:
-        assert self.may_check.wait(20)
+        assert self.may_check.wait(60)
         self._note("check")
         return Check(now(), is_well=True, lines=("it balances: nothing is lost",))
 

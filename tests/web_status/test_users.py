@@ -120,7 +120,7 @@ def test_none_is_lost_where_several_add_at_once(tmp_path, quick_hashes):
     for process in running:
         process.start()
     for process in running:
-        process.join(30)
+        process.join(60)
     assert len(UsersFile(tmp_path).all()) == 30
 
 

@@ -142,7 +142,7 @@ def test_the_first_slices_are_there_while_the_rest_is_unpacked(tmp_path, monkeyp
 
         def readinto(self, target):
             if self._given >= 1 << 20:
-                assert may_go_on.wait(20)
+                assert may_go_on.wait(60)
             count = self._stream.readinto(target)
             self._given += count
             return count
@@ -165,7 +165,7 @@ def test_the_first_slices_are_there_while_the_rest_is_unpacked(tmp_path, monkeyp
 
 def test_a_slice_is_read_without_turning_the_volume(tmp_path, opened):
     volume = opened(written(tmp_path, ramp((4, 5, 6)), AXIAL))
-    volume.wait(20)
+    volume.wait(60)
     for axis in range(3):
         assert np.shares_memory(volume.values(axis, 1, 0), volume.values(axis, 1, 0))
 
