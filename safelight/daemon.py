@@ -3,7 +3,6 @@
 It does nothing else, so that nothing else can stop it.
 """
 
-import fcntl
 import gc
 import os
 import signal
@@ -13,10 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkProcess
-from pathlib import Path
 from types import FrameType
 
-from listener.durable import give_to_owner_of_folder
 from listener.roster import Roster
 from listener.spool import discard_incoming
 from safelight.announcing import TICK_SECONDS, Announcer
@@ -24,8 +21,9 @@ from safelight.audit_deeds import audit_trail
 from safelight.children import Child
 from safelight.config import Config
 from safelight.coordinator import run_coordinator
+from safelight.data_lock import lock_data
 from safelight.doors import Doors, open_doors, passed_sockets
-from safelight.errors import ChildFailed, SpoolInUse
+from safelight.errors import ChildFailed
 from safelight.log_files import keep_log
 from safelight.notify import Notifier
 from safelight.ports import require_free
@@ -210,51 +208,3 @@ def _has_terminal() -> bool:
     except OSError:
         return False
     return True
-
-
-def is_running(data: Path) -> bool:
-    """Whether a daemon has the data folder."""
-    return running_pid(data) is not None
-
-
-def running_pid(data: Path) -> int | None:
-    """The process number of the daemon that has the data folder; nothing is changed there.
-
-    Raises
-    ------
-    OSError
-        We may not look.
-    """
-    try:
-        descriptor = os.open(data / "lock", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return int(os.read(descriptor, 20) or b"0")
-    finally:
-        os.close(descriptor)
-    return None
-
-
-def lock_data(data: Path) -> int:
-    """Take the data folder for this process alone; closing the descriptor gives it back.
-
-    Raises
-    ------
-    SpoolInUse
-        Another Safelight has it.
-    """
-    data.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        owner = os.read(descriptor, 20).decode("ascii", "replace").strip() or "unknown"
-        os.close(descriptor)
-        raise SpoolInUse(f"another Safelight (process {owner}) works on {data}") from error
-    give_to_owner_of_folder(data / "lock")
-    os.truncate(descriptor, 0)
-    os.write(descriptor, f"{os.getpid()}\n".encode())
-    return descriptor

@@ -14,7 +14,7 @@ import psutil
 from ledger.errors import LedgerError
 from ledger.reader import LedgerReader
 from safelight.config import Config
-from safelight.daemon import running_pid
+from safelight.data_lock import running_pid
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from safelight.daemon import is_running
+from safelight.data_lock import is_running
 from safelight.errors import SafelightError
 
 START_SECONDS = 60.0

@@ -15,12 +15,14 @@ from rich.table import Table
 from ledger.reader import LedgerReader
 from ledger.rows import JobRow, PauseRow
 from safelight.config import Config
+from safelight.data_lock import is_running
 from safelight.errors import NotAnswered
 from safelight.requests import Request, Requests
 from safelight.status import pause_lines
 
 OPEN = ("queued", "running", "dead")
-_ANSWER_SECONDS = 10.0
+_ANSWER_SECONDS = 60.0
+_NOBODY_SECONDS = 3.0  # for a daemon that starts at this moment
 _POLL_SECONDS = 0.1
 
 
@@ -124,7 +126,7 @@ def ask(config: Config, request: Request) -> None:
     Raises
     ------
     NotAnswered
-        No daemon has ever run here, or it has not done it yet.
+        No daemon runs here, or it has not done it yet: it will.
     """
     folder = config.storage.requests
     try:
@@ -133,17 +135,28 @@ def ask(config: Config, request: Request) -> None:
         raise NotAnswered(
             f"there is no {folder}: has the daemon run with this data folder?"
         ) from None
-    _wait_for_answer(path)
+    _wait_for_answer(config.storage.data, path)
 
 
-def _wait_for_answer(path: Path) -> None:
-    deadline = time.monotonic() + _ANSWER_SECONDS
-    while path.exists():
-        if time.monotonic() > deadline:
+def _wait_for_answer(data: Path, request: Path) -> None:
+    began = time.monotonic()
+    while request.exists():
+        waited = time.monotonic() - began
+        if waited > _ANSWER_SECONDS:
+            raise NotAnswered("asked, and not done yet: the daemon is busy, and will do it")
+        if waited > _NOBODY_SECONDS and not _may_run(data):
             raise NotAnswered(
                 "asked, and not done yet: it will be once `safelight serve` runs with this folder"
             )
         time.sleep(_POLL_SECONDS)
+
+
+def _may_run(data: Path) -> bool:
+    """Whether a daemon runs, or we may not look whether one does."""
+    try:
+        return is_running(data)
+    except PermissionError:
+        return True
 
 
 def _print_pauses(config: Config) -> None:

@@ -56,7 +56,7 @@ def rebuild_command(file: Path | None) -> None:
     The earlier ledger is kept beside the new one, under a name with the time.
     """
     from ledger.rebuild import rebuild
-    from safelight.daemon import lock_data
+    from safelight.data_lock import lock_data
 
     storage = configuration(file).storage
     lock = lock_data(storage.data)
@@ -106,7 +106,7 @@ def restore_command(file: Path | None, backup: Path) -> None:
     The ledger that is there is kept beside it. Key, users, audit trail and rules are put back
     only where there are none; the configuration is not.
     """
-    from safelight.daemon import lock_data
+    from safelight.data_lock import lock_data
     from safelight.restoring import restore
 
     config = configuration(file)

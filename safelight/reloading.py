@@ -9,7 +9,7 @@ import click
 from ledger.reader import LedgerReader
 from ledger.rows import RuleLoadRow
 from safelight.config import Config
-from safelight.daemon import running_pid
+from safelight.data_lock import running_pid
 from safelight.errors import NotAnswered, RulesRefused
 
 _ANSWER_SECONDS = 60.0

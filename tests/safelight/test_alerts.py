@@ -92,7 +92,7 @@ FIRING = 'count by (alertname) (ALERTS{alertstate="firing"})'
 
 def promtool(*arguments):
     return subprocess.run(
-        ["promtool", *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False
+        ["promtool", *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False
     )
 
 

@@ -16,7 +16,7 @@ from ledger.session import Session
 from ledger.verify import verify
 from safelight.backup import make_backup
 from safelight.cli import cli
-from safelight.daemon import lock_data
+from safelight.data_lock import lock_data
 from safelight.errors import BackupFailed, BadBackup
 from safelight.restoring import restore
 

@@ -1,6 +1,7 @@
 """What the commands on jobs say, to mistakes above all, with a ledger and without a daemon."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -18,6 +19,7 @@ from listener.watcher import Findings
 from rules.model import Decision, Step
 from safelight import job_commands
 from safelight.cli import cli
+from safelight.data_lock import lock_data
 from safelight.errors import NotAnswered
 from safelight.requests import Request, Requests
 
@@ -76,11 +78,24 @@ def test_a_job_that_is_not_there_is_an_error(run):
 
 
 def test_what_no_daemon_has_done_yet_is_an_error_and_stays_asked(run, site, monkeypatch):
-    monkeypatch.setattr(job_commands, "_ANSWER_SECONDS", 0.0)
+    monkeypatch.setattr(job_commands, "_NOBODY_SECONDS", 0.0)
     done = run("jobs", "resend", "1")
     assert isinstance(done.exception, NotAnswered)
+    assert "once `safelight serve` runs" in str(done.exception)
     asked = Requests(site / "data" / "requests").pending()
     assert [request for _, request in asked] == [Request("resend", job=1)]
+
+
+def test_a_busy_daemon_is_told_from_none(run, site, monkeypatch):
+    monkeypatch.setattr(job_commands, "_NOBODY_SECONDS", 0.0)
+    monkeypatch.setattr(job_commands, "_ANSWER_SECONDS", 0.3)
+    lock = lock_data(site / "data")
+    try:
+        done = run("jobs", "resend", "1")
+    finally:
+        os.close(lock)
+    assert isinstance(done.exception, NotAnswered)
+    assert "the daemon is busy" in str(done.exception)
 
 
 def test_without_the_daemons_folder_the_remedy_is_told(run, site):

@@ -84,6 +84,7 @@ def test_an_open_page_asks_to_log_in_again_by_itself_and_leads_back(
     expect(tab).to_have_url(f"{page.url}/series/1")
     expect(tab.get_by_text("DOE, JANE")).to_be_visible()
     # The same after a restart, which ends all sessions and cuts the connection.
+    tab.wait_for_load_state()
     tab.evaluate("disconnect()")
     page.runner.app[DOOR].sessions._open.clear()
     tab.evaluate("connectOrLogIn()")

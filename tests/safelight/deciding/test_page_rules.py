@@ -122,7 +122,7 @@ def test_what_the_daemon_refuses_is_taken_back(started, desk, put, monkeypatch):
 
 
 def test_a_daemon_that_does_not_answer_is_told(desk, monkeypatch):
-    monkeypatch.setattr("safelight.job_commands._ANSWER_SECONDS", 0.0)
+    monkeypatch.setattr("safelight.job_commands._NOBODY_SECONDS", 0.0)
     with pytest.raises(ActionRefused, match="the rules are written; asked, and not done yet"):
         desk.put_in_force(DROP, desk.standing().mark)
 
