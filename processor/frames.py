@@ -6,8 +6,7 @@ once, by `Instance.frame`; frames are views of them.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ from processor.source import Instance
 _SHARED, _PER_FRAME = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Frame:
     """One image of a series.
 
@@ -44,6 +43,8 @@ class Frame:
         Its place among the frames of its instance, tiles included.
     fault : str
         Why it cannot be told apart or placed, where that is the header's fault.
+    is_colour : bool
+        Whether it has several samples a pixel when shown.
     """
 
     instance: Instance
@@ -53,6 +54,14 @@ class Frame:
     tile: Tile | None = None
     part: int = 0
     fault: str = ""
+    is_colour: bool = field(init=False)
+    _is_stored_upright: bool = field(init=False)
+    """Whether stored values are published as they are."""
+
+    def __post_init__(self) -> None:
+        is_colour = is_palette(self.header) or integer(self.header, "SamplesPerPixel", 1) > 1
+        object.__setattr__(self, "is_colour", is_colour)
+        object.__setattr__(self, "_is_stored_upright", not (is_colour or is_inverted(self.header)))
 
     @property
     def name(self) -> str:
@@ -60,25 +69,15 @@ class Frame:
         several = self.instance.frame_count > 1 or self.tile is not None
         return f"{self.instance.uid} frame {self.part + 1}" if several else self.instance.uid
 
-    @cached_property
+    @property
     def rescale(self) -> Rescale:
         """The linear transformation from stored to real values."""
         return rescale_of(self.header)
-
-    @cached_property
-    def is_colour(self) -> bool:
-        """Whether it has several samples a pixel when shown."""
-        return is_palette(self.header) or integer(self.header, "SamplesPerPixel", 1) > 1
 
     @property
     def matrix_lps(self) -> Array | None:
         """(column, row, 0, 1) to millimetres in LPS, shape (4, 4); None without a plane."""
         return None if self.plane is None else frame_matrix_lps(self.plane)
-
-    @cached_property
-    def _is_stored_upright(self) -> bool:
-        """Whether stored values are published as they are."""
-        return not self.is_colour and not is_inverted(self.header)
 
     def raw(self) -> NDArray[Any]:
         """The stored values, shape (rows, columns) or (rows, columns, samples).

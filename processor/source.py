@@ -4,6 +4,7 @@ It does not judge: what cannot be read is a finding that the processors report.
 """
 
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -200,8 +201,8 @@ class SeriesSource(_Remembering):
 
     def __init__(self, files: Sequence[Path]) -> None:
         super().__init__()
-        self._files = tuple(sorted(files))
-        self._read: dict[Path, Instance | Finding] = {}
+        self._files = tuple(sorted(files, key=os.fspath))
+        self._read: list[Instance | Finding] = []
         self._reader = PlainReader()
 
     @cached_property
@@ -229,10 +230,10 @@ class SeriesSource(_Remembering):
         return Dataset()
 
     def _all(self) -> Iterator[Instance | Finding]:
-        for path in self._files:
-            if path not in self._read:
-                self._read[path] = self._instance(path)
-            yield self._read[path]
+        for at, path in enumerate(self._files):
+            if at == len(self._read):
+                self._read.append(self._instance(path))
+            yield self._read[at]
 
     def _instance(self, path: Path) -> Instance | Finding:
         return read_instance(path, self._reader)

@@ -56,7 +56,7 @@ def balancer(program, free_port, tmp_path, wait_until):
         with (tmp_path / "haproxy.log").open("a") as log:
             command = [haproxy, "-db", "-f", str(tmp_path / "haproxy.cfg")]
             running.append(subprocess.Popen(command, stdout=log, stderr=log))
-        wait_until(lambda: is_open(port), "HAProxy", 20)
+        wait_until(lambda: is_open(port), "HAProxy", 60)
         return port
 
     def end():

@@ -157,7 +157,7 @@ def test_an_upload_can_be_followed_to_its_end(api, context, wait_until):
     body, kind = form(("files", "a.dcm", b"x"), ("files", "empty", b""))
     given = api("olga", "POST", "/uploads", body, Content_Type=kind)
     assert (given.status, given.json["number"], given.json["by"]) == (202, 1, "olga")
-    wait_until(lambda: api("olga", "GET", "/uploads/1").json["has_ended"], 20)
+    wait_until(lambda: api("olga", "GET", "/uploads/1").json["has_ended"], 60)
     ended = api("olga", "GET", "/uploads/1").json
     assert (ended["taken"]["stored"], ended["taken"]["refused"]) == (1, 1)
     assert ended["taken"]["reasons"] == [["empty", "empty"]]
@@ -171,7 +171,7 @@ def test_a_check_can_be_followed_to_its_end(api, context, wait_until):
     context.actions.may_check.clear()
     assert api("ada", "POST", "/system/check").json["is_checking"] is True
     context.actions.may_check.set()
-    wait_until(lambda: not api("ada", "GET", "/system/check").json["is_checking"], 20)
+    wait_until(lambda: not api("ada", "GET", "/system/check").json["is_checking"], 60)
     assert api("ada", "GET", "/system/check").json["is_well"] is True
 
 

@@ -75,7 +75,7 @@ def test_a_check_runs_beside_the_page_and_is_shown_when_it_has_ended(
         assert page.get("/system/check", "POST", **ada).status == 303
     assert "Checking each file" in told(page, "balance", ada)
     context.actions.may_check.set()
-    wait_until(lambda: not context.kept.is_checking, 20)
+    wait_until(lambda: not context.kept.is_checking, 60)
     assert "it balances" in told(page, "balance", ada)
     assert context.actions.deeds == [("check",)]
 
@@ -83,7 +83,7 @@ def test_a_check_runs_beside_the_page_and_is_shown_when_it_has_ended(
 def test_a_check_that_cannot_be_made_says_why(page, context, ada, wait_until):
     context.actions.problem = "ledger.sqlite is locked by another program"
     page.get("/system/check", "POST", **ada)
-    wait_until(lambda: context.kept.check is not None, 20)
+    wait_until(lambda: context.kept.check is not None, 60)
     assert "look at this" in told(page, "balance", ada)
     assert "locked by another program" in told(page, "balance", ada)
 

@@ -31,7 +31,7 @@ def nothing_is_left(context):
 def test_files_are_handed_on_under_names_of_ours_and_removed(page, context, give, olga, wait_until):
     answer = give(("files", "../../etc/x.dcm", b"one"), ("files", "DOE JANE.dcm", b""))
     assert (answer.status, answer.headers["Location"]) == (303, "/uploads")
-    wait_until(lambda: context.kept.uploads[0].has_ended and nothing_is_left(context), 20)
+    wait_until(lambda: context.kept.uploads[0].has_ended and nothing_is_left(context), 60)
     assert context.actions.deeds == [
         ("take in", [("../../etc/x.dcm", b"one"), ("DOE JANE.dcm", b"")])
     ]
@@ -64,7 +64,7 @@ def test_no_file_is_told(give, context):
 def test_a_file_whose_name_has_semicolons_is_taken_with_the_others(context, give, wait_until):
     names = ["a.dcm", "DOE;JANE;1.dcm", "Dö;e;2.dcm"]
     assert give(*(("files", name, b"x") for name in names)).status == 303
-    wait_until(lambda: context.actions.deeds, 20)
+    wait_until(lambda: context.actions.deeds, 60)
     assert context.actions.deeds == [("take in", [(name, b"x") for name in names])]
 
 
@@ -98,18 +98,18 @@ def test_an_upload_that_breaks_off_leaves_nothing(page, context, olga, wait_unti
     for name, value in {**olga, "Content-Type": kind, "Content-Length": str(len(body))}.items():
         connection.putheader(name, value)
     connection.endheaders(body[:50_000])
-    wait_until(lambda: not nothing_is_left(context), 20)
+    wait_until(lambda: not nothing_is_left(context), 60)
     connection.close()
-    wait_until(lambda: nothing_is_left(context), 20)
+    wait_until(lambda: nothing_is_left(context), 60)
     assert context.kept.uploads == []
 
 
 def test_what_cannot_be_taken_in_is_told(page, context, give, olga, wait_until):
     context.actions.problem = "the disk failed: Input/output error"
     give(("files", "a", b"x"))
-    wait_until(lambda: context.kept.uploads[0].has_ended, 20)
+    wait_until(lambda: context.kept.uploads[0].has_ended, 60)
     assert "the disk failed: Input/output error" in page.section("uploads", "/uploads", **olga)
-    wait_until(lambda: nothing_is_left(context), 20)
+    wait_until(lambda: nothing_is_left(context), 60)
 
 
 def test_what_an_earlier_run_left_is_removed(context, serve_node):
