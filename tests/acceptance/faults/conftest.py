@@ -25,9 +25,9 @@ silence_dicom_libraries()
 ANYONE_NEAR = '[[dicom.accept]]\ncalling_ae = "*"\naddresses = ["127.0.0.0/24"]\n'
 ONE_ROUTER = '[[dicom.accept]]\ncalling_ae = "ROUTER"\naddresses = ["127.0.1.1/32"]\n'
 SHORT = """
-pdu_seconds = 1.5
-idle_seconds = 3
-instance_seconds = 4
+pdu_seconds = 3
+idle_seconds = 5
+instance_seconds = 8
 maximum_pdu_bytes = 32768
 maximum_instance_bytes = 4194304
 drain_seconds = 1

@@ -66,7 +66,7 @@ def test_a_peer_that_falls_silent_between_messages_is_aborted(strict):
     peer = strict.associated()
     assert is_abort(peer.read(), 0)
     assert peer.read() is None
-    assert "nothing came for 3 s" in strict.wait_for_event(peer, "aborted")["reason"]
+    assert "nothing came for 5 s" in strict.wait_for_event(peer, "aborted")["reason"]
 
 
 def test_a_peer_that_falls_silent_within_an_instance_is_aborted(strict):
@@ -89,7 +89,7 @@ def test_an_association_request_that_comes_byte_by_byte_is_not_waited_for(strict
     peer = strict.connect()
     began = time.monotonic()
     peer.drip(struct.pack("B", byte) for byte in peer.associate_rq())
-    assert time.monotonic() - began > 1.2
+    assert time.monotonic() - began > 2.7
     peer.read()
     assert peer.read() is None
     assert strict.events(peer) == []
@@ -99,9 +99,9 @@ def test_a_pdu_that_comes_byte_by_byte_is_not_waited_for(strict):
     peer = strict.associated()
     began = time.monotonic()
     peer.drip(struct.pack("B", byte) for byte in peer.store_rq(make_instance()))
-    assert time.monotonic() - began > 1.2
+    assert time.monotonic() - began > 2.7
     assert is_abort(peer.read(), 0)
-    assert "a PDU took over 1.5 s" in strict.wait_for_event(peer, "aborted")["reason"]
+    assert "a PDU took over 3 s" in strict.wait_for_event(peer, "aborted")["reason"]
 
 
 def test_an_instance_that_comes_in_whole_but_tiny_pdus_is_not_waited_for(strict):
@@ -110,9 +110,9 @@ def test_an_instance_that_comes_in_whole_but_tiny_pdus_is_not_waited_for(strict)
     peer.send(peer.store_rq(instance))
     began = time.monotonic()
     peer.drip(peer.fragment(struct.pack("B", byte)) for byte in instance.dataset)
-    assert time.monotonic() - began > 3.5
+    assert time.monotonic() - began > 7.5
     assert is_abort(peer.read(), 0)
-    assert "an instance took over 4 s" in strict.wait_for_event(peer, "aborted")["reason"]
+    assert "an instance took over 8 s" in strict.wait_for_event(peer, "aborted")["reason"]
     assert strict.kept(instance) == []
 
 
@@ -188,7 +188,7 @@ def test_an_instance_that_never_ends_is_refused_at_the_limit_and_then_aborted(st
     assert peer.answer().status == 0xA700
     last = peer.read()  # the reset that follows may overtake it
     assert last is None or is_abort(last, 2)
-    sender.join(20)
+    sender.join(60)
     assert not sender.is_alive()
     strict.wait_for_event(peer, "aborted")
     assert strict.kept(instance) == []
@@ -285,8 +285,8 @@ def test_silent_clients_of_the_tls_port_hold_up_nobody(strict, authority, beginn
         assert peer.established().store(make_instance()).status == 0x0000
         peer.release()
     assert (
-        time.monotonic() - began < 14
-    )  # ten handshakes one after the other are given up after 15 s
+        time.monotonic() - began < 25
+    )  # ten handshakes one after the other are given up after 30 s
     for peer in silent:
         assert peer.read() is None
 
