@@ -70,19 +70,6 @@ def test_the_example_of_the_documentation_is_read(load):
     assert (thresholds.dynamic_range_min, thresholds.std_min) == (25, 5)
 
 
-def test_relative_paths_are_below_the_folder_of_the_file(load, tmp_path):
-    config = load('[storage]\ndata = "d"\n[rules]\nfile = "r.toml"')
-    assert config.storage.data == tmp_path / "d"
-    assert config.rules.file == tmp_path / "r.toml"
-
-
-def test_what_a_node_names_is_below_the_folder_of_the_file(load, tmp_path):
-    asked = '[[nodes]]\nname = "b"\nurl = "https://b:8080"\ntoken = "x"\nauthorities = "ca.pem"\n'
-    b, c = load(f'{asked}[[nodes]]\nname = "c"\ndata = "../c"').nodes
-    assert (b.authorities, b.data) == (tmp_path / "ca.pem", None)
-    assert c.data == tmp_path / "../c"
-
-
 def test_the_command_line_outranks_the_environment_which_outranks_dotenv_which_outranks_toml(load):
     toml = "[dicom]\nport = 1001\nae_title = 'TOML'"
     assert load(toml).dicom.port == 1001
@@ -196,12 +183,6 @@ def test_every_table_is_immutable(load):
         if dataclasses.is_dataclass(value):
             with pytest.raises(dataclasses.FrozenInstanceError):
                 setattr(value, dataclasses.fields(value)[0].name, None)
-
-
-def test_the_site_key_is_in_the_data_folder_unless_it_is_said_where(load, tmp_path):
-    assert load('[storage]\ndata = "d"').deidentify.key_file == tmp_path / "d" / "deidentify.key"
-    config = load('[deidentify]\nkey_file = "keys/site"')
-    assert config.processor.deidentify.key_file == tmp_path / "keys" / "site"
 
 
 def test_masks_are_read_and_checked(load):

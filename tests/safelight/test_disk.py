@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from ledger.reader import LedgerReader
 from ledger.rows import Growth
 from ledger.writer import LedgerWriter
-from safelight.config import StorageSettings
 from safelight.disk import STAGES, DiskState, DiskWatch, Volume, hours_left, next_stage, volume_of
+from safelight.settings import StorageSettings
 from safelight.status import disk_line
 
 MARKS = StorageSettings(

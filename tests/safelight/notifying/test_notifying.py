@@ -16,9 +16,9 @@ import pytest
 from query.settings import PacsSettings
 from safelight import alarm_watch, notifying
 from safelight.alarm_watch import AlarmWatch
-from safelight.config import ForwardSettings
 from safelight.errors import ConfigError
 from safelight.requests import Request, Requests
+from safelight.settings import ForwardSettings
 
 RULE = '[[rule]]\nname = "All"\n[rule.run]\nqc = {}\n[rule.notify]\nto = "team"\n'
 EVERY = ("held", "waiting", "sent", "summed", "dead")
