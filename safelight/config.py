@@ -140,6 +140,8 @@ def load_config(
 def _fill_qc(table: Table) -> None:
     """Complete each ``[qc.X]`` with the thresholds that X has otherwise."""
     given = table.get("qc", {})
+    if not (isinstance(given, dict) and all(isinstance(each, dict) for each in given.values())):
+        return  # which the validation will tell
     shipped = {name: dataclasses.asdict(value) for name, value in DEFAULT_THRESHOLDS.items()}
     default = {**shipped["DEFAULT"], **given.get("DEFAULT", {})}
     for modality, values in given.items():

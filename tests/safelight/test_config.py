@@ -120,6 +120,8 @@ def test_the_environment_changes_the_first_pacs_of_the_file(load):
         ("[[dicom.accept]]\ncalling = 'A'", "[dicom.accept] calling: unknown key (did you mean"),
         ("[[pacs]]\nname = 'a'", "[pacs] ae_title: missing"),
         ("[series]\nquiet_seconds = 0", "[series] quiet_seconds: input should be greater than 0"),
+        ("qc = 5", "[qc]: input should be a valid dictionary, got 5"),
+        ("[qc]\nCT = 5", "[qc] CT: input should be a dictionary or an instance of QcThresholds"),
         ("[qc.CT]\nstd = 1", "[qc] std: unknown key (did you mean std_min?)"),
         ("[web]\nlisten = 'x.example:8080'", "[web] listen"),
         ("[web]\nlisten = '0.0.0.0:8080'", "[web] hosts"),
