@@ -152,7 +152,7 @@ def _validate(table: Table) -> Config:
     try:
         return TypeAdapter(Config).validate_python(table)
     except ValidationError as error:
-        raise ConfigError(f"configuration: {described(error.errors()[0])}") from error
+        raise ConfigError(f"configuration: {described(error.errors()[0], Config)}") from error
 
 
 def _check_windows(config: Config) -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, get_args, get_type_hints
 
 from pydantic_core import ErrorDetails
@@ -48,8 +48,8 @@ def _unknown(key: str, known: Sequence[str]) -> str:
     return f"unknown key{hint}"
 
 
-def described(error: ErrorDetails) -> str:
-    """One of pydantic's errors, by table and key."""
+def described(error: ErrorDetails, kind: type) -> str:
+    """One of pydantic's errors about a `kind`, by table and key, without what may be a secret."""
     names = [str(part) for part in error["loc"] if not isinstance(part, int)]
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "value_error":  # raised by the settings class; it begins with the key
@@ -57,8 +57,20 @@ def described(error: ErrorDetails) -> str:
         return f"{_place(names, key)}: {problem}"
     if error["type"] in ("missing", "missing_argument"):
         return f"{_place(names[:-1], names[-1])}: missing"
-    got = f"got {error['input']!r}"
-    return f"{_place(names[:-1], names[-1])}: {message[0].lower()}{message[1:]}, {got}"
+    value = error["input"]  # of a whole table it may hold secrets
+    is_told = names[-1] not in set(_secrets(kind)) and not isinstance(value, dict | list)
+    got = f", got {value!r}" if is_told else ""
+    return f"{_place(names[:-1], names[-1])}: {message[0].lower()}{message[1:]}{got}"
+
+
+def _secrets(kind: type) -> Iterator[str]:
+    """The keys of secrets, those of the tables within, too: they are left out of the ``repr``."""
+    hints = get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        if not field.repr:
+            yield field.name
+        for inner, _ in _tables_within(hints[field.name], None):
+            yield from _secrets(inner)
 
 
 def _place(path: Sequence[str], key: str) -> str:

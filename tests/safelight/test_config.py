@@ -154,6 +154,26 @@ def test_an_error_names_table_and_key_and_what_was_expected(load, toml, message)
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("toml", "place"),
+    [
+        (
+            "[[dicom.accept]]\ncalling_ae = 'A'\naddresses = []\nusername = 'u'\npasscode = 471147",
+            "[dicom.accept] passcode",
+        ),
+        ("[smtp]\npassword = 471147", "[smtp] password"),
+        ("[[notify]]\nname = 'a'\nsecret = ['471147']", "[notify] secret"),
+        ("[[smtp]]\npassword = '471147'", "[smtp]"),
+        ("[pacs]\npassword = '471147'", "[pacs]"),
+    ],
+)
+def test_an_error_about_a_secret_does_not_tell_it(load, toml, place):
+    with pytest.raises(ConfigError) as caught:
+        load(toml)
+    assert str(caught.value).startswith(f"configuration: {place}: input should be a ")
+    assert "471147" not in str(caught.value)
+
+
 def test_an_absent_file_is_an_error_that_names_it(tmp_path):
     with pytest.raises(ConfigError, match=r"absent\.toml cannot be read: No such file"):
         load_config(tmp_path / "absent.toml", {})
