@@ -57,6 +57,8 @@ def described(error: ErrorDetails, kind: type) -> str:
         return f"{_place(names, key)}: {problem}"
     if error["type"] in ("missing", "missing_argument"):
         return f"{_place(names[:-1], names[-1])}: missing"
+    if error["type"] == "tuple_type":
+        message = "expected a list, in brackets"
     value = error["input"]  # of a whole table it may hold secrets
     is_told = names[-1] not in set(_secrets(kind)) and not isinstance(value, dict | list)
     got = f", got {value!r}" if is_told else ""

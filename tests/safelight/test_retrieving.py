@@ -13,11 +13,10 @@ from ledger.retrieve_reader import RetrieveReader
 from ledger.retrieve_records import RetrieveOrder
 from ledger.writer import LedgerWriter
 from query.settings import PacsSettings
-from safelight.config import Config
+from safelight.config import Config, RetrieveSettings, StorageSettings
 from safelight.requests import Request
 from safelight.retrieve_follow import Follower
 from safelight.retrieving import Retrieving
-from safelight.settings import RetrieveSettings, StorageSettings
 
 
 @pytest.fixture
