@@ -155,7 +155,7 @@ def test_an_error_names_table_and_key_and_what_was_expected(load, toml, message)
 
 
 @pytest.mark.parametrize(
-    ("toml", "place"),
+    ("toml", "told"),
     [
         (
             "[[dicom.accept]]\ncalling_ae = 'A'\naddresses = []\nusername = 'u'\npasscode = 471147",
@@ -163,14 +163,14 @@ def test_an_error_names_table_and_key_and_what_was_expected(load, toml, message)
         ),
         ("[smtp]\npassword = 471147", "[smtp] password"),
         ("[[notify]]\nname = 'a'\nsecret = ['471147']", "[notify] secret"),
-        ("[[smtp]]\npassword = '471147'", "[smtp]"),
-        ("[pacs]\npassword = '471147'", "[pacs]"),
+        ("[[smtp]]\npassword = '471147'", "[smtp]: input should be a dictionary"),
+        ("[pacs]\npassword = '471147'", "[pacs]: expected a list, in brackets"),
     ],
 )
-def test_an_error_about_a_secret_does_not_tell_it(load, toml, place):
+def test_an_error_about_a_secret_does_not_tell_it(load, toml, told):
     with pytest.raises(ConfigError) as caught:
         load(toml)
-    assert str(caught.value).startswith(f"configuration: {place}: ")
+    assert str(caught.value).startswith(f"configuration: {told}")
     assert "471147" not in str(caught.value)
 
 
