@@ -279,7 +279,7 @@ def _altered(connection: sqlite3.Connection, spool: Path) -> Iterator[Loss]:
             folder = spool / "instances" / key.StudyInstanceUID / key.SeriesInstanceUID
             rows = [r for r in _instances(connection, series_id) if r["deletion_id"] is None]
             paths = [folder / f"{row['SOPInstanceUID']}.dcm" for row in rows]
-            for row, digest in zip(rows, threads.map(_digest, paths), strict=True):
+            for row, digest in zip(rows, threads.map(digest_of, paths), strict=True):
                 if digest != row["sha256"]:
                     fault: Fault = "sha256" if digest else "missing"
                     yield Loss(fault, row["SOPInstanceUID"], key.SeriesInstanceUID)
@@ -301,7 +301,7 @@ def _is_lost(connection: sqlite3.Connection, spool: Path, loss: Loss) -> bool:
     return not path.is_file()
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
     """The file's SHA-256; empty where it cannot be read."""
     try:
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Records what became of series and studies: closures, decisions and workbooks."""
+"""Records what became of series and studies: closures and decisions."""
 
 import json
 from collections.abc import Sequence
@@ -45,8 +45,7 @@ class Work:
         """Record that a study is complete, and on what evidence."""
         with self._session.atomic():
             self._session.execute(
-                "UPDATE studies SET is_arriving = 0, complete_grade = ?,"
-                " complete_evidence = ?"
+                "UPDATE studies SET is_arriving = 0, complete_grade = ?, complete_evidence = ?"
                 " WHERE StudyInstanceUID = ?",
                 [closure.grade, closure.evidence, closure.StudyInstanceUID],
             )
@@ -64,7 +63,7 @@ class Work:
         return tuple(row["id"] for row in rows)
 
     def held(self) -> tuple[int, ...]:
-        """The series held for a rule that could not be evaluated."""
+        """The series that a rule holds, or that one could not be evaluated on."""
         rows = self._session.query(
             "SELECT id FROM series WHERE state = 'closed' AND outcome = 'hold'"
         )

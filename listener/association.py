@@ -212,17 +212,4 @@ class Association:
             self._services.on_tick()
 
     def _note(self, services: Services, ending: EventName, reason: str) -> None:
-        tally = services.tally
-        self._node.journal.write(
-            replace(
-                services.terms.opening,
-                event=ending,
-                at=now(),
-                stored=tally.stored,
-                duplicates=tally.duplicates,
-                quarantined=tally.quarantined,
-                refused=tally.refused,
-                bytes=tally.bytes,
-                reason=reason,
-            )
-        )
+        self._node.journal.write(services.tally.ended(services.terms.opening, ending, reason))

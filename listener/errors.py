@@ -50,7 +50,7 @@ class WatchingEnded(ListenerError):
 
 
 class TlsUnusable(ListenerError, ValueError):
-    """A certificate or key of ``[dicom.tls]`` cannot be used."""
+    """A certificate or key cannot be used; the message begins with its key in the configuration."""
 
 
 class AssociationEnded(ListenerError, ConnectionError):

@@ -1,6 +1,6 @@
 """Protocol data units of the DICOM upper layer as bytes (PS3.8 9.3): ours to send.
 
-A-ASSOCIATE is in `listener.negotiation`; what comes in is read by `listener.inbox`.
+A-ASSOCIATE is in `listener.associate`; what comes in is read by `listener.inbox`.
 """
 
 from struct import Struct
@@ -20,7 +20,6 @@ LAST = 0x02
 # PS3.8 Table 9-26, A-ABORT: source, reason
 ABORT_BY_USER = (0, 0)
 ABORT_UNEXPECTED_PDU = (2, 2)
-ABORT_INVALID_PARAMETER = (2, 6)
 
 PDU_HEADER = Struct(">BxI")
 PDV_HEADER = Struct(">IBB")

@@ -18,7 +18,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from listener.durable import sync_folder, write_durably
 from listener.errors import SpoolUnavailable
@@ -208,7 +208,7 @@ class Spool:
             return "duplicate"
         with open(temporary, "rb") as file:  # noqa: PTH123
             file.seek(offset)
-            target = self._quarantine_name(Path(final).stem, _rest_digest(file))
+            target = self._quarantine_name(Path(final).stem, hashlib.file_digest(file, "sha256"))
         if not target.exists():  # sent again, it is there already
             self._quarantine_second(temporary, Path(final), target)
         self.sync_folder(str(self.quarantine))
@@ -261,10 +261,3 @@ def _same_dataset(path: str, offset: int, other: str) -> bool:
             if piece != second.read(_CHUNK):
                 return False
         return True
-
-
-def _rest_digest(file: BinaryIO) -> "hashlib._Hash":
-    digest = hashlib.sha256()
-    while piece := file.read(_CHUNK):
-        digest.update(piece)
-    return digest

@@ -1,7 +1,7 @@
 """C-STORE as SCP: one instance from its command to its status (PS3.4 B.2.3)."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
 from listener.dimse import Command
@@ -15,6 +15,7 @@ from listener.identity import (
     require_same_instance,
 )
 from listener.incoming import Incoming
+from listener.journal import AssociationEvent, EventName, now
 from listener.part10 import Origin, encode_file_meta
 from listener.spool import Spool
 from listener.statuses import (
@@ -39,6 +40,12 @@ class Tally:
     quarantined: int = 0
     refused: int = 0
     bytes: int = 0
+
+    def ended(
+        self, opening: AssociationEvent, ending: EventName, reason: str = ""
+    ) -> AssociationEvent:
+        """What the journal says of the association's end; `opening` is what it said before."""
+        return replace(opening, event=ending, at=now(), reason=reason, **asdict(self))
 
 
 class Answer(NamedTuple):

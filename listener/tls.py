@@ -23,9 +23,7 @@ def server_context(settings: TlsSettings) -> ssl.SSLContext:
     TlsUnusable
         A file cannot be read, or holds something else; the message begins with its key.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(_CIPHERS)
+    context = _by_profile(ssl.PROTOCOL_TLS_SERVER)
     _load_own(context, settings.certificate, settings.private_key)
     if settings.authorities is not None:
         with _naming("authorities", settings.authorities):
@@ -51,9 +49,7 @@ def client_context(
     TlsUnusable
         A file cannot be read, or holds something else; the message begins with its key.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(_CIPHERS)
+    context = _by_profile(ssl.PROTOCOL_TLS_CLIENT)
     if authorities is None:
         context.load_default_certs()
     else:
@@ -61,6 +57,13 @@ def client_context(
             context.load_verify_locations(authorities)
     if certificate is not None and private_key is not None:
         _load_own(context, certificate, private_key)
+    return context
+
+
+def _by_profile(protocol: int) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(_CIPHERS)
     return context
 
 

@@ -7,9 +7,7 @@ the bottom, and slices along the normal: the storage order of dcm2niix.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
@@ -124,17 +122,6 @@ def obliquity_degrees(normal: Array) -> float:
     0.0
     """
     return float(np.degrees(np.arccos(min(1.0, np.abs(normal).max()))))
-
-
-def closest_ras(volume: NDArray[np.generic], affine: Array) -> tuple[NDArray[np.generic], Array]:
-    """The same voxels with axes flipped and swapped so that they run closest to R, A, S.
-
-    dcm2niix stores volumes of 3D acquisitions (MRAcquisitionType 3D) this way. No interpolation.
-    """
-    orientations: Any = nib.orientations
-    turns = orientations.io_orientation(affine)
-    turned = orientations.apply_orientation(volume, turns)
-    return turned, affine @ orientations.inv_ornt_aff(turns, volume.shape)
 
 
 def orientation_groups(planes: Sequence[Plane]) -> list[list[int]]:

@@ -38,7 +38,6 @@ OPTIONS = (options.whole_number("size", None, 16, 8192),)
 FILE_NAME = "preview.png"
 MOST_PANELS = 16
 _VOLUME_FROM = 4
-_SIDES: tuple[Side, ...] = ("right", "bottom")
 _OPPOSITE: Mapping[str, str] = {"R": "L", "L": "R", "A": "P", "P": "A", "H": "F", "F": "H"}
 
 

@@ -17,14 +17,6 @@ from processor.intensity import rescale_of
 from processor.measures import Measured, measure_ct, measure_dynamic, measure_mr
 from processor.regions import valid_pixels
 
-MEASURES = (
-    *("snr", "noise", "efc", "fber", "tsnr", "dvars_percent", "gsr"),
-    *("noise_hu", "metal_share", "edge_share"),
-    *("exposure_index", "target_exposure_index", "deviation_index", "deviation_index_computed"),
-    *("compression_force_n", "body_part_thickness_mm", "organ_dose_dgy"),
-)
-"""Every name there is; each is a column of Series_Summary where a series has it."""
-
 MEASURED_IMAGES = 7
 DYNAMIC_FROM = 10
 _DYNAMIC_UP_TO = 200

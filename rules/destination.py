@@ -100,7 +100,7 @@ def parse_destination(text: str) -> Destination:
 
 
 def parse_name(text: str) -> Destination:
-    """Read a template of one name, such as `{SeriesNumber:03d}_{SeriesDescription}`.
+    """Read a template of one name, such as ``{SeriesNumber:03d}_{SeriesDescription}``.
 
     Raises
     ------

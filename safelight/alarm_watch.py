@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 
 from ledger.reader import LedgerReader
-from processor.remote import RemoteEngine
 from safelight.config import Config
 from safelight.page_node import NodeCondition, network_of
 from web_status.alarms import Alarm, alarms_of
@@ -24,8 +23,8 @@ class AlarmWatch:
     ----------
     config
         The configuration in force.
-    cluster
-        Where jobs run that need not run here; its trouble is an alarm, too.
+    condition
+        Says what is held up, which is alarms, too.
     clock
         A monotonic clock, in seconds.
     """
@@ -33,11 +32,11 @@ class AlarmWatch:
     def __init__(
         self,
         config: Config,
-        cluster: RemoteEngine | None = None,
+        condition: NodeCondition,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
-        self._condition = NodeCondition(config, cluster)
+        self._condition = condition
         self._clock = clock
         self._seen: dict[str, tuple[float, Alarm]] = {}
 

@@ -4,16 +4,15 @@ It runs on a thread of the coordinator. Success is said only of an instance whos
 SHA-256 that the ledger recorded when it came.
 """
 
-import hashlib
 import logging
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from ledger.errors import NoLedger
 from ledger.reader import LedgerReader
 from ledger.rows import KeptInstance
+from ledger.verify import digest_of
 from listener.commitment import (
     CLASS_CONFLICT,
     FILE_DAMAGED,
@@ -122,7 +121,7 @@ class Commitments:
         identity = Identity(
             kept.StudyInstanceUID, kept.SeriesInstanceUID, kept.SOPInstanceUID, kept.SOPClassUID
         )
-        return None if _digest(self._spool.path_of(identity)) == kept.sha256 else FILE_DAMAGED
+        return None if digest_of(self._spool.path_of(identity)) == kept.sha256 else FILE_DAMAGED
 
     def _report(self, request: CommitmentRequest, failed: tuple[Failed, ...]) -> None:
         """Tell the peer on a new association; what does not reach it is tried again later."""
@@ -140,12 +139,3 @@ class Commitments:
         self._store.remove(request)
         self._tries.pop(request.name, None)
         self._not_before.pop(request.name, None)
-
-
-def _digest(path: Path) -> str:
-    """The file's SHA-256; empty where it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""

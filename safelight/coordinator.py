@@ -13,6 +13,7 @@ from pathlib import Path
 from prometheus_client import ProcessCollector
 
 from ledger.tallies import Waiting
+from ledger.writer import LedgerWriter
 from listener.commitment import CommitmentStore
 from listener.retrievals import Retrieval, Retrievals
 from processor.job import progress_of
@@ -49,12 +50,19 @@ def run_coordinator(pulse: Pulse, config: Config, report: Reporter, stop: thread
     signal.signal(signal.SIGHUP, lambda *_: reload.set())
     telemetry = Telemetry.of(config)
     cluster = cluster_of(config)
-    pipeline = partial(_run_pipeline, config, telemetry, cluster, report, stop=stop, reload=reload)
+    condition = NodeCondition(config, cluster)
+
+    def pipeline_of(ledger: LedgerWriter) -> Pipeline:
+        return Pipeline(config, ledger, reload, cluster, telemetry=telemetry, condition=condition)
+
     counted = (telemetry.counts.registry, NodeMetrics(pulse, telemetry.lag))
     context = replace(
-        web_context(config, cluster), metrics=(*counted, ProcessCollector(registry=None))
+        web_context(config, condition, cluster),
+        metrics=(*counted, ProcessCollector(registry=None)),
     )
-    asyncio.run(_coordinate(config, context, pipeline))
+    asyncio.run(
+        _coordinate(config, context, partial(_run_pipeline, config, pipeline_of, report, stop))
+    )
 
 
 async def _coordinate(
@@ -74,12 +82,9 @@ async def _coordinate(
 
 def _run_pipeline(
     config: Config,
-    telemetry: Telemetry,
-    cluster: RemoteEngine | None,
+    pipeline_of: Callable[[LedgerWriter], Pipeline],
     report: Reporter,
-    *,
     stop: threading.Event,
-    reload: threading.Event,
 ) -> None:
     """Run the pipeline; storage commitment and the audit trail beside it; an error ends all."""
     opened = open_ledger(config.storage, report.alive, stop)
@@ -88,7 +93,7 @@ def _run_pipeline(
     note_configuration(config, opened.configurations)
     with (
         opened as ledger,
-        Pipeline(config, ledger, reload, cluster, telemetry) as pipeline,
+        pipeline_of(ledger) as pipeline,
         ThreadPoolExecutor(2, "beside") as beside,
     ):
         commitments = Commitments(config, pipeline.spool, lambda: pipeline.is_caught_up)
@@ -107,7 +112,9 @@ def _run_pipeline(
             stop.set()
 
 
-def web_context(config: Config, cluster: RemoteEngine | None = None) -> WebContext:
+def web_context(
+    config: Config, condition: NodeCondition, cluster: RemoteEngine | None = None
+) -> WebContext:
     """The node, as its page knows it, without what only the running daemon counts."""
     storage = config.storage
     commitments = CommitmentStore(storage.spool)
@@ -123,7 +130,7 @@ def web_context(config: Config, cluster: RemoteEngine | None = None) -> WebConte
         settings=config.web,
         network=network_of(config),
         about=about(config),
-        condition=NodeCondition(config, cluster),
+        condition=condition,
         cluster=lambda: cluster.workers if cluster else (),
         log=lambda: latest_lines(storage.log, _LOG_LINES),
         queues=lambda: {"commitments": Waiting(*commitments.backlog())},

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from ledger.rows import Growth
 from listener.settings import RELIEF
-from safelight.config import StorageSettings
+from safelight.settings import StorageSettings
 
 if TYPE_CHECKING:  # to write is not for those who only want to know how full the disk is
     from ledger.disk_stages import DiskStages

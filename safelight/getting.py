@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from listener.dimse import C_STORE_RQ, Command
@@ -78,18 +78,7 @@ def shelf(
         yield Shelf(spool, Origin(pacs_ae, our_ae, began.association_id), maximum_bytes, tally)
         ending = "released"
     finally:
-        journal.write(
-            replace(
-                began,
-                event=ending,
-                at=now(),
-                stored=tally.stored,
-                duplicates=tally.duplicates,
-                quarantined=tally.quarantined,
-                refused=tally.refused,
-                bytes=tally.bytes,
-            )
-        )
+        journal.write(tally.ended(began, ending))
 
 
 def note_ended(journal: Path, writer: str) -> None:

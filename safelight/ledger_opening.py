@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ledger.errors import LedgerLocked, UnreadableLedger
 from ledger.rebuild import rebuild
 from ledger.writer import LedgerWriter
-from safelight.config import StorageSettings
+from safelight.settings import StorageSettings
 
 logger = logging.getLogger(__name__)
 

@@ -43,9 +43,10 @@ def nodes(file: Path | None, *, as_json: bool) -> None:
 async def _asked(config: "Config") -> "tuple[tuple[NodeState, ...], Gathered]":
     from ledger.study_reader import StudyFilter
     from safelight.coordinator import web_context
+    from safelight.page_node import NodeCondition
     from web_status.nodes import Nodes
 
-    nodes = Nodes(web_context(config))
+    nodes = Nodes(web_context(config, NodeCondition(config)))
     try:
         states, found = await asyncio.gather(
             nodes.states(), nodes.studies(StudyFilter(), {}, _STUDIES)

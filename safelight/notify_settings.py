@@ -3,14 +3,14 @@
 import ipaddress
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 
 from annotated_types import Ge, Gt
 
-from safelight.secret_values import anchored_secret, is_elsewhere
+from safelight.secret_values import is_elsewhere
 from web_status.alarm_kinds import ALARM_KINDS
 
 Security = Literal["starttls", "tls", "none"]
@@ -187,25 +187,6 @@ def _is_here(host: str) -> bool:
         return host == "localhost"
 
 
-def anchored_notify(one: NotifySettings, folder: Path) -> NotifySettings:
-    """A table whose paths are relative to `folder`."""
-    return replace(
-        one,
-        url=anchored_secret(one.url, folder),
-        secret=anchored_secret(one.secret, folder),
-        authorities=one.authorities and folder / one.authorities,
-    )
-
-
-def anchored_smtp(smtp: SmtpSettings, folder: Path) -> SmtpSettings:
-    """The table whose paths are relative to `folder`."""
-    return replace(
-        smtp,
-        password=anchored_secret(smtp.password, folder),
-        authorities=smtp.authorities and folder / smtp.authorities,
-    )
-
-
 def require_deliverable(notify: Sequence[NotifySettings], smtp: SmtpSettings) -> None:
     """Check what one table alone does not show.
 
@@ -214,9 +195,5 @@ def require_deliverable(notify: Sequence[NotifySettings], smtp: SmtpSettings) ->
     ValueError
         The message begins with table and key.
     """
-    names = [one.name for one in notify]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"[notify] name: two have the name {name!r}")
     if any(one.email for one in notify) and not smtp.host:
         raise ValueError("[smtp] host: missing; a [[notify]] with email needs a mail server")

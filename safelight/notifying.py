@@ -20,13 +20,13 @@ from jinja2 import TemplateError
 from ledger.errors import LedgerError
 from ledger.notification_records import Notification
 from ledger.notifications import Notifications
-from processor.remote import RemoteEngine
 from safelight.alarm_watch import AlarmWatch
 from safelight.config import Config
 from safelight.delivering import deliver
 from safelight.errors import NotDelivered
 from safelight.messages import message_of
 from safelight.notify_settings import NotifySettings
+from safelight.page_node import NodeCondition
 from safelight.requests import Request
 from web_status.alarms import Alarm
 
@@ -61,17 +61,17 @@ class Notifying:
         The configuration in force.
     notifications
         The queue.
-    cluster
-        Where jobs run that need not run here.
+    condition
+        Says what is held up.
     """
 
     def __init__(
-        self, config: Config, notifications: Notifications, cluster: RemoteEngine | None = None
+        self, config: Config, notifications: Notifications, condition: NodeCondition
     ) -> None:
         self._config = config
         self._queue = notifications
         self._targets = config.notify
-        self._watch = AlarmWatch(config, cluster)
+        self._watch = AlarmWatch(config, condition)
         self._watches = any(one.alarms for one in config.notify)
         self._next_look = self._next_tidying = time.monotonic()
         self._busy: dict[str | None, threading.Thread] = {}  # by target; None looks for alarms

@@ -40,6 +40,7 @@ class NodeCondition:
     """Says how long the disk lasts and what is held up.
 
     What came in the last 24 hours, and what is kept, is summed up once a minute: that is costly.
+    So the page and whoever looks for alarms ask the same one, each in a thread of its own.
     """
 
     def __init__(self, config: Config, cluster: RemoteEngine | None = None) -> None:

@@ -23,6 +23,7 @@ from safelight.deciding import Deciding
 from safelight.disk import DiskWatch
 from safelight.lag import Lag
 from safelight.notifying import Notifying
+from safelight.page_node import NodeCondition
 from safelight.requests import Requests
 from safelight.retention import Retention
 from safelight.retrieving import Retrieving
@@ -72,6 +73,8 @@ class Pipeline:
         Where jobs run that need not run here; not started yet.
     telemetry
         What others are told of the loop; without it, nobody is.
+    condition
+        Says what is held up: that of the page, where there is one, as it sums up much.
     """
 
     def __init__(
@@ -80,7 +83,9 @@ class Pipeline:
         ledger: LedgerWriter,
         reload: threading.Event,
         cluster: RemoteEngine | None = None,
+        *,
         telemetry: Telemetry | None = None,
+        condition: NodeCondition | None = None,
     ) -> None:
         self._config = config
         self._intake = ledger.intake
@@ -119,7 +124,9 @@ class Pipeline:
             trail=audit_trail(config),
         )
         self._backups = Backups(config)
-        self._notifying = Notifying(config, ledger.notifications, cluster)
+        self._notifying = Notifying(
+            config, ledger.notifications, condition or NodeCondition(config, cluster)
+        )
         self._requests = Requests(config.storage.requests)
         self._counts = _Counts()
         self._waiting: int | None = None

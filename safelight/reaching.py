@@ -15,6 +15,9 @@ from safelight.errors import ConfigError, NotDelivered
 def tls_context(authorities: Path | None) -> ssl.SSLContext:
     """Trusts what one of `authorities` has signed, or where there are none those of the system.
 
+    TLS 1.2 or later with the suites of the system, and not `listener.tls.client_context`: alarms
+    must get through to an older mail server, too.
+
     Raises
     ------
     ConfigError

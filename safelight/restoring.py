@@ -25,8 +25,9 @@ from ledger.rebuild import set_aside
 from ledger.session import Session
 from listener.durable import give_to_owner_of_folder, sync_folder
 from safelight.backup import CONFIGURATION, FORMAT, KEY, LEDGER, MANIFEST, RULES, Manifest, Member
-from safelight.config import Config, StorageSettings
+from safelight.config import Config
 from safelight.errors import BadBackup
+from safelight.settings import StorageSettings
 from web_status.audit_file import is_audit_name
 from web_status.users import USERS_NAME
 

@@ -26,7 +26,7 @@ from processor.publish import require_intact
 from processor.report import REPORT_FILE
 from processor.workbook import WORKBOOK_FILE
 from rules.model import Rule
-from safelight.config import StorageSettings
+from safelight.settings import StorageSettings
 from web_status.audit import AuditTrail
 from web_status.audit_events import Deed
 

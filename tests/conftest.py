@@ -1,4 +1,4 @@
-"""Fixtures every package's tests may use: real scans, free ports and real DICOM peers.
+"""Fixtures every package's tests may use: real scans, free ports, filesystems, real DICOM peers.
 
 Peers are programs of their own on loopback, with ports that nobody else has and everything
 they write under ``tmp_path``. Where a program is not installed, its tests are skipped with a
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -82,6 +82,15 @@ def free_port() -> Callable[[], int]:
     some connection's own a moment later.
     """
     return _free_port
+
+
+@pytest.fixture(scope="session")
+def mounted() -> Callable[[Path, str], AbstractContextManager[None]]:
+    """Context in which a filesystem in memory lies over a folder: ``mounted(folder, "size=1M")``.
+
+    Only root may mount one; others' tests are skipped.
+    """
+    return _mounted
 
 
 @pytest.fixture
@@ -473,6 +482,19 @@ def _wait_until(condition: Callable[[], bool], what: str, seconds: float = READY
         if time.monotonic() > deadline:
             pytest.fail(f"waited {seconds} s in vain for {what}")
         time.sleep(0.02)
+
+
+@contextmanager
+def _mounted(folder: Path, options: str) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no filesystem can be mounted: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 def _program(name: str) -> str:

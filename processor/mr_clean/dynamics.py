@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from processor.mr_clean.config import MrConfig, found_in
@@ -19,6 +19,8 @@ class Member:
 
     Attributes
     ----------
+    place : int
+        Of the series among those of its study.
     key : tuple
         What is equal in all phases of one dynamic.
     is_enhanced : bool
@@ -51,7 +53,7 @@ class Phase:
 
     group: str = ""
     name: str = ""
-    is_enhanced: bool | None = field(default=None)
+    is_enhanced: bool | None = None
 
 
 def is_source(series: Series, sequence_class: str, config: MrConfig) -> bool:

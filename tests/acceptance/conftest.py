@@ -129,6 +129,20 @@ def lasting_daemon(tmp_path_factory, free_port, wait_until):
         yield start()
 
 
+@pytest.fixture
+def tab(chromium):
+    """A page of headless Chromium; what it complains about fails the test."""
+    complaints = []
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    context.close()
+    # What cannot be done is answered with 409, as some tests ask for.
+    assert [text for text in complaints if "409 (Conflict)" not in text] == []
+
+
 @contextmanager
 def _daemons(parent, free_port, wait_until):
     running = []

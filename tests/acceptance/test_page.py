@@ -6,30 +6,15 @@ Screenshots of the run are kept in tests/artifacts.
 import gzip
 import zipfile
 
-import pytest
 from playwright.sync_api import expect
 from pydicom.uid import generate_uid
 
 
-@pytest.fixture
-def browser_page(chromium):
-    """A page of headless Chromium; what it complains about fails the test."""
-    complaints = []
-    context = chromium.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    yield page
-    context.close()
-    # What cannot be done is answered with 409, as one test asks for.
-    assert [text for text in complaints if "409 (Conflict)" not in text] == []
-
-
 def test_a_series_appears_by_itself_with_its_picture_and_its_file_can_be_downloaded(
-    daemon, stack, storescu, browser_page, tmp_path, keep_picture
+    daemon, stack, storescu, tab, tmp_path, keep_picture
 ):
     node = daemon()
-    page = browser_page
+    page = tab
     page.goto(f"http://{node.web}/")
     expect(page.get_by_text("Nothing has arrived yet")).to_be_visible()
 
@@ -58,7 +43,7 @@ def test_a_series_appears_by_itself_with_its_picture_and_its_file_can_be_downloa
 
 
 def test_what_was_refused_or_set_aside_is_one_click_away(
-    daemon, stack, storescu, browser_page, keep_picture
+    daemon, stack, storescu, tab, keep_picture
 ):
     node = daemon()
     uid, sop = generate_uid(), generate_uid()
@@ -68,7 +53,7 @@ def test_what_was_refused_or_set_aside_is_one_click_away(
         path.parent.rename(path.parent.with_name(patient))
     (bad,) = stack(slices=1, StudyInstanceUID="not.a.uid")
     node.run_sender(bad)
-    page = browser_page
+    page = tab
     page.goto(f"http://{node.web}/")
     page.get_by_role("link", name="1 file in quarantine").click(timeout=60_000)
     expect(page.get_by_text("StudyInstanceUID is not a valid UID")).to_be_visible(timeout=60_000)
@@ -77,12 +62,12 @@ def test_what_was_refused_or_set_aside_is_one_click_away(
     keep_picture(page, "alarms")
 
 
-def test_it_fits_a_phone(daemon, stack, storescu, browser_page, keep_picture):
+def test_it_fits_a_phone(daemon, stack, storescu, tab, keep_picture):
     node = daemon()
     long_name = "t2_tse_dark-fluid_tra_p2_" * 3
     storescu(stack(SeriesDescription=long_name[:64])[0].parent, port=node.port, called="SAFELIGHT")
     node.wait_for_ended(1)
-    page = browser_page
+    page = tab
     page.set_viewport_size({"width": 400, "height": 800})
     for path in (
         "/",
@@ -100,14 +85,14 @@ def test_it_fits_a_phone(daemon, stack, storescu, browser_page, keep_picture):
 
 
 def test_a_person_orders_studies_from_a_pacs_and_follows_them_to_their_end(
-    daemon, orthanc, stack, storescu, browser_page, free_port, keep_picture
+    daemon, orthanc, stack, storescu, tab, free_port, keep_picture
 ):
     port = free_port()
     pacs = orthanc(modalities={"SAFELIGHT": ("127.0.0.1", port)})
     table = f'name = "archive"\nae_title = "ORTHANC"\nhost = "127.0.0.1"\nport = {pacs.dicom_port}'
     node = daemon(toml=f"[[pacs]]\n{table}\n", port=port)
     storescu(stack(slices=4)[0].parent, port=pacs.dicom_port, called="ORTHANC")
-    page = browser_page
+    page = tab
     page.goto(f"http://{node.web}/retrieves")
 
     page.get_by_text("Retrieve studies by accession number").click()
@@ -134,7 +119,7 @@ def test_a_person_orders_studies_from_a_pacs_and_follows_them_to_their_end(
 
 
 def test_a_person_finds_a_study_fetches_what_is_missing_and_takes_it_home(
-    daemon, orthanc, stack, storescu, browser_page, free_port, tmp_path, keep_picture
+    daemon, orthanc, stack, storescu, tab, free_port, tmp_path, keep_picture
 ):
     port = free_port()
     pacs = orthanc(modalities={"SAFELIGHT": ("127.0.0.1", port)})
@@ -144,7 +129,7 @@ def test_a_person_finds_a_study_fetches_what_is_missing_and_takes_it_home(
     storescu(files[0].parent, port=pacs.dicom_port, called="ORTHANC")
     storescu(*files[:5], port=node.port, called="SAFELIGHT")
     node.wait_for_ended(1)
-    page = browser_page
+    page = tab
     page.goto(f"http://{node.web}/studies")
 
     page.get_by_label("Patient name or ID").fill("jane")
@@ -178,7 +163,7 @@ def test_a_person_finds_a_study_fetches_what_is_missing_and_takes_it_home(
 
 
 def test_a_person_searches_a_pacs_tries_it_out_and_retrieves_what_was_chosen(
-    daemon, orthanc, stack, storescu, browser_page, free_port, keep_picture
+    daemon, orthanc, stack, storescu, tab, free_port, keep_picture
 ):
     port = free_port()
     pacs = orthanc(modalities={"SAFELIGHT": ("127.0.0.1", port)})
@@ -190,7 +175,7 @@ def test_a_person_searches_a_pacs_tries_it_out_and_retrieves_what_was_chosen(
             port=pacs.dicom_port,
             called="ORTHANC",
         )
-    page = browser_page
+    page = tab
     page.goto(f"http://{node.web}/retrieves")
     page.get_by_role("link", name="Search a PACS").click()
     page.get_by_label("Patient name").fill("doe*")
@@ -217,12 +202,12 @@ def test_a_person_searches_a_pacs_tries_it_out_and_retrieves_what_was_chosen(
     expect(page.get_by_text("Nothing was done.")).to_be_visible()  # it asks for everything
 
 
-def test_a_person_looks_through_a_series(daemon, stack, storescu, browser_page, keep_picture):
+def test_a_person_looks_through_a_series(daemon, stack, storescu, tab, keep_picture):
     node = daemon()
     files = stack(slices=30)
     storescu(files[0].parent, port=node.port, called="SAFELIGHT")
     node.wait_for_ended(1)
-    page = browser_page
+    page = tab
     page.goto(f"http://{node.web}/series/1")
     page.get_by_role("link", name="Look at").click()
     canvas, stage = page.locator("canvas"), page.locator(".stage")
@@ -285,7 +270,7 @@ def grey(page):
 
 
 def test_an_administrator_looks_whether_everything_is_there(
-    daemon, orthanc, stack, storescu, browser_page, free_port, keep_picture
+    daemon, orthanc, stack, storescu, tab, free_port, keep_picture
 ):
     pacs = orthanc()
     table = 'name = "%s"\nae_title = "ORTHANC"\nhost = "127.0.0.1"\nport = %d'
@@ -297,7 +282,7 @@ def test_an_administrator_looks_whether_everything_is_there(
     node = daemon(toml=f"{tables}{sender}silent_hours = 0.00001\n")
     storescu(stack(slices=4)[0].parent, port=node.port, called="SAFELIGHT", calling="CT01")
     node.wait_for_ended(1)
-    page = browser_page
+    page = tab
     page.goto(f"http://{node.web}/")
     page.get_by_role("link", name="PACS").click()
 

@@ -41,19 +41,6 @@ def site(daemon, tmp_path):
 
 
 @pytest.fixture
-def tab(chromium):
-    """A page of headless Chromium; what it complains about fails the test."""
-    complaints = []
-    context = chromium.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    yield page
-    context.close()
-    assert [text for text in complaints if "409 (Conflict)" not in text] == []
-
-
-@pytest.fixture
 def shoot(keep_picture):
     """Function that keeps pictures of a tab: two widths, light and dark."""
 

@@ -7,8 +7,6 @@ import dataclasses
 import errno
 import hashlib
 import json
-import subprocess
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -283,32 +281,18 @@ def test_an_output_outside_the_jobs_folder_is_not_published(job, stack, monkeypa
     assert [path.name for path in (request.results / result.folder).iterdir()] == ["manifest.json"]
 
 
-def test_a_results_folder_that_is_read_only_lets_the_job_wait(job, stack, tmp_path):
+def test_a_results_folder_that_is_read_only_lets_the_job_wait(job, stack, mounted):
     request = job(stack(2), "qc")
     with mounted(request.results, "ro"), pytest.raises(OutputUnavailable, match="EROFS while"):
         run_job(request)
     assert run_job(request).steps[0].state == "done"
 
 
-def test_a_results_folder_that_is_full_lets_the_job_wait(job, stack):
+def test_a_results_folder_that_is_full_lets_the_job_wait(job, stack, mounted):
     request = job(stack(3))
     with mounted(request.scratch, "size=16k"), pytest.raises(OutputUnavailable, match="ENOSPC"):
         run_job(request)
     assert {step.state for step in run_job(request).steps} == {"done"}
-
-
-@contextmanager
-def mounted(folder, options):
-    """A filesystem in memory over a folder for a while; only root may mount one."""
-    folder.mkdir(exist_ok=True, parents=True)
-    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"no filesystem can be mounted: {done.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_series_without_any_readable_file_still_has_a_result(job, tmp_path):

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from ledger.reader import LedgerReader
 from ledger.writer import LedgerWriter
@@ -52,6 +52,25 @@ def land(config):
         return uid
 
     return series
+
+
+@pytest.fixture
+def write():
+    """Function that writes an instance of a CT, without its pixels; keywords are elements."""
+
+    def one(path, **elements):
+        ds = Dataset()
+        ds.SOPClassUID, ds.SOPInstanceUID = CTImageStorage, generate_uid()
+        ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.Modality = "1.2.77", "1.2.77.3", "CT"
+        ds.PatientName, ds.PatientID, ds.StudyDate = "Doe^Jane", "P4711", "20240102"
+        for keyword, value in elements.items():
+            setattr(ds, keyword, value)
+        ds.file_meta = FileMetaDataset()
+        ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ds.save_as(path, enforce_file_format=True)
+
+    return one
 
 
 def slice_of(series_uid, number, rows, columns):

@@ -13,8 +13,8 @@ from ledger.writer import LedgerWriter
 from safelight.backup_state import BackupState, backup_state, note_backup
 from safelight.backups import Backups
 from safelight.cli import cli
-from safelight.config import LedgerSettings
 from safelight.page_node import NodeCondition
+from safelight.settings import LedgerSettings
 
 HOUR = 3600
 

@@ -12,9 +12,10 @@ from ledger.reader import LedgerReader
 from ledger.writer import LedgerWriter
 from listener.settings import AcceptRule, GroupingSettings
 from query.settings import PacsSettings
-from safelight.config import Config, StorageSettings
+from safelight.config import Config
 from safelight.config_changes import note_configuration
 from safelight.rules_file import rule_changes, rules_of
+from safelight.settings import StorageSettings
 
 SECRETS = ("first-password", "second-password")
 PACS = PacsSettings("main", "PACS1", "10.1.2.3", 104, username="u", password=SECRETS[0])

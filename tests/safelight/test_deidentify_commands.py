@@ -3,23 +3,8 @@
 import pydicom
 import pytest
 from click.testing import CliRunner
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from safelight.cli import cli
-
-
-def write(path, **elements):
-    ds = Dataset()
-    ds.SOPClassUID, ds.SOPInstanceUID = CTImageStorage, generate_uid()
-    ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.Modality = "1.2.77", "1.2.77.3", "CT"
-    ds.PatientName, ds.PatientID, ds.StudyDate = "Doe^Jane", "P4711", "20240102"
-    for keyword, value in elements.items():
-        setattr(ds, keyword, value)
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    path.parent.mkdir(parents=True, exist_ok=True)
-    ds.save_as(path, enforce_file_format=True)
 
 
 @pytest.fixture
@@ -28,7 +13,7 @@ def run(tmp_path, monkeypatch):
     return lambda *words: CliRunner().invoke(cli, ["deidentify", *words, "--out", "out"])
 
 
-def test_a_folder_of_series_becomes_one_without_identity(run, tmp_path):
+def test_a_folder_of_series_becomes_one_without_identity(run, write, tmp_path):
     for number in (1, 2):
         write(tmp_path / "in" / f"{number}.dcm", InstanceNumber=number)
     write(tmp_path / "in" / "3.dcm", SeriesInstanceUID="1.2.77.4")
@@ -46,7 +31,7 @@ def test_a_folder_of_series_becomes_one_without_identity(run, tmp_path):
     assert (tmp_path / "safelight-data" / "deidentify.key").exists()
 
 
-def test_a_series_that_cannot_be_is_left_out_and_said(run, tmp_path):
+def test_a_series_that_cannot_be_is_left_out_and_said(run, write, tmp_path):
     write(tmp_path / "in" / "1.dcm")
     write(tmp_path / "in" / "2.dcm", SeriesInstanceUID="1.2.77.4", BurnedInAnnotation="YES")
     result = run("in")
@@ -56,7 +41,7 @@ def test_a_series_that_cannot_be_is_left_out_and_said(run, tmp_path):
     assert len([path for path in (tmp_path / "out").rglob("*") if path.is_file()]) == 1
 
 
-def test_a_key_that_others_may_read_is_refused(run, tmp_path):
+def test_a_key_that_others_may_read_is_refused(run, write, tmp_path):
     write(tmp_path / "in" / "1.dcm")
     run("in")
     (tmp_path / "safelight-data" / "deidentify.key").chmod(0o644)
@@ -71,7 +56,7 @@ def test_a_folder_without_dicom_is_said(run, tmp_path):
     assert (result.exit_code, result.output) == (1, "no DICOM files there\n")
 
 
-def test_process_publishes_without_identity_when_asked_to(run, tmp_path):
+def test_process_publishes_without_identity_when_asked_to(run, write, tmp_path):
     for number in (1, 2):
         write(tmp_path / "in" / f"{number}.dcm", InstanceNumber=number)
     write(tmp_path / "in" / "3.dcm", SeriesInstanceUID="1.2.77.4", BurnedInAnnotation="YES")

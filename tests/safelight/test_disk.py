@@ -3,8 +3,6 @@
 The refusal itself is in tests/listener/test_spool.py and tests/acceptance/faults.
 """
 
-import subprocess
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,8 +10,8 @@ from hypothesis import strategies as st
 from ledger.reader import LedgerReader
 from ledger.rows import Growth
 from ledger.writer import LedgerWriter
-from safelight.config import StorageSettings
 from safelight.disk import STAGES, DiskState, DiskWatch, Volume, hours_left, next_stage, volume_of
+from safelight.settings import StorageSettings
 from safelight.status import disk_line
 
 MARKS = StorageSettings(
@@ -98,22 +96,17 @@ def test_status_says_what_is_free_how_long_it_lasts_and_what_waits(state, said):
 
 
 @pytest.fixture
-def site(tmp_path):
-    """Settings whose data folder is a filesystem of 4 MiB, which only root may mount."""
+def site(tmp_path, mounted):
+    """Settings whose data folder is a filesystem of 4 MiB."""
     data = tmp_path / "data"
-    data.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(data)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"no filesystem can be mounted: {done.stderr.strip()}")
-    yield StorageSettings(
-        data,
-        free_bytes_min=0,
-        free_bytes_process=1 << 20,
-        free_bytes_retrieve=2 << 20,
-        free_bytes_warn=0,
-    )
-    subprocess.run(["umount", str(data)], check=True)
+    with mounted(data, "size=4m"):
+        yield StorageSettings(
+            data,
+            free_bytes_min=0,
+            free_bytes_process=1 << 20,
+            free_bytes_retrieve=2 << 20,
+            free_bytes_warn=0,
+        )
 
 
 def leave_free(storage, free):

@@ -17,7 +17,8 @@ from rules.match import FACTS
 from rules.parse import RULE_KEYS, parse_rules
 from rules.texts import RuleText
 from safelight.cli import cli
-from safelight.config import SEED_NAMES, Config
+from safelight.config import Config
+from safelight.config_sources import SEED_NAMES
 from safelight.doctor_findings import GROUPS
 
 ROOT = Path(__file__).parents[2]

@@ -16,10 +16,10 @@ from pynetdicom.sop_class import CTImageStorage
 from listener.part10 import silence_dicom_libraries
 from query.settings import PacsSettings
 from safelight import scheduling
-from safelight.config import ForwardSettings
 from safelight.errors import ConfigError
 from safelight.forwarding import Forwarding
 from safelight.requests import Request, Requests
+from safelight.settings import ForwardSettings
 
 silence_dicom_libraries()
 

@@ -12,8 +12,8 @@ from ledger.errors import NewerSchema
 from ledger.reader import LedgerReader
 from ledger.writer import LedgerWriter
 from listener.spool import Spool, SpoolSettings
-from safelight.config import StorageSettings
 from safelight.ledger_opening import open_ledger
+from safelight.settings import StorageSettings
 
 
 @pytest.fixture

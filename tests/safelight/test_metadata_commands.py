@@ -5,8 +5,6 @@ import re
 
 import pytest
 from click.testing import CliRunner
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from python_calamine import CalamineWorkbook
 
 from processor.tables import write_rows
@@ -18,25 +16,13 @@ def sheet(path, title):
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
-def write(path, **elements):
-    ds = Dataset()
-    ds.SOPClassUID, ds.SOPInstanceUID = CTImageStorage, generate_uid()
-    ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.Modality = "1.2", "1.2.3", "CT"
-    for keyword, value in elements.items():
-        setattr(ds, keyword, value)
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    path.parent.mkdir(parents=True, exist_ok=True)
-    ds.save_as(path, enforce_file_format=True)
-
-
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return lambda *words: CliRunner().invoke(cli, ["metadata", *map(str, words)])
 
 
-def test_a_folder_of_dicom_becomes_a_workbook(run, tmp_path):
+def test_a_folder_of_dicom_becomes_a_workbook(run, write, tmp_path):
     for number in (1, 2):
         write(tmp_path / "in" / "a" / f"{number}.dcm", InstanceNumber=number, PatientID="007")
     write(tmp_path / "in" / "b" / "1.dcm", SeriesInstanceUID="1.2.4", Modality="DX")
@@ -62,7 +48,7 @@ def test_a_folder_without_dicom_is_said_and_writes_nothing(run, tmp_path):
     assert not (tmp_path / "metadata.xlsx").exists()
 
 
-def test_a_site_template_of_the_configuration_is_used(run, tmp_path):
+def test_a_site_template_of_the_configuration_is_used(run, write, tmp_path):
     write(tmp_path / "in" / "1.dcm", KVP=120)
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "ct.json").write_text(
@@ -75,7 +61,7 @@ def test_a_site_template_of_the_configuration_is_used(run, tmp_path):
     assert "PatientID" not in row
 
 
-def test_what_a_character_set_cannot_hold_does_not_end_the_command(run, tmp_path):
+def test_what_a_character_set_cannot_hold_does_not_end_the_command(run, write, tmp_path):
     write(tmp_path / "in" / "1.dcm", SpecificCharacterSet="ISO_IR 192", SeriesDescription="ABCDEF")
     path = tmp_path / "in" / "1.dcm"
     path.write_bytes(path.read_bytes().replace(b"ABCDEF", b"A\xff\xfeDEF"))

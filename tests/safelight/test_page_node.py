@@ -13,9 +13,10 @@ from listener.settings import AcceptRule
 from processor.cluster.engine import Cluster
 from processor.cluster.settings import ProcessingSettings
 from query.settings import PacsSettings
-from safelight.config import Config, StorageSettings
+from safelight.config import Config
 from safelight.log_files import keep_log, latest_lines
 from safelight.page_node import NodeCondition, about, network_of
+from safelight.settings import StorageSettings
 
 SECRETS = ("passcode-of-ct", "password-of-pacs")
 ACCEPT = AcceptRule("CT1", ("10.1.2.0/24",), username="ct", passcode=SECRETS[0], silent_hours=12.0)

@@ -5,7 +5,6 @@ Not covered: a daemon around it, which is tests/acceptance/test_crash.py.
 
 import os
 import signal
-import subprocess
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -108,12 +107,12 @@ def run_reader(config):
 
 
 def test_outputs_that_cannot_be_written_make_all_jobs_wait_and_reception_goes_on(
-    config, land, run, monkeypatch
+    config, land, run, monkeypatch, mounted
 ):
     monkeypatch.setattr(scheduling, "_OUTPUT_SECONDS", 0.2)
     monkeypatch.setattr(scheduling, "_OUTPUT_SECONDS_MAX", 0.2)
     land()
-    with read_only(config.storage.results):
+    with mounted(config.storage.results, "ro"):
         (job,) = run(lambda reader: bool(reader.pauses()))
         assert (job.state, job.tries, job.error) == ("queued", 0, "EROFS while publishing")
         (pause,) = pauses(config)
@@ -130,19 +129,6 @@ def pauses(config):
         return reader.pauses()
     finally:
         reader.close()
-
-
-@contextmanager
-def read_only(folder):
-    """An empty read-only filesystem over a folder; only root may mount one."""
-    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(folder)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"no filesystem can be mounted: {done.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_what_people_ask_for_is_done_also_to_a_job_that_runs(config, land, run, slowly):

@@ -1,20 +1,28 @@
 """No patient data where it does not belong, whatever goes wrong.
 
 Two hundred canaries go through the daemon, each path of an error that is cheap to reach with them;
-then log, journal, metrics, audit trail, what is kept of errors, and the addresses on pages are
-searched for them in every shape. What a command prints for the person who typed it is not searched.
+then log, journal, metrics, audit trail, what is kept of errors, notifications, and the addresses on
+pages are searched for them in every shape. What a command prints for the person who typed it is not
+searched.
 
-Not covered: workers that are killed by their limits, whose message has the limit and nothing else.
+Not covered: workers that are killed by their limits, whose message has the limit and nothing else;
+templates of a site's own, which are given the same words; the notification of a study that is done.
 """
 
+import email
+import email.policy
 import io
 import json
 import re
 import signal
+import threading
 import zipfile
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import requests
+from aiosmtpd.controller import Controller
 from canaries import STEM, base64_shapes, canaried, canaries, shapes, with_text_for
 from canary import Instance
 from click.testing import CliRunner
@@ -46,6 +54,23 @@ port = {tls_port}
 calling_ae = "*"
 addresses = ["127.0.0.0/24"]
 """
+NOTIFY = """
+[[notify]]
+name = "hook"
+url = "http://127.0.0.1:{hook_port}/"
+alarms = ["all"]
+per_hour = 1000
+[[notify]]
+name = "mail"
+email = ["oncall@hospital.example"]
+alarms = ["all"]
+per_hour = 1000
+[smtp]
+host = "127.0.0.1"
+port = {mail_port}
+security = "none"
+sender = "safelight@hospital.example"
+"""
 RULES = """
 [[rule]]
 name = "Send on"
@@ -53,6 +78,8 @@ name = "Send on"
 Modality = "US"
 [rule.run]
 forward = { to = "dead" }
+[rule.notify]
+to = ["hook", "mail"]
 
 [[rule]]
 name = "Cannot be told"
@@ -70,6 +97,8 @@ Modality = "PT"
 deidentify = {}
 convert = {}
 metadata = {}
+[rule.notify]
+to = ["hook", "mail"]
 
 [[rule]]
 name = "All"
@@ -83,6 +112,9 @@ metadata = {}
 package = {}
 [rule.deliver]
 to = "{PatientID}/{StudyDate}/{SeriesDescription}"
+[rule.notify]
+to = ["hook", "mail"]
+on = ["done", "failed", "low_quality"]
 """
 BROKEN = (f'regex = "{STEM}("', f'min = "{STEM}"', f'in = "{STEM}"', f'present = "{STEM}"')
 # Numbers that are text, each in an instance of its own.
@@ -104,12 +136,66 @@ ERRORS = {
 }
 
 
+@contextmanager
+def _webhook():
+    """A webhook's port, and the JSON that it got."""
+    got = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            got.append(json.dumps(body, ensure_ascii=False))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port, got
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Letters(list):
+    """The letters that a mail server took, header and all, decoded."""
+
+    async def handle_DATA(self, server, session, envelope):  # noqa: N802
+        letter = email.message_from_bytes(envelope.content, policy=email.policy.default)
+        self.append("\n".join([*map(str, letter.values()), letter.get_content()]))
+        return "250 taken"
+
+
+@contextmanager
+def _mail_server(port):
+    """The letters that it took."""
+    letters = _Letters()
+    controller = Controller(letters, hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        yield letters
+    finally:
+        controller.stop()
+
+
 @pytest.fixture(scope="module")
-def site(serve, tmp_path_factory):
+def told(free_port):
+    """Where the daemon sends notifications, and those that a webhook and a mail server took."""
+    port = free_port()
+    with _webhook() as (hook_port, posted), _mail_server(port) as letters:
+        yield NOTIFY.format(hook_port=hook_port, mail_port=port), {"hook": posted, "mail": letters}
+
+
+@pytest.fixture(scope="module")
+def site(serve, told, tmp_path_factory):
     """A daemon that logs all it can, to which all of it has happened."""
     folder = tmp_path_factory.mktemp("canaries")
     (folder / "rules.toml").write_text(RULES)
-    node = serve(tables=TABLES, folder=folder)
+    node = serve(tables=TABLES + told[0], folder=folder)
     sent = _send_series(node)
     _send_what_is_refused(node)
     _ask_the_page(node)
@@ -262,6 +348,22 @@ def test_the_metrics_have_none(site):
 def test_the_audit_trail_has_none(site):
     path = site.folder / "data" / "audit.log"
     require_none(path.read_text() if path.exists() else "", "audit trail")
+
+
+@pytest.mark.parametrize("target", ["hook", "mail"])
+def test_notifications_have_none_but_the_accession_number(site, told, target):
+    def events():
+        rows = site.read_ledger(lambda reader: reader.notifications.latest(("sent",), limit=1000))
+        return {row.event for row in rows if row.target == target}
+
+    def nameless():
+        return [text for text in told[1][target] if "Without names" in text]
+
+    wait_until(lambda: {"failed", "done", "alarm_began"} <= events(), "notifications", 120)
+    wait_until(nameless, "that of a rule that de-identifies")
+    for text in tuple(told[1][target]):
+        number = "" if text in nameless() else canaries()["AccessionNumber"]
+        require_none(text.replace(number, ""), target)
 
 
 @pytest.mark.parametrize("table", ERRORS)

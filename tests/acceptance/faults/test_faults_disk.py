@@ -23,19 +23,13 @@ INODES = 400
 
 
 @pytest.fixture(scope="module")
-def _small(serve, tmp_path_factory):
+def _small(serve, mounted, tmp_path_factory):
     folder = tmp_path_factory.mktemp("small")
     spool = folder / "data" / "spool"
-    spool.mkdir(parents=True)
-    options = f"size={SIZE},nr_inodes={INODES}"
-    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(spool)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"no small filesystem can be mounted: {done.stderr.strip()}")
-    node = serve("drain_seconds = 1\n", folder=folder, storage=f"free_bytes_min = {FLOOR}")
-    yield node
-    node.stop()
-    subprocess.run(["umount", str(spool)], check=True)
+    with mounted(spool, f"size={SIZE},nr_inodes={INODES}"):
+        node = serve("drain_seconds = 1\n", folder=folder, storage=f"free_bytes_min = {FLOOR}")
+        yield node
+        node.stop()
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 Not covered: network filesystems themselves; none is mounted, and their names are made up.
 """
 
-import subprocess
-
 import pytest
 
 from safelight import doctor_disk
@@ -12,21 +10,12 @@ from safelight.doctor_disk import disk, filesystem, inotify
 
 
 @pytest.fixture
-def small_spool(site):
-    """A site whose spool is a filesystem of 1 MiB in memory, which only root may mount."""
+def small_spool(site, mounted):
+    """A site whose spool is a filesystem of 1 MiB in memory."""
     examined = site("free_bytes_min = 65536\nfree_bytes_process = 1\nfree_bytes_retrieve = 1\n")
     spool = examined.config.storage.spool
-    spool.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1M,nr_inodes=200", "tmpfs", str(spool)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        pytest.skip(f"no small filesystem can be mounted: {done.stderr.strip()}")
-    yield examined
-    subprocess.run(["umount", str(spool)], check=True)
+    with mounted(spool, "size=1M,nr_inodes=200"):
+        yield examined
 
 
 MARKS = "free_bytes_warn = 1\nfree_bytes_process = 1\nfree_bytes_retrieve = 1\nfree_bytes_min = 1\n"

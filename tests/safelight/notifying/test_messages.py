@@ -109,7 +109,7 @@ def test_a_bad_template_is_refused_when_the_configuration_is_read(tmp_path, temp
         ('[[notify]]\nname = "x"\nemail = ["a@b.example"]', "[smtp] host: missing"),
         (
             '[[notify]]\nname = "x"\nurl = "https://x.example"\n' * 2,
-            "[notify] name: two have the name 'x'",
+            "[notify] name: 'x' is given twice",
         ),
         ('[[notify]]\nname = "x"\nurll = "y"', "[notify] urll: unknown key (did you mean url?)"),
         ('[smtp]\nhost = "m"', "[smtp] sender: expected an address"),
@@ -132,18 +132,6 @@ def test_tables_that_deliver_nothing_are_refused(tmp_path, toml, told):
     with pytest.raises(ConfigError) as caught:
         load_config(file, {})
     assert str(caught.value).startswith(f"configuration: {told}")
-
-
-def test_files_of_secrets_and_authorities_lie_beside_the_configuration(tmp_path):
-    file = tmp_path / "safelight.toml"
-    file.write_text(
-        '[[notify]]\nname = "x"\nurl = "file:hook"\nsecret = "file:/etc/key"\n'
-        'authorities = "ca.pem"\n[smtp]\npassword = "file:pass"\nusername = "u"\n'
-    )
-    config = load_config(file, {})
-    (one,) = config.notify
-    assert (one.url, one.secret) == (f"file:{tmp_path}/hook", "file:/etc/key")
-    assert (one.authorities, config.smtp.password) == (tmp_path / "ca.pem", f"file:{tmp_path}/pass")
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,10 @@ import pytest
 from query.settings import PacsSettings
 from safelight import alarm_watch, notifying
 from safelight.alarm_watch import AlarmWatch
-from safelight.config import ForwardSettings
 from safelight.errors import ConfigError
+from safelight.page_node import NodeCondition
 from safelight.requests import Request, Requests
+from safelight.settings import ForwardSettings
 
 RULE = '[[rule]]\nname = "All"\n[rule.run]\nqc = {}\n[rule.notify]\nto = "team"\n'
 EVERY = ("held", "waiting", "sent", "summed", "dead")
@@ -158,7 +159,7 @@ def test_a_rule_that_tells_somebody_unknown_is_refused(land, run, to, told):
 def test_an_alarm_that_is_gone_for_a_moment_lasts(config, run, monkeypatch):
     monkeypatch.setattr(alarm_watch, "_SETTLE_SECONDS", 60.0)
     requests, clock = Requests(config.storage.requests), [0.0]
-    watch = AlarmWatch(config, clock=lambda: clock[0])
+    watch = AlarmWatch(config, NodeCondition(config), clock=lambda: clock[0])
     requests.leave(Request("pause", processor="qc"))
     run(lambda reader: bool(reader.pauses()))
     assert "held qc is paused" in watch.look()
@@ -173,5 +174,5 @@ def test_an_alarm_that_is_gone_for_a_moment_lasts(config, run, monkeypatch):
 def test_a_cluster_that_is_away_is_an_alarm_that_is_told(config, run):
     run(lambda _: True)
     away = SimpleNamespace(trouble="the Dask scheduler does not answer: start it")
-    assert f"held {away.trouble}" in AlarmWatch(config, away).look()
-    assert AlarmWatch(config).look() == {}
+    assert f"held {away.trouble}" in AlarmWatch(config, NodeCondition(config, away)).look()
+    assert AlarmWatch(config, NodeCondition(config)).look() == {}
