@@ -9,6 +9,8 @@ from pydantic_core import ErrorDetails
 
 from safelight.errors import ConfigError
 
+_EXPECTED_LIST = "expected a list, in brackets"
+
 
 def reject_unknown(kind: type, value: object, path: tuple[str, ...] = ()) -> None:
     """Let every key of a table be one of its settings class.
@@ -57,9 +59,12 @@ def described(error: ErrorDetails, kind: type) -> str:
         return f"{_place(names, key)}: {problem}"
     if error["type"] in ("missing", "missing_argument"):
         return f"{_place(names[:-1], names[-1])}: missing"
-    if error["type"] == "tuple_type":
-        message = "expected a list, in brackets"
     value = error["input"]  # of a whole table it may hold secrets
+    if error["type"] == "tuple_type":
+        is_single = isinstance(value, dict)
+        message = f"expected tables, each as [[{names[-1]}]]" if is_single else _EXPECTED_LIST
+    elif error["type"] in ("dataclass_type", "dict_type"):
+        message = "expected a table"
     is_told = names[-1] not in set(_secrets(kind)) and not isinstance(value, dict | list)
     got = f", got {value!r}" if is_told else ""
     return f"{_place(names[:-1], names[-1])}: {message[0].lower()}{message[1:]}{got}"

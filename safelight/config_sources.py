@@ -57,16 +57,26 @@ def _overlay_environment(table: Table, environ: Mapping[str, str]) -> None:
     for name, value in environ.items():
         if name in SEED_NAMES:
             section, key = SEED_NAMES[name]
-            _target(table, section)[key] = value
+            target = _first_pacs(table) if section == "pacs" else _table_in(table, section)
+            target[key] = value
         elif (match := _QC_NAME.fullmatch(name)) is not None:
             modality, key = match.groups()
-            table.setdefault("qc", {}).setdefault(modality, {})[key.lower()] = value
+            _table_in(_table_in(table, "qc"), modality)[key.lower()] = value
 
 
-def _target(table: Table, section: str) -> Table:
-    """The table an environment name writes to; of the PACS, the first."""
-    if section != "pacs":
-        return table.setdefault(section, {})  # type: ignore[no-any-return]
-    first = table.setdefault("pacs", [{}])
-    first[0].setdefault("name", "main")
-    return first[0]  # type: ignore[no-any-return]
+def _first_pacs(table: Table) -> Table:
+    """The first PACS, called "main" where the file has none."""
+    known = table.setdefault("pacs", [])
+    if known == []:
+        known.append({})
+    first = known[0] if isinstance(known, list) else None
+    if not isinstance(first, dict):
+        return {}
+    first.setdefault("name", "main")
+    return first
+
+
+def _table_in(table: Table, key: str) -> Table:
+    """A table within another, made where there is none; what is no table is left to be told."""
+    found = table.setdefault(key, {})
+    return found if isinstance(found, dict) else {}

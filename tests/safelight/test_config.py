@@ -106,6 +106,26 @@ def test_the_environment_changes_the_first_pacs_of_the_file(load):
 @pytest.mark.parametrize(
     ("toml", "message"),
     [
+        ("dicom = 5", "[dicom]: expected a table, got 5"),
+        ("pacs = 5", "[pacs]: expected a list, in brackets, got 5"),
+        ("pacs = [5]", "[pacs]: expected a table, got 5"),
+        ("[pacs]\nname = 'a'", "[pacs]: expected tables, each as [[pacs]]"),
+        ("qc = 5", "[qc]: expected a table, got 5"),
+        ("[qc]\nCT = 5", "[qc] CT: expected a table, got 5"),
+    ],
+)
+def test_what_is_no_table_is_told_whatever_the_environment_has(load, toml, message):
+    pacs = {"PACS_IP": "h", "PACS_PORT": "104", "CALLED_AET": "A"}
+    names = {"CALLING_AET": "A", "QC_CT_STD_MIN": "3", **pacs}
+    for environ in ({}, names):
+        with pytest.raises(ConfigError) as caught:
+            load(toml, environ=environ)
+        assert str(caught.value) == f"configuration: {message}"
+
+
+@pytest.mark.parametrize(
+    ("toml", "message"),
+    [
         ("[series]\nquiet_second = 1", "[series] quiet_second: unknown key (did you mean quiet_se"),
         ("[serie]\n", "[serie]: unknown key (did you mean series?)"),
         ("[dicom]\nport = 'abc'", "[dicom] port: input should be a valid integer"),
@@ -120,8 +140,8 @@ def test_the_environment_changes_the_first_pacs_of_the_file(load):
         ("[[dicom.accept]]\ncalling = 'A'", "[dicom.accept] calling: unknown key (did you mean"),
         ("[[pacs]]\nname = 'a'", "[pacs] ae_title: missing"),
         ("[series]\nquiet_seconds = 0", "[series] quiet_seconds: input should be greater than 0"),
-        ("qc = 5", "[qc]: input should be a valid dictionary, got 5"),
-        ("[qc]\nCT = 5", "[qc] CT: input should be a dictionary or an instance of QcThresholds"),
+        ("qc = 5", "[qc]: expected a table, got 5"),
+        ("[qc]\nCT = 5", "[qc] CT: expected a table"),
         ("[qc.CT]\nstd = 1", "[qc] std: unknown key (did you mean std_min?)"),
         ("[web]\nlisten = 'x.example:8080'", "[web] listen"),
         ("[web]\nlisten = '0.0.0.0:8080'", "[web] hosts"),
@@ -163,8 +183,8 @@ def test_an_error_names_table_and_key_and_what_was_expected(load, toml, message)
         ),
         ("[smtp]\npassword = 471147", "[smtp] password"),
         ("[[notify]]\nname = 'a'\nsecret = ['471147']", "[notify] secret"),
-        ("[[smtp]]\npassword = '471147'", "[smtp]: input should be a dictionary"),
-        ("[pacs]\npassword = '471147'", "[pacs]: expected a list, in brackets"),
+        ("[[smtp]]\npassword = '471147'", "[smtp]: expected a table"),
+        ("[pacs]\npassword = '471147'", "[pacs]: expected tables, each as [[pacs]]"),
     ],
 )
 def test_an_error_about_a_secret_does_not_tell_it(load, toml, told):
