@@ -123,8 +123,17 @@ def metadata_merge(
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Rules in place of those of the site, as mr_clean_config.json.",
 )
+@click.option(
+    "--encoding", default="utf-8-sig", show_default=True, help="Of a .csv file, such as gb18030."
+)
 def mr_clean(
-    file: Path | None, table: Path, out: Path | None, sheet: str | None, rules: Path | None
+    *,
+    file: Path | None,
+    table: Path,
+    out: Path | None,
+    sheet: str | None,
+    rules: Path | None,
+    encoding: str,
 ) -> None:
     """Say what each MR series of a TABLE is (.xlsx or .csv, one row a series), with the evidence.
 
@@ -132,7 +141,7 @@ def mr_clean(
     """
     from safelight.mr_commands import mr_clean as run
 
-    run(table, out, sheet, rules or configuration(file).output.mr_clean)
+    run(table, out, sheet, rules or configuration(file).output.mr_clean, encoding)
 
 
 @click.command()
