@@ -22,7 +22,12 @@ class MetadataGroup(click.Group):
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Where files go.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Where files go.",
+)
 @click.option(
     "--format",
     "format_",
@@ -38,13 +43,17 @@ class MetadataGroup(click.Group):
     show_default=True,
     help="What converts.",
 )
-@click.option("--compression", type=click.IntRange(0, 9), default=1, help="0 writes .nii.")
+@click.option(
+    "--compression",
+    type=click.IntRange(0, 9),
+    help="Of .nii.gz (default 3) or .npz (default 1); 0 writes .nii.",
+)
 @click.option("--name", help="What files are called: {SeriesNumber:03d}_{SeriesDescription}.")
 def convert(folder: Path, out: Path, name: str | None, **settings: Any) -> None:
     """Convert every series of DICOM below FOLDER, and verify every frame.
 
-    Exit code 1 where a series did not match its source: its files are in OUT/unverified, with the
-    report.
+    Exit code 0 where every image of every series is in a verified file, else 1. Files that did not
+    match their source are in OUT/unverified, with the report.
     """
     from safelight.convert_commands import convert as run
 
