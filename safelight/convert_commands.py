@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import click
 from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import MediaStorageDirectoryStorage
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
@@ -76,16 +78,28 @@ def convert(folder: Path, out: Path, name: str | None, settings: Mapping[str, An
 
 
 def series_in(folder: Path) -> Mapping[str, Sequence[Path]]:
-    """The DICOM files below a folder, or one file, by SeriesInstanceUID."""
+    """The DICOM files below a folder, or one file, by SeriesInstanceUID; a DICOMDIR is none.
+
+    Files that begin as DICOM and cannot be read stand under no UID: they are not passed over.
+    """
     found: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.rglob("*")) if folder.is_dir() else [folder]:
         if path.is_file():
-            try:
-                header = dcmread(path, specific_tags=["SeriesInstanceUID"], stop_before_pixels=True)
-            except PARSE_ERRORS:
-                continue
-            found[text(header, "SeriesInstanceUID")].append(path)
+            uid = _series_uid(path)
+            if uid is not None:
+                found[uid].append(path)
     return found
+
+
+def _series_uid(path: Path) -> str | None:
+    try:
+        header = dcmread(path, specific_tags=["SeriesInstanceUID"], stop_before_pixels=True)
+    except InvalidDicomError:
+        return None
+    except PARSE_ERRORS:
+        return ""
+    is_index = header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
+    return None if is_index else text(header, "SeriesInstanceUID")
 
 
 def _named(found: Mapping[str, Sequence[Path]], name: str | None) -> list[_Series]:
