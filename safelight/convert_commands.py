@@ -170,7 +170,11 @@ def _print(results: Sequence[tuple[_Series, Conversion]]) -> None:
     table.add_column("shape, findings", overflow="fold")
     for one, result in results:
         verification = result.verification
-        frames = f"{verification.matched}/{verification.frames}" if verification else ""
+        frames = (
+            f"{verification.matched}/{verification.frames + len(result.refused)}"
+            if verification
+            else ""
+        )
         table.add_row(
             one.stem, str(len(one.files)), _KINDS[_kind(result)], frames, _told(one, result)
         )

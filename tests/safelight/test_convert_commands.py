@@ -92,6 +92,7 @@ def test_a_series_of_which_an_image_is_missing_is_told_as_a_part(tmp_path):
     assert result.exit_code == 1
     assert result.output.endswith("1 series converted in part\n")
     assert "left out: pixel data truncated" in words(result)
+    assert "1/2" in words(result)
     assert len(list((tmp_path / "out").glob("*.nii.gz"))) == 1
 
 
