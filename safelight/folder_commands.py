@@ -61,6 +61,15 @@ def convert(folder: Path, out: Path, name: str | None, **settings: Any) -> None:
     sys.exit(run(folder, out, name, settings))
 
 
+def _of_excel(_context: click.Context, _parameter: click.Parameter, out: Path) -> Path:
+    """Refuse a name under which Excel would not open the workbook."""
+    if out.suffix.lower() != ".xlsx":
+        raise click.BadParameter(
+            "expected a name that ends in .xlsx (--format writes others beside)"
+        )
+    return out
+
+
 _formats_option = click.option(
     "--format",
     "formats",
@@ -83,6 +92,7 @@ def metadata() -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     default="metadata.xlsx",
     show_default=True,
+    callback=_of_excel,
     help="The workbook.",
 )
 @_formats_option
@@ -106,6 +116,7 @@ def metadata_folder(file: Path | None, folder: Path, out: Path, formats: tuple[s
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
+    callback=_of_excel,
     help="The workbook.",
 )
 @_formats_option
