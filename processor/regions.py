@@ -12,7 +12,6 @@ from processor.intensity import padding_mask
 
 Mask = NDArray[np.bool_]
 
-_SAME = 1e-9
 _BINS = 256
 _UNIFORM = 0.05
 _PEEL_AT_MOST = 0.4
@@ -66,9 +65,7 @@ def otsu_threshold(pixels: NDArray[Any]) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         mean_below, mean_above = sums / below, (sums[-1] - sums) / above
         between = below * above * (mean_below - mean_above) ** 2
-    # Between two classes with nothing between them every threshold is as good: the middle one.
-    best = np.flatnonzero(between >= np.nanmax(between) * (1 - _SAME))
-    return float(edges[1 + int(best[len(best) // 2])])
+    return float(edges[1 + int(np.nanargmax(between))])
 
 
 def foreground(image: NDArray[Any], valid: Mask) -> Mask:

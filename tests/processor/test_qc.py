@@ -38,8 +38,9 @@ def test_a_healthy_slice_is_normal(judge, modality):
 
 def test_a_slice_of_soft_tissue_with_little_bone_is_normal(judge):
     y, x = np.mgrid[-1:1:128j, -1:1:128j]
-    tissue = np.where(x**2 + y**2 < 0.5, 1080, np.where(x**2 + y**2 < 0.6, 920, 20))
-    tissue[x**2 + y**2 < 0.01] = 1400
+    radius = np.hypot(x, y)
+    tissue = np.where(radius < 0.7, 1080, np.interp(radius, [0.77, 0.83], [920, 20]))
+    tissue[radius < 0.1] = 1400
     noisy = tissue + np.random.default_rng(1).normal(0, 15, tissue.shape)
     assert judge(np.clip(noisy, 0, 4095).astype(np.uint16)).words == "Normal"
 
