@@ -42,7 +42,7 @@ def _written(keyword: str) -> set[str]:
     return {_plain(name) for name in {keyword} | known}
 
 
-_KEYWORDS = {plain: keyword for keyword in READ for plain in _written(keyword)}
+_KEYWORDS: Mapping[str, str] = {plain: keyword for keyword in READ for plain in _written(keyword)}
 
 
 def columns_read(names: Iterable[object]) -> dict[str, object]:
