@@ -18,7 +18,7 @@ from processor.conversion import Attempt, Conversion, Engine, Format
 from processor.engine import Made, Request
 from processor.errors import NotConvertible, PixelDataError
 from processor.foreign import by_dcm2niix
-from processor.judging import missing_frames
+from processor.judging import missing_frames, needs_order
 from processor.native import natively
 from processor.plan import Stack, plan
 from processor.source import SeriesSource
@@ -154,7 +154,14 @@ def _attempt(engine: str, request: Request, unverified: Path | None) -> Conversi
 
 def _verified(made: Made) -> Verification:
     frames = [
-        SourceFrame(frame.name, frame.matrix_lps, (stack.label, t), frame.rescale, frame.stored)
+        SourceFrame(
+            frame.name,
+            frame.matrix_lps,
+            (stack.label, t),
+            frame.rescale,
+            frame.stored,
+            stack.label,
+        )
         for stack in made.stacks
         for t, frame in stack.present
     ]
@@ -162,7 +169,14 @@ def _verified(made: Made) -> Verification:
     rounding = max((_rounding_mm(stack) for stack in made.stacks), default=0.0)
     block_ends = {file.path: file.block_ends for file in made.files}
     paths = list(block_ends)
-    return verify(paths, frames, rounding_mm=rounding, missing=missing, block_ends=block_ends)
+    return verify(
+        paths,
+        frames,
+        rounding_mm=rounding,
+        missing=missing,
+        in_order=needs_order(made.stacks),
+        block_ends=block_ends,
+    )
 
 
 def _rounding_mm(stack: Stack) -> float:

@@ -7,6 +7,7 @@ from pydicom import uid
 from processor.errors import NotConvertible
 from processor.headers import integer, sop_class_name, text
 from processor.source import Instance, SeriesSource
+from processor.words import NO_VOLUME
 
 _NOT_IMAGES = frozenset(
     {
@@ -51,7 +52,7 @@ def _require_pixels(instances: Sequence[Instance]) -> None:
         raise NotConvertible(f"{lacking} without an image: {sop_class_name(without[0].header)}")
     if integer(without[0].header, "Rows") and not without[0].has_pixels:
         raise NotConvertible(f"pixel data missing in instance {without[0].uid}")
-    raise NotConvertible(f"no volume in this object: {sop_class_name(without[0].header)}")
+    raise NotConvertible(f"{NO_VOLUME}: {sop_class_name(without[0].header)}")
 
 
 def share(count: int, total: int, noun: str) -> str:

@@ -6,6 +6,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,11 @@ import numpy as np
 from processor.eligibility import require_images
 from processor.errors import NotConvertible
 from processor.frames import Frame, frames_of
-from processor.geometry import LPS_TO_RAS
+from processor.geometry import DRIFT_TOLERANCE_MM, LPS_TO_RAS
 from processor.plan import Stack, plan
 from processor.source import SeriesSource
 from processor.verify import SourceFrame, Verification, verify
+from processor.written import read_back
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Expected:
         Frames that repeat others pixel for pixel: files hold them all or none.
     rounding_mm : float
         How far the source's own positions lie off a regular grid.
+    in_order : bool
+        Whether volumes must stand in the order of the series (`needs_order`).
     notes : tuple of str
         What limits the judgement.
     """
@@ -41,6 +45,7 @@ class Expected:
     missing: tuple[SourceFrame, ...] = ()
     copies: tuple[SourceFrame, ...] = ()
     rounding_mm: float = 0.0
+    in_order: bool = True
     notes: tuple[str, ...] = ()
 
 
@@ -51,7 +56,7 @@ class Judgement:
     Attributes
     ----------
     notes : tuple of str
-        What limits the judgement.
+        What limits the judgement, and what it does not judge but a reader should know.
     announced : tuple of str
         What sidecars of Safelight beside the files say of them: missing slices, frames left out.
     """
@@ -80,7 +85,22 @@ def judge(source: SeriesSource, files: Sequence[Path]) -> Judgement:
         with_copies = _compared(expected, (*expected.frames, *expected.copies), files)
         verification = with_copies if with_copies.ok else verification
     findings = tuple(dict.fromkeys(map(str, _announced_all(files, "findings"))))
-    return Judgement(verification, expected.notes, findings)
+    return Judgement(verification, (*expected.notes, *_qform_notes(files)), findings)
+
+
+def _qform_notes(files: Sequence[Path]) -> Iterator[str]:
+    """The files whose qform says something else than the sform, which is what is compared."""
+    for written in map(read_back, files):
+        if written.affine_ras is None or written.qform_ras is None:
+            continue
+        ends = product(*((0, length - 1) for length in written.shape[:3]), (1,))
+        apart = (written.affine_ras - written.qform_ras) @ np.array(list(ends)).T
+        worst = float(np.linalg.norm(apart, axis=0).max())
+        if worst > DRIFT_TOLERANCE_MM:
+            yield (
+                f"{written.path.name}: judged by its sform; its qform, which some programs read, "
+                f"places voxels up to {worst:.1f} mm elsewhere"
+            )
 
 
 def _compared(
@@ -88,7 +108,13 @@ def _compared(
 ) -> Verification:
     announced = _announced_all(files, "missing_slices")
     missing = expected.missing if announced else ()
-    return verify(files, frames, rounding_mm=expected.rounding_mm, missing=missing)
+    return verify(
+        files,
+        frames,
+        rounding_mm=expected.rounding_mm,
+        missing=missing,
+        in_order=expected.in_order,
+    )
 
 
 def source_frames(source: SeriesSource) -> Expected:
@@ -118,6 +144,7 @@ def source_frames(source: SeriesSource) -> Expected:
         missing=tuple(frame for stack in stacks for frame in missing_frames(stack)),
         copies=tuple(copies),
         rounding_mm=max(rounding, default=0.0),
+        in_order=needs_order(stacks),
         notes=(f"frames that repeat others pixel for pixel: {len(copies)}",) if copies else (),
     )
 
@@ -136,9 +163,14 @@ def _without_copies(frames: Sequence[SourceFrame]) -> tuple[list[SourceFrame], l
 
 def _of_stack(stack: Stack) -> Iterator[SourceFrame]:
     for t, frame in stack.present:
-        yield _expected(frame, (stack.label, t))
+        yield _expected(frame, (stack.label, t), stack.label)
     for frame in stack.left_out:
-        yield _expected(frame, (stack.label, "left out"))
+        yield _expected(frame, (stack.label, "left out"), stack.label)
+
+
+def needs_order(stacks: Sequence[Stack]) -> bool:
+    """Whether the order of volumes means something: not in diffusion, where b-values tell it."""
+    return not any("b-value" in stack.told_by for stack in stacks)
 
 
 def missing_frames(stack: Stack) -> Iterator[SourceFrame]:
@@ -153,8 +185,8 @@ def missing_frames(stack: Stack) -> Iterator[SourceFrame]:
         yield SourceFrame(f"missing slice {k}", matrix, None, first.rescale, first.stored)
 
 
-def _expected(frame: Frame, volume: object) -> SourceFrame:
-    return SourceFrame(frame.name, frame.matrix_lps, volume, frame.rescale, frame.stored)
+def _expected(frame: Frame, volume: object, stack: str = "") -> SourceFrame:
+    return SourceFrame(frame.name, frame.matrix_lps, volume, frame.rescale, frame.stored, stack)
 
 
 def _unplanned(source: SeriesSource) -> Sequence[Frame]:

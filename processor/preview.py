@@ -185,14 +185,29 @@ def _images(firsts: Sequence[Frame], stacks: Sequence[Stack], longest: int) -> D
 
 
 def _sheet(frames: Sequence[Frame], captions: Sequence[str], longest: int) -> Drawn:
-    """Up to sixteen frames, evenly chosen, each in a window of its own."""
-    chosen = _chosen(len(frames))
+    """Up to sixteen frames, evenly chosen, each in a window of its own; without the unreadable."""
+    chosen = _decodable(frames, _chosen(len(frames)))
     shown = [frames[at] for at in chosen]
     columns = int(np.ceil(np.sqrt(len(shown))))
     size = longest // columns
     panels = [_panel(frames[at], None, size, captions[at]) for at in chosen]
     kind = f"{len(shown)} of {len(frames)} images" if len(shown) < len(frames) else "all images"
     return Drawn(_within(side_by_side(panels, columns), longest), kind, tuple(shown))
+
+
+def _decodable(frames: Sequence[Frame], chosen: Sequence[int]) -> list[int]:
+    """Those whose pixels can be had; the first one's error where there is none."""
+    found = []
+    faults = []
+    for at in chosen:
+        try:
+            frames[at].raw()
+            found.append(at)
+        except PixelDataError as fault:
+            faults.append(fault)
+    if not found:
+        raise faults[0]
+    return found
 
 
 def _volumes(stack: Stack, longest: int) -> Drawn:

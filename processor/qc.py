@@ -85,9 +85,9 @@ def _grey(frame: NDArray[Any]) -> NDArray[Any]:
 
 
 def _spread(pixels: NDArray[Any], distinct: int, thresholds: QcThresholds) -> dict[str, float]:
-    low, high = np.percentile(pixels, (thresholds.percentile_low, thresholds.percentile_high))
+    low, high = _ends(pixels, thresholds)
     return {
-        "dynamic_range": float(high - low),
+        "dynamic_range": high - low,
         "std": float(pixels.std(dtype=np.float64)),
         "unique_ratio": distinct / min(pixels.size, 4096),
     }
@@ -96,27 +96,39 @@ def _spread(pixels: NDArray[Any], distinct: int, thresholds: QcThresholds) -> di
 def _exposure(
     header: Dataset, image: NDArray[Any], valid: NDArray[np.bool_], thresholds: QcThresholds
 ) -> dict[str, float]:
-    """Shares of the region of interest near the ends of the display range, and the border."""
+    """Shares of the region of interest near the ends of the display range, and the border.
+
+    What is bright in a cross-sectional image is measured against the body: where there is little
+    bone, all soft tissue is near the upper end of a range that begins at air.
+    """
     shown = upright(header, image)
     if text(header, "Modality") in _PROJECTION:
         low, high = (float(end) for end in nominal_range(header))
         inside, skipped = collimated(shown, high - low)
         region = inside & valid
+        pixels = shown[region] if region.any() else shown[valid]
+        bright = high - (high - low) * _EDGE
     else:
-        ends = (thresholds.percentile_low, thresholds.percentile_high)
-        low, high = (float(end) for end in np.percentile(shown[valid], ends))
+        low, high = _ends(shown[valid], thresholds)
         region, skipped = foreground(shown, valid), frozenset()
         inside = valid
-    pixels = shown[region] if region.any() else shown[valid]
-    margin = (high - low) * _EDGE
+        pixels = shown[region] if region.any() else shown[valid]
+        darkest, brightest = _ends(pixels, thresholds)
+        bright = brightest - (brightest - darkest) * _EDGE
     border, centre = border_and_centre(_cropped(shown, inside), skipped)
     span = max(high - low, 1.0)
     return {
-        "low_ratio": float(np.mean(pixels <= low + margin)),
-        "high_ratio": float(np.mean(pixels >= high - margin)),
+        "low_ratio": float(np.mean(pixels <= low + (high - low) * _EDGE)),
+        "high_ratio": float(np.mean(pixels >= bright)),
         "border_level": (border - low) / span,
         "centre_level": (centre - low) / span,
     }
+
+
+def _ends(pixels: NDArray[Any], thresholds: QcThresholds) -> tuple[float, float]:
+    """The percentiles between which a display shows pixels."""
+    low, high = np.percentile(pixels, (thresholds.percentile_low, thresholds.percentile_high))
+    return float(low), float(high)
 
 
 def _cropped(image: NDArray[Any], inside: NDArray[np.bool_]) -> NDArray[Any]:

@@ -176,6 +176,9 @@ def _notes(quality: SeriesQuality, header: Mapping[str, object]) -> Sequence[str
         ("unreadable_files", "file(s) unreadable"),
     )
     notes = [f"{header[key]} {words}" for key, words in counted if header.get(key)]
+    undecoded = sum("Read error" in image.quality.reasons for image in quality.images)
+    if undecoded and "Read error" not in quality.reasons:
+        notes.append(f"{undecoded} image(s) cannot be decoded")
     expected, received = header.get("instances_expected"), header["instances"]
     if isinstance(expected, int) and isinstance(received, int) and received < expected:
         notes.append(f"{received} of {expected} instances received")

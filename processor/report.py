@@ -69,6 +69,12 @@ class ReportedStudy:
         return tuple(dict.fromkeys(one.study_uid for one in self.series))
 
     @property
+    def patients(self) -> int:
+        """How many patients: accession numbers are not unique everywhere, and name its folder."""
+        told = {str(one.header.get("PatientID") or "") for one in self.series if one.header}
+        return len(told)
+
+    @property
     def modalities(self) -> str:
         """The modalities of the series."""
         found = {str(one.header.get("Modality") or "?") for one in self.series}

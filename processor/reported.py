@@ -14,11 +14,10 @@ from processor.cells import Cell
 from processor.errors import RowsError
 from processor.publish import MANIFEST, published_result
 from processor.tables import ROWS_FILE, read_rows
-from processor.words import GRADE_WORDS, PROCESSOR_WORDS, count
+from processor.words import GRADE_WORDS, NO_VOLUME, PROCESSOR_WORDS, count
 
 Tone = Literal["good", "warn", "bad", "calm"]
 
-NO_VOLUME = "no volume in this object"
 _FACTS = ("grade", "evidence", "instances", "instances_expected")
 
 

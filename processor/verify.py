@@ -40,6 +40,8 @@ class SourceFrame:
     stored : callable
         Returns the values to be found, shape (rows, columns) or (rows, columns, 3); cheap, since
         it is called more than once.
+    stack : str
+        Volumes have an order within one stack; those of two echoes have none.
     """
 
     name: str
@@ -47,6 +49,7 @@ class SourceFrame:
     volume: Hashable
     rescale: Rescale
     stored: Callable[[], NDArray[Any]]
+    stack: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ class Verification:
         another frame equals at the same place.
     unfilled, mixed : int
         Planes of the files that hold no frame, and volumes with frames of several volumes.
+    reordered : int
+        Files whose volumes stand in another order than the frames, where that must not be.
     worst_residual_voxel : float
         The largest distance of a matched frame from the voxel grid.
     named : mapping
@@ -75,6 +80,7 @@ class Verification:
     repeated: int = 0
     unfilled: int = 0
     mixed: int = 0
+    reordered: int = 0
     worst_residual_voxel: float = 0.0
     named: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -82,7 +88,7 @@ class Verification:
     def ok(self) -> bool:
         """Whether frames and planes match one to one, volume by volume."""
         whole = self.matched == self.frames and not self.unfilled and not self.mixed
-        return self.frames > 0 and whole
+        return self.frames > 0 and whole and not self.reordered
 
     @property
     def words(self) -> str:
@@ -93,6 +99,8 @@ class Verification:
             said.append(f"{planes} no frame of it")
         if self.mixed:
             said.append(f"{self.mixed} volumes hold frames of several")
+        if self.reordered:
+            said.append("volumes stand in another order")
         return ", ".join(said)
 
     def as_json(self) -> dict[str, object]:
@@ -112,6 +120,7 @@ def verify(
     *,
     rounding_mm: float = 0.0,
     missing: Sequence[SourceFrame] = (),
+    in_order: bool = True,
     block_ends: Mapping[Path, Sequence[int]] = MappingProxyType({}),
 ) -> Verification:
     """Compare the files of one series with its frames.
@@ -127,11 +136,14 @@ def verify(
     files : sequence of Path
         All NIfTI or NPZ files of the series.
     frames : sequence of SourceFrame
-        All frames that must be in them; those of 4D files best in the order of the volumes.
+        All frames that must be in them; those of 4D files in the order of the volumes.
     rounding_mm : float
         `processor.stacks.position_rounding_mm` of the source; 0 where positions are exact.
     missing : sequence of SourceFrame
         Slices known to be missing: where they belong, planes may hold one value all over.
+    in_order : bool
+        Whether the volumes of a file must stand in the order of the frames. Those of diffusion
+        need not: the b-values beside the file follow its own order.
     block_ends : mapping of Path to sequence of int
         Where compressed blocks end in files for which that is known: they are read faster.
 
@@ -153,7 +165,7 @@ def verify(
                 candidate.spot.index for candidate in _candidates(written, missing, allowed_mm)
             }
             comparison.compare_volume(written, _candidates(written, frames, allowed_mm), blank)
-    return comparison.result()
+    return comparison.result(in_order=in_order)
 
 
 def _candidates(
@@ -249,7 +261,7 @@ class _Comparison:
                 waiting.remove(frame)
                 self._matched[frame] = None
 
-    def result(self) -> Verification:
+    def result(self, *, in_order: bool) -> Verification:
         """The counts, and the first of each kind."""
         named: dict[str, list[str]] = {
             "value_different": [],
@@ -261,6 +273,7 @@ class _Comparison:
                 for (path, t), volumes in self._volumes.items()
                 if len(volumes) > 1
             ],
+            "reordered": self._reordered() if in_order else [],
         }
         for frame in self._frames:
             if frame not in self._matched:
@@ -273,6 +286,18 @@ class _Comparison:
             worst_residual_voxel=round(max(residuals, default=0.0), 6),
             named={kind: tuple(names[:_NAMED]) for kind, names in named.items() if names},
         )
+
+    def _reordered(self) -> list[str]:
+        """The files whose volumes do not stand in the order in which the frames name them."""
+        stacks = {frame.volume: frame.stack for frame in self._frames}
+        rank = {volume: at for at, volume in enumerate(stacks)}
+        order: dict[tuple[Path, str], list[int]] = defaultdict(list)
+        for path, t in sorted(self._volumes):
+            volumes = self._volumes[path, t]
+            for volume in volumes if len(volumes) == 1 else ():
+                order[path, stacks[volume]].append(rank[volume])
+        wrong = [path.name for (path, _), ranks in order.items() if ranks != sorted(ranks)]
+        return list(dict.fromkeys(wrong))
 
     def _kind(self, frame: SourceFrame) -> str:
         """What is wrong with a frame that was not found."""

@@ -6,6 +6,9 @@ from types import MappingProxyType
 
 Words = Mapping[str, str]
 
+NO_VOLUME = "no volume in this object"
+"""What the reason begins with where a series has no images: a result, and no failure."""
+
 GRADE_WORDS: Words = MappingProxyType(
     {
         "listed": "complete",

@@ -51,6 +51,8 @@ class Written:
         From stored to real values.
     affine_ras : ndarray, shape (4, 4), or None
         None where the file claims no place in the patient.
+    qform_ras : ndarray, shape (4, 4), or None
+        Where the qform of a NIfTI says the same voxels are; None unless there is an sform too.
     spacing_mm : tuple of 3 floats
         Between voxels along i, j, k, of a NIfTI.
     rows_from_bottom : bool
@@ -66,6 +68,7 @@ class Written:
     dtype: np.dtype[Any]
     rescale: Rescale
     affine_ras: Array | None
+    qform_ras: Array | None = None
     spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
     rows_from_bottom: bool = True
     offset: int = 0
@@ -198,16 +201,23 @@ def _nifti(path: Path, block_ends: Sequence[int]) -> Written:
         raise NotReadable(f"{path.name}: values of type {dtype} cannot be compared")
     length = [*header.get_data_shape(), 1, 1, 1, 1]
     placed = header["sform_code"] > 0 or header["qform_code"] > 0
+    twice = header["sform_code"] > 0 and header["qform_code"] > 0
     return Written(
-        path=path,
+        path=_of_voxels(path, image),
         shape=(length[0], length[1], length[2], int(np.prod(length[3:]))),
         dtype=dtype,
         rescale=Rescale(float(voxels.slope), float(voxels.inter)),
         affine_ras=np.asarray(header.get_best_affine(), dtype=np.float64) if placed else None,
+        qform_ras=np.asarray(header.get_qform(), dtype=np.float64) if twice else None,
         spacing_mm=_three(header.get_zooms()),
         offset=int(voxels.offset),
         block_ends=block_ends if is_of_blocks(path, block_ends) else (),
     )
+
+
+def _of_voxels(path: Path, image: Any) -> Path:
+    """The file with the voxels: beside a header that is a file of its own."""
+    return Path(image.file_map["image"].filename) if path.suffix == ".hdr" else path
 
 
 def _three(zooms: Sequence[float]) -> tuple[float, float, float]:

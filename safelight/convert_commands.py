@@ -2,33 +2,41 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import MediaStorageDirectoryStorage
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from listener.identity import PARSE_ERRORS
-from processor.conversion import Conversion, ConvertedFile, State
+from processor.conversion import Conversion, ConvertedFile
 from processor.convert import Settings, convert_series
 from processor.headers import quiet_reading, text
 from processor.names import named_by, series_stem
 from processor.source import SeriesSource
+from processor.words import NO_VOLUME
 from rules.destination import parse_name
 from rules.errors import RuleError
 
-_STATES = {
-    "done": "[green]verified[/]",
-    "refused": "[yellow]not converted[/]",
+_Kind = Literal["whole", "part", "none", "refused", "unverified"]
+_KINDS: Mapping[_Kind, str] = {
+    "whole": "[green]verified[/]",
+    "part": "[yellow]in part[/]",
+    "none": "no images",
+    "refused": "[red]not converted[/]",
     "unverified": "[red]does not match[/]",
 }
-_SUMMARY: Mapping[State, str] = {
-    "done": "converted and verified",
+_SUMMARY: Mapping[_Kind, str] = {
+    "whole": "converted and verified",
+    "part": "converted in part",
+    "none": "without images",
     "refused": "not converted",
     "unverified": "made but not equal to the source, kept in unverified",
 }
@@ -52,8 +60,8 @@ def convert(folder: Path, out: Path, name: str | None, settings: Mapping[str, An
     Returns
     -------
     int
-        0 when every file that was made equals its source, also where a series is no volume; 1
-        when one did not, or there is no DICOM.
+        0 when every image of every series is in a file that equals it; 1 when one is not, or
+        there is no DICOM.
     """
     with quiet_reading():
         series = _named(series_in(folder), name)
@@ -61,22 +69,37 @@ def convert(folder: Path, out: Path, name: str | None, settings: Mapping[str, An
             click.echo(f"no DICOM files in {folder}", err=True)
             return 1
         out.mkdir(parents=True, exist_ok=True)
-        results = _convert_all(series, out, Settings(**settings))
-    _print(results)
-    return int(any(result.state == "unverified" for _, result in results))
+        results: list[tuple[_Series, Conversion]] = []
+        try:
+            results.extend(_converted(series, out, Settings(**settings)))
+        finally:
+            _print(results)
+    return int(any(_kind(result) not in ("whole", "none") for _, result in results))
 
 
 def series_in(folder: Path) -> Mapping[str, Sequence[Path]]:
-    """The DICOM files below a folder, or one file, by SeriesInstanceUID."""
+    """The DICOM files below a folder, or one file, by SeriesInstanceUID; a DICOMDIR is none.
+
+    Files that begin as DICOM and cannot be read stand under no UID: they are not passed over.
+    """
     found: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.rglob("*")) if folder.is_dir() else [folder]:
         if path.is_file():
-            try:
-                header = dcmread(path, specific_tags=["SeriesInstanceUID"], stop_before_pixels=True)
-            except PARSE_ERRORS:
-                continue
-            found[text(header, "SeriesInstanceUID")].append(path)
+            uid = _series_uid(path)
+            if uid is not None:
+                found[uid].append(path)
     return found
+
+
+def _series_uid(path: Path) -> str | None:
+    try:
+        header = dcmread(path, specific_tags=["SeriesInstanceUID"], stop_before_pixels=True)
+    except InvalidDicomError:
+        return None
+    except PARSE_ERRORS:
+        return ""
+    is_index = header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
+    return None if is_index else text(header, "SeriesInstanceUID")
 
 
 def _named(found: Mapping[str, Sequence[Path]], name: str | None) -> list[_Series]:
@@ -101,11 +124,10 @@ def _marked(stem: str, uid: str) -> str:
     return f"{stem}-{hashlib.sha256(uid.encode()).hexdigest()[:8]}"
 
 
-def _convert_all(
+def _converted(
     series: Sequence[_Series], out: Path, settings: Settings
-) -> list[tuple[_Series, Conversion]]:
+) -> Iterator[tuple[_Series, Conversion]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    results = []
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         files = progress.add_task("converting", total=sum(len(one.files) for one in series))
         done = 0
@@ -114,10 +136,9 @@ def _convert_all(
             def report(part: float, before: int = done, count: int = len(one.files)) -> None:
                 progress.update(files, completed=before + int(part * count))
 
-            results.append((one, _convert(one, out, settings, report)))
+            yield one, _convert(one, out, settings, report)
             done += len(one.files)
             progress.update(files, completed=done)
-    return results
 
 
 def _convert(one: _Series, out: Path, settings: Settings, report: Any) -> Conversion:
@@ -128,27 +149,38 @@ def _convert(one: _Series, out: Path, settings: Settings, report: Any) -> Conver
         )
     except FileExistsError as error:
         name = Path(error.filename).name
-        raise click.ClickException(
-            f"{name} exists in {out} already: choose another --out"
-        ) from None
+        return Conversion("refused", f"{name} exists already: choose another --out")
+
+
+def _kind(result: Conversion) -> _Kind:
+    """What became of a series: whether all that it has of images is in verified files."""
+    if result.state == "done":
+        return "part" if result.refused else "whole"
+    return "none" if result.reason.startswith(NO_VOLUME) else result.state
 
 
 def _print(results: Sequence[tuple[_Series, Conversion]]) -> None:
+    if not results:
+        return
     table = Table(box=None, pad_edge=False)
-    table.add_column("series")
+    table.add_column("series", overflow="fold")
     table.add_column("files", justify="right")
     table.add_column("result")
     table.add_column("frames", justify="right")
-    table.add_column("shape, findings")
+    table.add_column("shape, findings", overflow="fold")
     for one, result in results:
         verification = result.verification
-        frames = f"{verification.matched}/{verification.frames}" if verification else ""
+        frames = (
+            f"{verification.matched}/{verification.frames + len(result.refused)}"
+            if verification
+            else ""
+        )
         table.add_row(
-            one.stem, str(len(one.files)), _STATES[result.state], frames, _told(one, result)
+            one.stem, str(len(one.files)), _KINDS[_kind(result)], frames, _told(one, result)
         )
     Console().print(table)
-    counts = Counter(result.state for _, result in results)
-    said = [f"{counts[state]} series {words}" for state, words in _SUMMARY.items() if counts[state]]
+    counts = Counter(_kind(result) for _, result in results)
+    said = [f"{counts[kind]} series {words}" for kind, words in _SUMMARY.items() if counts[kind]]
     click.echo("; ".join(said))
 
 
@@ -160,7 +192,7 @@ def _told(one: _Series, result: Conversion) -> str:
     lines += result.findings
     if result.attempts:
         lines.append(f"by {result.engine}, since {result.attempts[0].reason}")
-    lines += [f"cannot convert because: {reason}" for reason in set(result.refused.values())]
+    lines += [f"left out: {reason}" for reason in dict.fromkeys(result.refused.values())]
     return "\n".join(lines)
 
 

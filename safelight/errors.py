@@ -1,6 +1,9 @@
 """Errors of the wiring, and how any error is told at the end of a process."""
 
+import errno
+import os
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 
 from ledger.errors import LedgerError
@@ -77,13 +80,25 @@ _OURS = (
 )
 
 
+_REMEDIES: Mapping[int, str] = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), ": free some space, or write elsewhere"),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS), ": who runs this may not read or write there"
+    ),
+}
+
+
 def in_one_line(error: BaseException) -> str:
     """What a person is told of an error.
 
-    Our own messages are told as they are. Of any other error only its kind and place are: a
-    library may have put a patient's data into its message.
+    Our own messages are told as they are, and the machine's without the file, whose name may be a
+    patient's. Of any other error only its kind and place are: a library may have put a patient's
+    data into its message.
     """
     if isinstance(error, _OURS):
         return str(error)
     place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"unexpected {type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
+    where = f"at {Path(place.filename).name}:{place.lineno}"
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{os.strerror(error.errno)} ({where}){_REMEDIES.get(error.errno, '')}"
+    return f"unexpected {type(error).__name__} {where}"

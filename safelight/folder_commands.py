@@ -22,7 +22,12 @@ class MetadataGroup(click.Group):
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Where files go.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Where files go.",
+)
 @click.option(
     "--format",
     "format_",
@@ -38,18 +43,31 @@ class MetadataGroup(click.Group):
     show_default=True,
     help="What converts.",
 )
-@click.option("--compression", type=click.IntRange(0, 9), default=1, help="0 writes .nii.")
+@click.option(
+    "--compression",
+    type=click.IntRange(0, 9),
+    help="Of .nii.gz (default 3) or .npz (default 1); 0 writes .nii.",
+)
 @click.option("--name", help="What files are called: {SeriesNumber:03d}_{SeriesDescription}.")
 def convert(folder: Path, out: Path, name: str | None, **settings: Any) -> None:
     """Convert every series of DICOM below FOLDER, and verify every frame.
 
-    Exit code 1 where a series did not match its source: its files are in OUT/unverified, with the
-    report.
+    Exit code 0 where every image of every series is in a verified file, else 1. Files that did not
+    match their source are in OUT/unverified, with the report.
     """
     from safelight.convert_commands import convert as run
 
     settings["format"] = settings.pop("format_")
     sys.exit(run(folder, out, name, settings))
+
+
+def _of_excel(_context: click.Context, _parameter: click.Parameter, out: Path) -> Path:
+    """Refuse a name under which Excel would not open the workbook."""
+    if out.suffix.lower() != ".xlsx":
+        raise click.BadParameter(
+            "expected a name that ends in .xlsx (--format writes others beside)"
+        )
+    return out
 
 
 _formats_option = click.option(
@@ -74,6 +92,7 @@ def metadata() -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     default="metadata.xlsx",
     show_default=True,
+    callback=_of_excel,
     help="The workbook.",
 )
 @_formats_option
@@ -97,6 +116,7 @@ def metadata_folder(file: Path | None, folder: Path, out: Path, formats: tuple[s
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
+    callback=_of_excel,
     help="The workbook.",
 )
 @_formats_option
@@ -123,8 +143,17 @@ def metadata_merge(
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Rules in place of those of the site, as mr_clean_config.json.",
 )
+@click.option(
+    "--encoding", default="utf-8-sig", show_default=True, help="Of a .csv file, such as gb18030."
+)
 def mr_clean(
-    file: Path | None, table: Path, out: Path | None, sheet: str | None, rules: Path | None
+    *,
+    file: Path | None,
+    table: Path,
+    out: Path | None,
+    sheet: str | None,
+    rules: Path | None,
+    encoding: str,
 ) -> None:
     """Say what each MR series of a TABLE is (.xlsx or .csv, one row a series), with the evidence.
 
@@ -132,7 +161,7 @@ def mr_clean(
     """
     from safelight.mr_commands import mr_clean as run
 
-    run(table, out, sheet, rules or configuration(file).output.mr_clean)
+    run(table, out, sheet, rules or configuration(file).output.mr_clean, encoding)
 
 
 @click.command()

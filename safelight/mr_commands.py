@@ -1,5 +1,6 @@
 """The command ``mr-clean``: MR normalisation of anyone's table."""
 
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,30 +11,41 @@ import pandas as pd
 
 from processor.cells import Row
 from processor.mr_clean import process_mri_dataframe
+from processor.mr_clean.reading import columns_read
 from processor.mr_sheet import TITLE
 from processor.tables import replacing, write_csv
 from processor.workbook import write_workbook
 from safelight.errors import SafelightError
 
 _SHEET = "DICOM_Metadata"
-_READERS_SAY = (ValueError, KeyError, OSError, pd.errors.ParserError, BadZipFile)
+_READERS_SAY = (
+    *(ValueError, KeyError, OSError, LookupError, BadZipFile),
+    *(pd.errors.ParserError, pd.errors.ParserWarning),
+)
 
 
 class TableUnusable(SafelightError, ValueError):
     """A table cannot be read or written; the message says why, without values of it."""
 
 
-def mr_clean(table: Path, out: Path | None, sheet: str | None, rules: Path | None) -> None:
+def mr_clean(
+    table: Path, out: Path | None, sheet: str | None, rules: Path | None, encoding: str
+) -> None:
     """Write a table with the columns of MR normalisation, and say what was found.
 
     Raises
     ------
     TableUnusable
-        It cannot be read, has no such sheet, or `out` is of another kind.
+        It cannot be read, has no such sheet, no known column, or `out` is of another kind.
     MrConfigError
         The rules are wrong.
     """
-    read = _read(table, sheet)
+    read = _read(table, sheet, encoding)
+    if not columns_read(read.columns):
+        raise TableUnusable(
+            f"{table.name}: no column has a name that is known; the first row must name columns by "
+            "DICOM keywords, such as SeriesDescription or ProtocolName"
+        )
     target = out or table.with_name(f"{table.stem}_cleaned{table.suffix}")
     if target.suffix.lower() not in (".xlsx", ".csv"):
         raise TableUnusable(f"{target.name}: expected a .xlsx or .csv file")
@@ -56,19 +68,51 @@ def _records(values: pd.DataFrame) -> list[dict[Any, Any]]:
     return values.to_dict("records")
 
 
-def _read(table: Path, sheet: str | None) -> pd.DataFrame:
+def _read(table: Path, sheet: str | None, encoding: str) -> pd.DataFrame:
     """A table as text, so that nothing of it is changed; numbers are read where they are needed."""
     try:
         if table.suffix.lower() == ".csv":
-            return pd.read_csv(table, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+            return _read_csv(table, encoding)
         if table.suffix.lower() == ".xlsx":
             with pd.ExcelFile(table, engine="openpyxl") as book:
                 return pd.read_excel(book, sheet_name=_sheet_of(book, table, sheet), dtype=object)
     except _READERS_SAY as error:
         if isinstance(error, TableUnusable):
             raise
-        raise TableUnusable(f"{table.name} cannot be read ({type(error).__name__})") from None
+        raise TableUnusable(f"{table.name} cannot be read: {_reason(error)}") from None
     raise TableUnusable(f"{table.name}: expected a .xlsx or .csv file")
+
+
+def _read_csv(table: Path, encoding: str) -> pd.DataFrame:
+    """A CSV separated by comma, semicolon or tab, as its first line is."""
+    with table.open(encoding=encoding) as file:
+        header = file.readline()
+    delimiter = max(",;\t", key=header.count)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        return pd.read_csv(
+            table,
+            sep=delimiter,
+            dtype=str,
+            keep_default_na=False,
+            encoding=encoding,
+            index_col=False,
+        )
+
+
+def _reason(error: Exception) -> str:
+    """Why a table cannot be read and what to do, without values of it."""
+    if isinstance(error, pd.errors.EmptyDataError):
+        return "it is empty"
+    if isinstance(error, pd.errors.ParserError | pd.errors.ParserWarning):
+        return "a row has more values than there are columns; quote values that hold the separator"
+    if type(error) is LookupError:
+        return "there is no such encoding"
+    if isinstance(error, UnicodeError):
+        return "its text is of another encoding; name it (--encoding gb18030), or save it as .xlsx"
+    if isinstance(error, BadZipFile):
+        return "it is no workbook"
+    return type(error).__name__
 
 
 def _sheet_of(book: pd.ExcelFile, table: Path, sheet: str | None) -> str:

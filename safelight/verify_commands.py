@@ -3,17 +3,18 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
-from pydicom.misc import is_dicom
 from rich.console import Console
 from rich.table import Table
 
 from processor.errors import NotConvertible, PermanentError
-from processor.headers import quiet_reading, text
+from processor.headers import quiet_reading
 from processor.judging import Judgement, judge
 from processor.source import SeriesSource
 from processor.verify import Verification
+from safelight.convert_commands import series_in
 
 _KINDS = {
     "value_different": "frames of the source with other values, or missing, in the files",
@@ -21,6 +22,7 @@ _KINDS = {
     "repeated": "frames of the source that equal another one at their place",
     "unfilled": "planes of the files that hold no frame of the source",
     "mixed": "volumes of the files with frames of several volumes",
+    "reordered": "files whose volumes stand in another order than in the series",
 }
 
 
@@ -38,12 +40,11 @@ def verify_nifti(folder: Path, files: Sequence[Path], *, as_json: bool) -> int:
 
 def _series(folder: Path) -> SeriesSource:
     """The one series of a folder; what is not DICOM in it is left out."""
-    files = [path for path in folder.rglob("*") if path.is_file() and is_dicom(path)]
-    source = SeriesSource(files)
-    found = {text(instance.header, "SeriesInstanceUID") for instance in source.instances}
-    if len(found) > 1:
-        raise NotConvertible(f"{len(found)} series in {folder.name}; one at a time can be compared")
-    return source
+    found = series_in(folder)
+    count = sum(1 for uid in found if uid)
+    if count > 1:
+        raise NotConvertible(f"{count} series in {folder.name}; one at a time can be compared")
+    return SeriesSource([path for files in found.values() for path in files])
 
 
 def _print(judgement: Judgement, *, as_json: bool) -> None:
@@ -69,7 +70,8 @@ def _print(judgement: Judgement, *, as_json: bool) -> None:
 def _table(verification: Verification, differences: list[tuple[int, str]]) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("count", "what", "such as"):
-        table.add_column(heading, justify="right" if heading == "count" else "left")
+        justify: Any = "right" if heading == "count" else "left"
+        table.add_column(heading, justify=justify, overflow="fold")
     for count, kind in differences:
         named = verification.named.get(kind, ())
         table.add_row(str(count), _KINDS[kind], "\n".join(named))

@@ -97,6 +97,7 @@ PHRASES = (
     msgid("%(n)s slice position(s) missing"),
     msgid("%(n)s image(s) of the same place and moment as another"),
     msgid("%(n)s file(s) unreadable"),
+    msgid("%(n)s image(s) cannot be decoded"),
     msgid("%(n)s of %(all)s instances received"),
     msgid("mixed matrix"),
     msgid("DeviationIndex is %(told)s, its exposure indices make it %(computed)s"),

@@ -118,7 +118,7 @@ class _Compared:
 
     def rank(self) -> tuple[int, int]:
         found = self.verification
-        return found.matched, -found.unfilled - found.mixed
+        return found.matched, -found.unfilled - found.mixed - found.reordered
 
 
 def _compared(case: Case, files: Sequence[Path]) -> _Compared:
@@ -136,7 +136,8 @@ def _outcome(judgement: Judgement) -> Outcome:
     if verification.ok:
         return "verified"
     said = any("left out" in finding for finding in judgement.announced)
-    right = verification.matched and not verification.unfilled and not verification.mixed
+    wrong = verification.unfilled or verification.mixed or verification.reordered
+    right = verification.matched and not wrong
     return "in part" if said and right else "mismatch"
 
 
@@ -147,6 +148,7 @@ _WORDS = {
     "repeated": "repeated",
     "unfilled": "planes without a frame",
     "mixed": "volumes mixed",
+    "reordered": "files with volumes in another order",
 }
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from processor.mr_clean import dynamics, features
 from processor.mr_clean.config import MrConfig, load_config, parse_config
-from processor.mr_clean.reading import READ, Row, number_of, text_of
+from processor.mr_clean.reading import Row, columns_read, number_of, text_of
 from processor.mr_clean.sequence import Series, Verdict, classify, series_of
 
 if TYPE_CHECKING:
@@ -54,8 +54,9 @@ def process_mri_dataframe(
     Parameters
     ----------
     df : DataFrame
-        One row a series, with the columns of ``mr.json`` as far as there are any. Rows of another
-        `Modality` are left out; missing columns and values of any type are allowed.
+        One row a series, with the columns of ``mr.json`` as far as there are any, by keyword or by
+        name (``Series Description``). Rows of another `Modality` are left out; missing columns and
+        values of any type are allowed.
     cfg : mapping, optional
         The rules, as in ``mr_clean_config.json``.
     config_path : path, optional
@@ -74,9 +75,9 @@ def process_mri_dataframe(
     import pandas as pd  # noqa: PLC0415 - half a second that the workers do not need
 
     config = parse_config(cfg) if cfg is not None else _config(config_path)
-    names = [name for name in df.columns if name in READ]
-    columns = [df[name].astype(object).tolist() for name in names]
-    values = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    read = columns_read(df.columns)
+    columns = [df[name].astype(object).tolist() for name in read.values()]
+    values = [dict(zip(read, row, strict=True)) for row in zip(*columns, strict=True)]
     values = values or [{} for _ in range(len(df))]
     kept = [place for place, row in enumerate(values) if is_mr(row)]
     studies = sorted(kept, key=lambda place: text_of(values[place], "StudyInstanceUID"))

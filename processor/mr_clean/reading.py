@@ -5,9 +5,11 @@ Whatever stands in a cell, reading it raises nothing.
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, time, timedelta
 from functools import lru_cache
+
+from pydicom.datadict import dictionary_description, dictionary_has_tag
 
 Row = Mapping[str, object]
 
@@ -28,6 +30,35 @@ READ = frozenset(
     }
 )
 """The columns that normalisation looks at; a table may have any of them, and others."""
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _written(keyword: str) -> set[str]:
+    """The plain forms of a keyword and of its name in the standard."""
+    known = {dictionary_description(keyword)} if dictionary_has_tag(keyword) else set()
+    return {_plain(name) for name in {keyword} | known}
+
+
+_KEYWORDS: Mapping[str, str] = {plain: keyword for keyword in READ for plain in _written(keyword)}
+
+
+def columns_read(names: Iterable[object]) -> dict[str, object]:
+    """Which column each element is read from: that of its keyword, else one of its name.
+
+    >>> columns_read(["Series Description", "image_type", "EchoTime", "Echo Time", "note"])
+    {'SeriesDescription': 'Series Description', 'ImageType': 'image_type', 'EchoTime': 'EchoTime'}
+    """
+    listed = list(names)
+    found: dict[str, object] = {}
+    for name in listed:
+        keyword = _KEYWORDS.get(_plain(str(name)))
+        if keyword is not None:
+            found.setdefault(keyword, keyword if keyword in listed else name)
+    return found
+
 
 _SEVERAL = re.compile(r"[\\;|]")
 _GAUSS = 100.0  # what is larger is no magnet for people, in tesla

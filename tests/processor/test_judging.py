@@ -92,6 +92,54 @@ def test_volumes_that_are_mixed_up_are_noticed(series, stack, convert):
     assert (verification.matched, verification.mixed, verification.ok) == (6, 2, False)
 
 
+def test_a_time_series_that_is_turned_round_is_noticed(series, stack, convert):
+    source = series(dynamics(stack))
+    (path,) = convert(source)
+    image = nib.load(path)
+    turned = path.with_name("turned.nii.gz")
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj)[..., ::-1], image.affine), turned)
+    verification = judge(source, [turned]).verification
+    assert (verification.matched, verification.reordered, verification.ok) == (6, 1, False)
+
+
+def test_diffusion_may_stand_in_another_order_since_b_values_tell_it(series, stack, convert):
+    datasets = dynamics(stack)
+    for ds in datasets:
+        ds.DiffusionBValue = 1000.0 * (ds.TemporalPositionIdentifier - 1)
+        del ds.TemporalPositionIdentifier
+    source = series(datasets)
+    (path,) = convert(source)
+    image = nib.load(path)
+    turned = path.with_name("turned.nii.gz")
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj)[..., ::-1], image.affine), turned)
+    assert judge(source, [turned]).verification.ok
+
+
+def test_a_qform_that_contradicts_the_sform_is_told(series, stack, convert):
+    source = series(stack(4))
+    (path,) = convert(source)
+    image = nib.load(path)
+    elsewhere = image.affine.copy()
+    elsewhere[0, 3] += 5
+    image.set_qform(elsewhere, 1)
+    other = path.with_name("other.nii.gz")
+    nib.save(image, other)
+    judgement = judge(source, [other])
+    assert judgement.verification.ok
+    (note,) = judgement.notes
+    assert note.startswith("other.nii.gz: judged by its sform")
+    assert note.endswith("places voxels up to 5.0 mm elsewhere")
+
+
+def test_a_header_that_is_a_file_of_its_own_is_judged_with_its_voxels(series, stack, convert):
+    source = series(stack(4))
+    (path,) = convert(source)
+    image = nib.load(path)
+    pair = path.with_name("pair.hdr")
+    nib.save(nib.Nifti1Pair(np.asarray(image.dataobj), image.affine), pair)
+    assert judge(source, [pair]).verification.ok
+
+
 def test_a_volume_for_each_file_is_as_right_as_one_file(series, stack, convert):
     source = series(dynamics(stack))
     (path,) = convert(source)

@@ -11,6 +11,7 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
+from processor.errors import PixelDataError
 from processor.job import run_job
 from processor.picture import aspect_of, fitted, image_of
 from processor.planes import hung, letters_of
@@ -210,6 +211,20 @@ def test_what_is_no_volume_shows_its_middle_image(job, stack):
         ds.ImagePositionPatient = [0, 0, z]
     step = run_job(job(slices, "preview")).steps[0]
     assert step.details["shows"] == "one image"
+
+
+def test_an_image_that_cannot_be_decoded_is_left_out_of_the_sheet(instance, job):
+    image = np.tile(np.arange(64, dtype=np.uint16) * 10, (64, 1))
+    series = [instance(Modality="DX", pixels=image, InstanceNumber=n + 1) for n in range(3)]
+    for ds in series:
+        del ds.ImagePositionPatient
+    series[0].PixelData = series[0].PixelData[:100]
+    step = run_job(job(series, "preview")).steps[0]
+    assert (step.state, step.details["shows"]) == ("done", "2 of 3 images")
+    for ds in series[1:]:
+        ds.PixelData = ds.PixelData[:100]
+    with pytest.raises(PixelDataError, match="truncated"):
+        draw(SeriesSource(job(series, "preview").files), 256)
 
 
 def test_an_object_without_pixels_has_no_preview_and_says_why(job):

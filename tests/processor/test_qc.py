@@ -36,6 +36,21 @@ def test_a_healthy_slice_is_normal(judge, modality):
     assert judge(phantom(np.random.default_rng(1)), modality).words == "Normal"
 
 
+def test_a_slice_of_soft_tissue_with_little_bone_is_normal(judge):
+    y, x = np.mgrid[-1:1:128j, -1:1:128j]
+    radius = np.hypot(x, y)
+    tissue = np.where(radius < 0.7, 1080, np.interp(radius, [0.77, 0.83], [920, 20]))
+    tissue[radius < 0.1] = 1400
+    noisy = tissue + np.random.default_rng(1).normal(0, 15, tissue.shape)
+    assert judge(np.clip(noisy, 0, 4095).astype(np.uint16)).words == "Normal"
+
+
+def test_a_slice_whose_body_is_saturated_is_over_exposed(judge):
+    saturated = phantom(np.random.default_rng(1))
+    saturated[saturated > 960] = 4095
+    assert "Over-exposed" in judge(saturated).reasons
+
+
 def test_a_healthy_radiograph_is_normal(judge):
     y, x = np.mgrid[0:1:128j, 0:1:128j]
     image = 800 + 2000 * np.sin(3 * x) * np.cos(y) + np.random.default_rng(1).normal(0, 20, x.shape)
@@ -185,3 +200,11 @@ def test_truncated_pixels_are_a_read_error(job, stack):
     slices = stack(1)
     slices[0].PixelData = slices[0].PixelData[:10]
     assert run_job(job(slices, "qc")).steps[0].summary == "Read error"
+
+
+def test_one_image_that_cannot_be_decoded_is_told_beside_a_verdict_on_the_rest(job, stack):
+    slices = stack(8, pixels=phantom(np.random.default_rng(1)))
+    slices[3].PixelData = slices[3].PixelData[:10]
+    step = run_job(job(slices, "qc")).steps[0]
+    assert step.details["low_quality"] == 0
+    assert "1 image(s) cannot be decoded" in step.summary

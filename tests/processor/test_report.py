@@ -185,6 +185,36 @@ def test_the_workbook_and_the_report_of_a_study_are_written_together(published, 
     assert (study.folder / "report.html").stat().st_mode & 0o007 == 0
 
 
+def test_two_patients_of_one_accession_number_are_told_apart(published, page, stack):
+    folders = [
+        published(stack(3, PatientID=f"00{n}", PatientName=f"Name^{n}"), f"1.{n}", study=f"2.{n}")
+        for n in (1, 2)
+    ]
+    shown = page(folders)
+    assert "2 patients. Their studies have the same accession number" in shown.text
+    assert "Patient Name, 1, 001" in shown.text
+    assert "Patient Name, 2, 002" in shown.text
+    assert "accession number, so" not in page(folders[:1]).text
+
+
+def test_a_list_of_many_studies_fits_the_paper_it_is_printed_on(
+    published, stack, tmp_path, chromium
+):
+    for n in (1, 2):
+        long = "2.25.325800806774747395396932538195399309325"
+        published(stack(3, StudyDescription="w" * 60), f"1.{n}", study=f"{long}.{n}")
+    path = write_batch_report(tmp_path / "all.html", studies_below([tmp_path / "results"]))
+    landscape_a4 = {"width": 1016, "height": 688}  # 297 - 28 by 210 - 28 mm
+    with chromium.new_context(viewport=landscape_a4) as context:
+        tab = context.new_page()
+        tab.goto(path.as_uri())
+        tab.emulate_media(media="print")
+        assert tab.evaluate("getComputedStyle(document.body).page") == "wide"
+        fits = "document.documentElement.scrollWidth <= innerWidth"
+        assert tab.evaluate(fits)
+        assert tab.evaluate("document.querySelector('.scroll').scrollWidth <= innerWidth")
+
+
 def test_many_studies_are_listed_with_links_to_their_reports(published, stack, tmp_path):
     folders = [
         published(

@@ -1,6 +1,7 @@
 """The verifier catches every way in which a file can differ from its source."""
 
 import json
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -179,8 +180,19 @@ def volumes(count):
 def test_each_volume_of_a_series_holds_the_frames_of_one(check):
     voxels, frames = volumes(3)
     assert check(volume=voxels, frames=frames).ok
-    assert check(volume=voxels[..., [2, 0, 1]], frames=frames).ok
-    assert check(volume=voxels, frames=frames[::-1]).ok
+    assert check(volume=voxels, frames=frames[::-1], in_order=False).ok
+
+
+def test_volumes_in_another_order_are_noticed_where_the_order_means_something(check):
+    voxels, frames = volumes(3)
+    turned = voxels[..., [2, 0, 1]]
+    report = check(volume=turned, frames=frames)
+    assert (report.ok, report.matched, report.reordered) == (False, 12, 1)
+    assert report.named == {"reordered": ("v.nii.gz",)}
+    assert "volumes stand in another order" in report.words
+    assert check(volume=turned, frames=frames, in_order=False).ok
+    apart = [replace(frame, stack=str(frame.volume)) for frame in frames]
+    assert check(volume=turned, frames=apart).ok
 
 
 def test_slices_swapped_between_volumes_are_called_mixed(check):

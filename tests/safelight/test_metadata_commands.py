@@ -91,3 +91,12 @@ def test_nothing_to_merge_is_said(run, tmp_path):
     result = run("merge", "results", "--out", "all.xlsx")
     assert result.exit_code == 1
     assert "no metadata.json" in result.output
+
+
+@pytest.mark.parametrize("words", [("in",), ("merge", "in")])
+def test_a_workbook_has_a_name_that_excel_opens(run, tmp_path, words):
+    (tmp_path / "in").mkdir()
+    result = run(*words, "--out", "out.csv")
+    assert result.exit_code == 2
+    assert "ends in .xlsx" in result.output
+    assert not (tmp_path / "out.csv").exists()

@@ -68,3 +68,44 @@ def test_what_is_no_table_is_said_without_its_values(run, tmp_path, name):
     assert done.exit_code == 1
     assert name in str(done.exception)
     assert "SECRET" not in str(done.exception)
+
+
+@pytest.mark.parametrize("header", ["Series Description,Modality", "series_description,MODALITY"])
+def test_columns_are_known_however_their_names_are_written(run, tmp_path, header):
+    (tmp_path / "t.csv").write_text(f"{header}\nt2_tse_tra,MR\nthorax,CT\n")
+    done = run("t.csv")
+    assert "1 MR series in t_cleaned.csv; 1 rows are of other modalities" in done.output
+    found = pd.read_csv(tmp_path / "t_cleaned.csv", encoding="utf-8-sig")
+    assert list(found["sequenceClass"]) == ["T2_TSE"]
+    assert list(found.columns[:2]) == header.split(",")
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_csv_of_another_separator_is_read(run, tmp_path, separator):
+    lines = (["SeriesDescription", "note"], ["t2_tse_tra", "a, b"])
+    (tmp_path / "t.csv").write_text("\n".join(map(separator.join, lines)))
+    assert "T2_TSE" in run("t.csv").output
+
+
+def test_a_csv_of_another_encoding_is_read_when_that_is_named(run, tmp_path):
+    (tmp_path / "t.csv").write_text("SeriesDescription\n弥散\n", encoding="gb18030")
+    assert "--encoding" in str(run("t.csv").exception)
+    assert "no such encoding" in str(run("t.csv", "--encoding", "klingon").exception)
+    assert "DWI" in run("t.csv", "--encoding", "gb18030").output
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("name,TR\nSECRET,4000\n", "the first row must name columns by DICOM keywords"),
+        ("SeriesDescription\nSECRET,4000\n", "more values than there are columns"),
+        ("", "it is empty"),
+    ],
+)
+def test_a_table_that_tells_nothing_is_refused_with_what_to_do(run, tmp_path, content, reason):
+    (tmp_path / "t.csv").write_text(content)
+    done = run("t.csv")
+    assert done.exit_code == 1
+    assert reason in str(done.exception)
+    assert "SECRET" not in str(done.exception)
+    assert not (tmp_path / "t_cleaned.csv").exists()

@@ -1,11 +1,13 @@
 """What ``verify-nifti`` says of a conversion, and its exit codes."""
 
 import json
+import shutil
 
 import nibabel as nib
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from pydicom.data import get_testdata_file
 
 from processor.convert import convert_series
 from safelight.cli import cli
@@ -57,9 +59,26 @@ def test_json_holds_the_counts(folder, converted):
     assert (report["ok"], report["frames"], report["matched"]) == (True, 4, 4)
 
 
-def test_what_is_no_dicom_in_the_folder_is_left_out(folder, converted):
+def test_what_is_no_image_of_the_series_in_the_folder_is_left_out(folder, converted):
     (folder / "notes.txt").write_text("not of the series")
+    shutil.copy(get_testdata_file("DICOMDIR"), folder)
     assert ask(folder, converted).exit_code == 0
+
+
+def test_with_a_file_that_is_damaged_nothing_is_judged(folder, converted):
+    first = next(folder.glob("*.dcm"))
+    (folder / "cut.dcm").write_bytes(first.read_bytes()[:300])
+    result = ask(folder, converted)
+    assert (result.exit_code, result.output.startswith("cannot judge: 1 of 5 ")) == (2, True)
+
+
+def test_uids_are_told_whole(folder, converted):
+    uid = next(folder.glob("*.dcm"))
+    wrong = converted.with_name(f"{'wrong_' * 20}.nii.gz")
+    nib.save(nib.Nifti1Image(np.zeros((5, 6, 4)), nib.load(converted).affine), wrong)
+    result = ask(folder, wrong)
+    assert "…" not in result.output
+    assert uid.stem in result.output
 
 
 @pytest.mark.parametrize(
