@@ -18,11 +18,11 @@ from processor.conversion import Attempt, Conversion, Engine, Format
 from processor.engine import Made, Request
 from processor.errors import NotConvertible, PixelDataError
 from processor.foreign import by_dcm2niix
-from processor.judging import missing_frames, needs_order
+from processor.judging import missing_frames, needs_order, source_frame
 from processor.native import natively
 from processor.plan import Stack, plan
 from processor.source import SeriesSource
-from processor.verify import SourceFrame, Verification, verify
+from processor.verify import Verification, verify
 from processor.written import NotReadable
 
 COMPRESSION: Mapping[Format, int] = {"nifti": 3, "npz": 1}
@@ -154,14 +154,7 @@ def _attempt(engine: str, request: Request, unverified: Path | None) -> Conversi
 
 def _verified(made: Made) -> Verification:
     frames = [
-        SourceFrame(
-            frame.name,
-            frame.matrix_lps,
-            (stack.label, t),
-            frame.rescale,
-            frame.stored,
-            stack.label,
-        )
+        source_frame(frame, (stack.label, t), stack.label)
         for stack in made.stacks
         for t, frame in stack.present
     ]

@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -133,10 +133,10 @@ def source_frames(source: SeriesSource) -> Expected:
     except NotConvertible as reason:
         frames = _unplanned(source)
         note = f"volumes that are mixed up would not be noticed: {reason}"
-        return Expected(tuple(_expected(frame, None) for frame in frames), notes=(note,))
+        return Expected(tuple(source_frame(frame, None) for frame in frames), notes=(note,))
     found, copies = _without_copies([frame for stack in stacks for frame in _of_stack(stack)])
     copies += [
-        _expected(frame, (stack.label, "copy")) for stack in stacks for frame in stack.repeated
+        source_frame(frame, (stack.label, "copy")) for stack in stacks for frame in stack.repeated
     ]
     rounding = (stack.plan.rounding_mm for stack in stacks if stack.plan is not None)
     return Expected(
@@ -163,9 +163,9 @@ def _without_copies(frames: Sequence[SourceFrame]) -> tuple[list[SourceFrame], l
 
 def _of_stack(stack: Stack) -> Iterator[SourceFrame]:
     for t, frame in stack.present:
-        yield _expected(frame, (stack.label, t), stack.label)
+        yield source_frame(frame, (stack.label, t), stack.label)
     for frame in stack.left_out:
-        yield _expected(frame, (stack.label, "left out"), stack.label)
+        yield source_frame(frame, (stack.label, "left out"), stack.label)
 
 
 def needs_order(stacks: Sequence[Stack]) -> bool:
@@ -185,7 +185,8 @@ def missing_frames(stack: Stack) -> Iterator[SourceFrame]:
         yield SourceFrame(f"missing slice {k}", matrix, None, first.rescale, first.stored)
 
 
-def _expected(frame: Frame, volume: object, stack: str = "") -> SourceFrame:
+def source_frame(frame: Frame, volume: Hashable, stack: str = "") -> SourceFrame:
+    """A frame as the verifier looks for it, in a volume of a stack."""
     return SourceFrame(frame.name, frame.matrix_lps, volume, frame.rescale, frame.stored, stack)
 
 

@@ -58,7 +58,7 @@ class Preview:
     """
 
     name: str = "preview"
-    version: str = "2"
+    version: str = "3"
 
     def check_options(self, given: Mapping[str, object]) -> None:
         """Raise `OptionError` for a wrong option."""

@@ -64,7 +64,7 @@ class Qc:
     """Quality control of a series. It has no options; thresholds are the site's settings."""
 
     name: str = "qc"
-    version: str = "2"
+    version: str = "3"
 
     def check_options(self, given: Mapping[str, object]) -> None:
         """Raise `OptionError`: qc has no options."""

@@ -65,7 +65,7 @@ def _overlay_environment(table: Table, environ: Mapping[str, str]) -> None:
 
 
 def _first_pacs(table: Table) -> Table:
-    """The first PACS, called "main" where the file has none."""
+    """The first PACS, called "main" where it has no name; what is no table is left to be told."""
     known = table.setdefault("pacs", [])
     if known == []:
         known.append({})

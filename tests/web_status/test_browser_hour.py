@@ -124,6 +124,7 @@ def test_a_page_and_its_server_do_not_grow_in_an_hour(page, chronicle, open_tab,
     early, objects_early, sent_early, series_early = seen_after(_WARM_UP)
     late, objects_late, sent_late, series_late = seen_after(UPDATES)
     came = series_late - series_early
+    assert sent.updates >= _WARM_UP + UPDATES
     assert late.heap - early.heap < _HEAP_MAY_GROW * (sent_late - sent_early), (early, late)
     assert late.nodes - early.nodes < _NODES_MAY_GROW * came, (early, late)
     assert late.listeners <= early.listeners, (early, late)
