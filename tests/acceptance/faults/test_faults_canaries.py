@@ -383,7 +383,10 @@ def test_what_is_wrong_with_a_rule_is_told_without_its_values(condition):
 
 
 @pytest.mark.parametrize("command", ["process", "deidentify"])
-def test_a_command_says_nothing_of_a_patient_where_it_says_what_went_wrong(command, tmp_path):
+def test_a_command_says_nothing_of_a_patient_where_it_says_what_went_wrong(
+    command, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)  # where a site key is made, as there is no configuration
     folder = tmp_path / "in"
     folder.mkdir()
     for number, keyword in enumerate(NUMBERS):
